@@ -1,0 +1,42 @@
+"""Everything groundkit raises on purpose. Each message is one line that says what to do next.
+
+GroundkitError
+├── InputError          a picture, a phrase or an output place that cannot be used; other inputs still run
+│   ├── ImageError
+│   └── PhraseError
+├── ModelError          a model or segmenter that cannot be loaded or does not fit the job
+│   └── AttentionError  a wanted layer whose attention could not be read
+└── ConfigError         a setting that does not exist or has no valid value (a usage error)
+"""
+
+
+class GroundkitError(Exception):
+    """Base of every expected failure. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class InputError(GroundkitError):
+    """An input that cannot be used."""
+
+
+class ImageError(InputError):
+    """A picture that cannot be read."""
+
+
+class PhraseError(InputError):
+    """A phrase with nothing to look for."""
+
+
+class ModelError(GroundkitError):
+    """A model or segmenter that cannot be loaded, or does not fit the job."""
+
+
+class AttentionError(ModelError):
+    """A wanted layer whose attention could not be read."""
+
+
+class ConfigError(GroundkitError):
+    """A setting that does not exist, or a value it cannot take."""
+
+    exit_code = 2

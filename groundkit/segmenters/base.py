@@ -1,0 +1,40 @@
+"""What every promptable segmenter offers, and the rule that picks one of its masks."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.prompting.points import PointPrompts
+
+
+@dataclass(frozen=True)
+class MaskProposals:
+    """The masks a segmenter proposes for one object.
+
+    Attributes:
+        masks: bool ``(C, height, width)`` at the resolution of the original picture.
+        scores: float32 ``(C,)``, the segmenter's own estimate of each mask's IoU.
+    """
+
+    masks: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.masks.ndim != 3 or self.masks.dtype != np.bool_:
+            raise ValueError(f"masks must be bool (C, height, width), got {self.masks.dtype} {self.masks.shape}")
+        if self.scores.shape != (len(self.masks),):
+            raise ValueError(f"scores must be ({len(self.masks)},), got {self.scores.shape}")
+
+
+class Segmenter(Protocol):
+    """Points to masks. The picture is embedded once, then asked about as often as needed."""
+
+    name: str
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> Any:
+        """Embed an RGB picture, uint8 ``(height, width, 3)``. What comes back is for ``segment`` only."""
+
+    def segment(self, embedding: Any, prompts: PointPrompts) -> MaskProposals:
+        """Propose masks for the one object that ``prompts`` describe."""
