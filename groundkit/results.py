@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from groundkit.errors import GroundkitError
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class Grounding:
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
         trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
+
+    Raises:
+        ValueError: when an array has another shape or dtype than stated here.
     """
 
     image: npt.NDArray[np.uint8]
@@ -38,3 +45,110 @@ class Grounding:
     model: str
     seconds: float
     trace: Any = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        height, width = self.image.shape[:2]
+        count = len(self.masks)
+        _check("image", self.image, np.uint8, (height, width, 3))
+        _check("masks", self.masks, np.bool_, (count, height, width))
+        _check("scores", self.scores, np.float32, (count,))
+        _check("boxes", self.boxes, np.float32, (count, 4))
+        _check("points", self.points, np.float32, (len(self.points), 3))
+        _check("heatmap", self.heatmap, np.float32, (height, width))
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """All masks in one, bool ``(height, width)``; all False when nothing was found."""
+        union: npt.NDArray[np.bool_] = np.logical_or.reduce(self.masks, axis=0)
+        return union
+
+    def overlay(self) -> npt.NDArray[np.uint8]:
+        """Draw masks, contours, points and the phrase over the picture: uint8 ``(height, width, 3)`` RGB."""
+        from groundkit.outputs.overlay import draw_overlay
+
+        return draw_overlay(self.image, self.masks, self.points, self.phrase, self.scores)
+
+    def cutout(self, index: int = 0, *, crop: bool = True) -> npt.NDArray[np.uint8]:
+        """Cut one object out of the picture.
+
+        Args:
+            index: which mask, 0 to K - 1.
+            crop: cut to the mask's box; otherwise the size of the picture is kept.
+
+        Returns:
+            uint8 RGBA of the box or of the picture, ``(h, w, 4)``; alpha is 255 on the object and 0 off it.
+
+        Raises:
+            IndexError: when there is no such mask, as when nothing was found.
+        """
+        from groundkit.outputs.cutout import cut_out
+
+        return cut_out(self.image, self.masks[index], crop=crop)
+
+    def save(self, path: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+        """Write files, each under a temporary name first, so that a half-written one never stays.
+
+        Args:
+            path: a folder (made if missing; files are named after the phrase), or a file name ending in ``.png`` or
+                ``.json``. With one format and at most one mask that very file is written; further files get an
+                ending: ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
+            formats: any of ``png`` (one black-and-white picture a mask), ``overlay``, ``cutout`` (RGBA, one a mask),
+                ``heatmap``, ``json`` and ``coco``.
+
+        Returns:
+            The files written, in the order of ``formats``.
+
+        Raises:
+            ConfigError: for an unknown format, or one that the file name's ending does not fit.
+            InputError: when the place cannot be written to.
+        """
+        from groundkit.outputs.save import save_grounding
+
+        return save_grounding(self, Path(path), formats)
+
+    def to_coco(self, file_name: str = "") -> dict[str, Any]:
+        """A COCO data set of this one picture and phrase: RLE masks with ``counts`` as str, XYWH boxes, ids from 1."""
+        from groundkit.outputs.coco import CocoDataset
+
+        dataset = CocoDataset()
+        dataset.add(self, file_name)
+        return dataset.to_dict()
+
+    def to_supervision(self) -> Any:
+        """The same as ``supervision.Detections``, with the phrase as ``data["class_name"]``.
+
+        Raises:
+            GroundkitError: when supervision is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError as error:
+            raise GroundkitError("supervision is not installed: pip install groundkit-vision[supervision]") from error
+        return Detections(
+            xyxy=self.boxes,
+            mask=self.masks,
+            confidence=self.scores,
+            data={"class_name": np.array([self.phrase] * len(self.masks), dtype=str)},
+        )
+
+
+def boxes_of(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """The tight box of each mask.
+
+    Args:
+        masks: bool ``(K, height, width)``.
+
+    Returns:
+        float32 ``(K, 4)``, XYXY pixels, x2 and y2 exclusive; all 0 for an empty mask.
+    """
+    boxes = np.zeros((len(masks), 4), dtype=np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+        if len(rows):
+            box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def _check(name: str, array: npt.NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")

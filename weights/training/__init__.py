@@ -1,0 +1,1 @@
+"""How the embedded nano models were made: scenes, captions and one training script per model."""

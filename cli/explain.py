@@ -1,0 +1,72 @@
+"""groundkit explain: one picture that shows how a phrase became a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from groundkit.cli import options
+
+
+def explain(
+    picture: Annotated[str, typer.Argument(metavar="INPUT", help="A picture, or - for stdin.")],
+    phrase: Annotated[str, typer.Argument(metavar="PHRASE", help="What to look for.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="PNG to write; by default one in groundkit-out."),
+    ] = None,
+    pipeline: options.PipelineName = "refam",
+    model: options.Model = "nano",
+    segmenter: options.Segmenter = "nano",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offload: options.Offload = False,
+    revision: options.Revision = None,
+    variant: options.Variant = None,
+    seed: options.Seed = 0,
+    settings: options.Settings = None,
+    config_file: options.ConfigFile = None,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show how a phrase became a mask, in one picture.
+
+    It holds the words with their roles, each token's map, the sinks, the heatmap, the points and the mask.
+    """
+    from groundkit.batch import ground_phrases
+    from groundkit.errors import ConfigError, GroundkitError
+    from groundkit.media.inputs import resolve_inputs, unique_stems
+    from groundkit.outputs.explain import draw_explanation
+    from groundkit.outputs.names import shorten, slug
+    from groundkit.outputs.png import write_png
+
+    if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
+        raise ConfigError(f"{output} must be a file name ending in .png")
+    resolved = resolve_inputs([picture])
+    for _, error in resolved.failed:
+        raise error
+    if len(resolved.found) > 1:
+        raise ConfigError(f"explain draws one picture, {picture} stands for {len(resolved.found)}: name one of them")
+    stem = shorten(unique_stems(resolved.found)[0])
+    target = output or Path("groundkit-out") / f"{stem}-{slug(phrase)}-explain.png"
+    image = resolved.found[0].read()
+    loaded = options.load_pipeline(
+        pipeline,
+        model=model,
+        segmenter=segmenter,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        revision=revision,
+        variant=variant,
+        settings=settings,
+        config_file=config_file,
+        offline=offline,
+        quiet=quiet,
+    )
+    (outcome,) = ground_phrases(loaded, image, [phrase], seed=seed)
+    if isinstance(outcome, GroundkitError):
+        raise outcome
+    typer.echo(write_png(target, draw_explanation(outcome)))

@@ -1,0 +1,133 @@
+"""The options that commands share, and how they become a pipeline."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from groundkit.batch import Pipeline
+
+REAL_MODELS = "--model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge"
+
+PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Method that reads the attention.")]
+Model = Annotated[str, typer.Option("--model", metavar="ID", help="Model to read: a Hub id, a folder, or nano.")]
+Segmenter = Annotated[
+    str,
+    typer.Option("--segmenter", metavar="ID", help="Segment Anything model: a Hub id, a folder, a .pth file, or nano."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+Offload = Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")]
+Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of the model on the Hub.")]
+Variant = Annotated[str | None, typer.Option("--variant", help="Variant of the weight files, such as fp16.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the method's configuration. Repeatable."),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML or JSON file of such fields; --set goes over it.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def load_pipeline(
+    pipeline: str,
+    *,
+    model: str,
+    segmenter: str,
+    device: str,
+    dtype: str,
+    offload: bool,
+    revision: str | None,
+    variant: str | None,
+    settings: list[str] | None,
+    config_file: Path | None,
+    offline: bool,
+    quiet: bool,
+) -> Pipeline:
+    """Load what the options name. Nothing heavy is imported before the settings have been read."""
+    config = read_settings(config_file, settings or [])
+    # huggingface_hub and transformers read these once, when they are imported.
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if quiet or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    if "nano" in (model, segmenter) and not quiet:
+        print(
+            "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs. "
+            f"For real ones: {REAL_MODELS}",
+            file=sys.stderr,
+        )
+    import groundkit
+
+    return groundkit.load(
+        pipeline,
+        model=model,
+        segmenter=segmenter,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        revision=revision,
+        variant=variant,
+        local_files_only=offline,
+        config=config,
+    )
+
+
+def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
+    """Merge a configuration file and ``key=value`` texts, which win.
+
+    Raises:
+        ConfigError: for a file that cannot be read or an assignment that is none.
+    """
+    settings = {} if config_file is None else _read_file(config_file)
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {assignment}: write key=value, such as noise_level=0.3")
+        settings[key.strip()] = _value(key.strip(), value.strip())
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    import json
+    import tomllib
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8, not JSON, not TOML
+        raise ConfigError(
+            f"{path} is no valid {'JSON' if path.suffix.lower() == '.json' else 'TOML'}: {error}"
+        ) from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} must hold one object of keys and values")
+    return settings
+
+
+def _value(key: str, text: str) -> Any:
+    """A list or a quoted text is read as TOML and null as nothing; the rest stays text for the field to interpret."""
+    import tomllib
+
+    if text == "null":
+        return None
+    if not text.startswith(("[", '"', "'")):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {key}={text}: {error}") from error

@@ -1,0 +1,30 @@
+"""Progress on standard error, for people: none in a pipe, none with --quiet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(description: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar while the block runs; call what is given with the number of steps done since the last call."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    # What goes to a piped standard output must not be taken along to the terminal.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shared) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)

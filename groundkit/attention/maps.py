@@ -1,0 +1,28 @@
+"""What is read from a model in one pass: the attention between words and picture, layer by layer."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Attention between T text tokens and an h x w grid of image patches, heads reduced, on the CPU.
+
+    Attributes:
+        layers: names of the L layers, first to last.
+        token_maps: float32 ``(L, T, h, w)``, probabilities. For image->text, entry ``[l, j, y, x]`` is how much of patch
+            (y, x)'s attention goes to token j; for text->image, how much of token j's goes to the patch.
+        text_to_text: float32 ``(L, T, T)``, row i is how token i's attention is spread over the text.
+    """
+
+    layers: tuple[str, ...]
+    token_maps: Tensor
+    text_to_text: Tensor
+
+    def __post_init__(self) -> None:
+        count, tokens = self.token_maps.shape[:2]
+        if self.token_maps.ndim != 4 or count != len(self.layers):
+            raise ValueError(f"token_maps must be ({len(self.layers)}, T, h, w), got {tuple(self.token_maps.shape)}")
+        if self.text_to_text.shape != (count, tokens, tokens):
+            raise ValueError(f"text_to_text must be {(count, tokens, tokens)}, got {tuple(self.text_to_text.shape)}")

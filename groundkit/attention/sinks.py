@@ -1,0 +1,36 @@
+"""Global attention sinks: text tokens that every token looks at, and whose own map says nothing."""
+
+import torch
+from torch import Tensor
+
+from groundkit.attention.maps import AttentionMaps
+
+MASS_FACTOR = 5.0
+MAXIMUM_VARIATION = 1.0
+MINIMUM_FLATNESS = 0.97
+
+
+def find_sinks(attention: AttentionMaps) -> Tensor:
+    """Which tokens are global attention sinks, bool ``(T,)``.
+
+    RefAM describes them ("attract disproportionately high and nearly uniform attention across all text and image tokens",
+    in deeper blocks) but publishes no criterion; this one is ours. In a layer, with A the text->text attention (rows sum
+    to 1) and a_j token j's map over P patches, token j is a sink where
+
+        mass_j = mean_i A[i, j]             > 5 median(mass)    everyone looks at it,
+        std_i A[i, j] / mass_j              < 1                 and about equally,
+        entropy(a_j / sum a_j) / log P      > 0.97              and its map is flat,
+
+    and it is a sink of the model if it is one in at least half of the later half of the layers.
+    """
+    late = len(attention.layers) // 2
+    text = attention.text_to_text[late:]
+    mass = text.mean(dim=1)
+    variation = text.std(dim=1, correction=0) / mass.clamp_min(1e-12)
+    maps = attention.token_maps[late:].flatten(2)
+    share = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+    patches = share.shape[-1]
+    entropy = torch.special.entr(share).sum(dim=-1)
+    flat = entropy > MINIMUM_FLATNESS * torch.log(torch.tensor(float(patches)))
+    heavy = mass > MASS_FACTOR * mass.median(dim=-1, keepdim=True).values
+    return (heavy & (variation < MAXIMUM_VARIATION) & flat).float().mean(dim=0) >= 0.5

@@ -1,0 +1,214 @@
+"""Read the attention of a model while it runs, whatever the model: nothing is patched, the output stays bit for bit.
+
+Every attention of diffusers and transformers ends in ``torch.nn.functional.scaled_dot_product_attention``. A
+``TorchFunctionMode`` sees each such call with its query and key, and the hooks of the model's own blocks say which
+layer makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from groundkit.attention.fused import attend
+from groundkit.attention.softmax import AttentionCall, Heads, attention_entries
+from groundkit.errors import AttentionError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which entries of softmax(scale q k^T + mask) are wanted. The softmax always runs over all keys.
+
+    Attributes:
+        rows: R query positions in the joint sequence, a slice or a 1-D int64 or bool tensor.
+        columns: C key positions, likewise.
+        heads: "mean" averages the heads as they are read, "all" keeps them.
+    """
+
+    rows: Tensor | slice
+    columns: Tensor | slice
+    heads: Heads = "mean"
+
+    def __post_init__(self) -> None:
+        for name, wanted in (("rows", self.rows), ("columns", self.columns)):
+            if isinstance(wanted, Tensor) and (wanted.ndim != 1 or wanted.dtype not in (torch.int64, torch.bool)):
+                raise ValueError(f"{name} must be 1-D int64 or bool, got {wanted.dtype} {tuple(wanted.shape)}")
+        if self.heads not in ("mean", "all"):
+            raise ValueError(f'heads must be "mean" or "all", got {self.heads!r}')
+
+
+class AttentionTap:
+    """Context manager that reads chosen attention entries of chosen layers of a running model.
+
+    Run the model inside it, then ``read`` each selection. The model's output and gradients are those of a plain run,
+    bit for bit, and the model is left as it was found, also when its forward raises. A second pass under the same tap
+    overwrites the first, layer by layer; entering the tap anew forgets everything read before. Taps nest, and a tap
+    that is entered again while it is active stays the one tap it is.
+
+    Query rows are those of the call itself, and a decoding step with a key cache has few: read a generated text from
+    one forward pass over all of it. The tap sees the thread that entered it, and a model that is not compiled.
+
+    Args:
+        layers: a name for each module whose forward makes exactly one attention call, such as a transformer block.
+        selections: a name for each set of entries to read, the same for every layer.
+        row_chunk: query rows worked on at a time; extra memory grows with it (see ``attention_entries``).
+
+    Raises:
+        AttentionError: while the model runs, when a layer makes a second attention call, applies dropout, attends over
+            tensors that are not ``(B, H, N, D)``, or has no such row or column; on leaving the context without another
+            exception, when a layer made no call.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Selection], *, row_chunk: int = 1024
+    ) -> None:
+        if not layers or not selections or row_chunk < 1:
+            raise ValueError("an AttentionTap needs at least one layer, one selection and one row in a chunk")
+        self._layers = dict(layers)
+        self._selections = dict(selections)
+        self._row_chunk = row_chunk
+        self._entries: dict[tuple[str, str], Tensor] = {}  # (layer, selection)
+        self._visits: list[_Visit] = []
+        self._ran: set[str] = set()
+        self._depth = 0
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._depth == 0:
+            self._entries.clear()
+            self._visits.clear()
+            self._ran.clear()
+            with ExitStack() as stack:
+                for name, layer in self._layers.items():
+                    # First in and last out, so that layers within layers leave in the reverse order of entering.
+                    before = layer.register_forward_pre_hook(partial(self._enter_layer, name), prepend=True)
+                    stack.callback(before.remove)
+                    after = layer.register_forward_hook(partial(self._leave_layer, name), always_call=True)
+                    stack.callback(after.remove)
+                stack.enter_context(_AttentionMode(self))
+                self._cleanup = stack.pop_all()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._cleanup.close()
+            if kind is None:
+                self._require_all_layers()
+
+    def read(self, selection: str) -> Tensor:
+        """The entries of one selection, the layers in the order they were given.
+
+        Returns:
+            float32 ``(L, B, R, C)`` for heads "mean", ``(L, B, H, R, C)`` for "all", on the device of the first layer.
+
+        Raises:
+            AttentionError: a layer made no attention call, or the layers differ in shape.
+        """
+        if selection not in self._selections:
+            raise KeyError(f"no selection {selection!r}; there are {', '.join(self._selections)}")
+        self._require_all_layers()
+        entries = [self._entries[layer, selection] for layer in self._layers]
+        shapes = {tuple(layer.shape) for layer in entries}
+        if len(shapes) > 1:
+            raise AttentionError(f"layers differ in shape ({shapes}): read them with one tap for each shape")
+        return torch.stack([layer.to(entries[0].device) for layer in entries])
+
+    def _require_all_layers(self) -> None:
+        heard = {layer for layer, _ in self._entries}
+        silent = [layer for layer in self._layers if layer not in heard]
+        if not silent:
+            return
+        names = ", ".join(silent)
+        if not self._ran.intersection(silent):
+            raise AttentionError(
+                f"no forward pass of {names} inside the tap: run the model that owns these layers in it"
+            )
+        raise AttentionError(
+            f"no scaled_dot_product_attention call in {names}: switch the model to it, in diffusers by "
+            'model.set_attention_backend("native"), in transformers by attn_implementation="sdpa", uncompiled'
+        )
+
+    def _enter_layer(self, name: str, layer: nn.Module, inputs: Any) -> None:
+        self._ran.add(name)
+        self._visits.append(_Visit(name))
+
+    def _leave_layer(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        if self._visits and self._visits[-1].layer == name:  # else another's pre-hook raised before ours ran
+            self._visits.pop()
+
+    def _observe(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        """Run the call, and read it for every wanted layer that is running."""
+        for visit in self._visits:
+            visit.count(call)
+        call = call.autocast()
+        output, log_sum_exp = attend(call)
+        for visit in self._visits:
+            for name, selection in self._selections.items():
+                try:
+                    self._entries[visit.layer, name] = attention_entries(
+                        call,
+                        selection.rows,
+                        selection.columns,
+                        heads=selection.heads,
+                        log_sum_exp=log_sum_exp,
+                        row_chunk=self._row_chunk,
+                    )
+                except IndexError as error:
+                    raise AttentionError(
+                        f"selection {name!r} goes beyond {visit.layer}, which has {call.query.shape[2]} queries and "
+                        f"{call.key.shape[2]} keys: choose positions within them"
+                    ) from error
+        return output, log_sum_exp
+
+
+@dataclass
+class _Visit:
+    """One forward pass of one wanted layer, from its pre-hook to its hook."""
+
+    layer: str
+    calls: int = 0
+
+    def count(self, call: AttentionCall) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise AttentionError(
+                f"{self.layer} makes more than one attention call: name the attention submodule instead of the block"
+            )
+        if call.dropout_p > 0:
+            raise AttentionError(f"{self.layer} drops attention entries at random: call model.eval() first")
+        if call.query.ndim != 4:
+            raise AttentionError(
+                f"{self.layer} attends over {tuple(call.query.shape)}, not (batch, heads, tokens, head size): "
+                "name another layer"
+            )
+
+
+class _AttentionMode(TorchFunctionMode):
+    """Hands every attention call inside a wanted layer to the tap, and lets everything else pass."""
+
+    def __init__(self, tap: AttentionTap) -> None:
+        super().__init__()
+        self._tap = tap
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._tap._visits:
+            if func is torch.nn.functional.scaled_dot_product_attention:
+                return self._tap._observe(AttentionCall(*args, **kwargs))[0]
+            if func is attend:  # the call of a tap inside this one
+                return self._tap._observe(*args)
+        return func(*args, **kwargs)

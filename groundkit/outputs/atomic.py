@@ -1,0 +1,40 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from groundkit.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, in the same folder and with the same suffix; it becomes ``path`` at the end.
+
+    When the block raises, Ctrl-C included, the temporary file is removed and an older ``path`` stays as it was.
+    Missing folders are made.
+
+    Raises:
+        InputError: when the operating system refuses (no such place, no permission, disk full).
+    """
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # Never there after a successful rename; unlink must not hide the error that brought us here.
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text atomically and return ``path``."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

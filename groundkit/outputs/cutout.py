@@ -1,0 +1,26 @@
+"""The object alone, on a transparent ground."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+
+def cut_out(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *, crop: bool = True) -> npt.NDArray[np.uint8]:
+    """Cut an object out of its picture.
+
+    Args:
+        image: uint8 ``(height, width, 3)`` RGB.
+        mask: bool ``(height, width)``.
+        crop: cut to the mask's box; otherwise, and for an empty mask, the size of the picture is kept.
+
+    Returns:
+        uint8 RGBA; alpha is 255 on the object and 0 off it. Colours stay under transparent pixels, so that the mask
+        can still be widened in a picture editor.
+    """
+    picture = np.dstack([image, mask.astype(np.uint8) * 255])
+    if not crop or not mask.any():
+        return picture
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return picture[y : y + height, x : x + width].copy()

@@ -1,0 +1,78 @@
+"""The picture with what was found in it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from groundkit.outputs.drawing import (
+    MASK_COLOURS,
+    WHITE,
+    Colour,
+    fit_text,
+    font,
+    mark_points,
+    outline,
+    stroke,
+    text_width,
+    tint,
+)
+
+_SMALLEST_LABELLED = 64  # pixels; on a smaller picture a label would hide what it names
+
+
+def draw_overlay(
+    image: npt.NDArray[np.uint8],
+    masks: npt.NDArray[np.bool_],
+    points: npt.NDArray[np.float32],
+    phrase: str = "",
+    scores: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Tint and outline the masks, mark the points, and write the phrase.
+
+    Args:
+        image: uint8 ``(height, width, 3)`` RGB.
+        masks: bool ``(K, height, width)``.
+        points: float32 ``(M, 3)``: x, y in pixels and the label, 1 (green plus) or 0 (red minus).
+        phrase: written at the first mask, or at the top left when there is none; empty for no label.
+        scores: float32 ``(K,)``, written behind the phrase at each mask.
+
+    Returns:
+        A new uint8 ``(height, width, 3)`` RGB picture of the same size.
+    """
+    canvas = image.copy()
+    line = stroke(image)
+    colours = [MASK_COLOURS[index % len(MASK_COLOURS)] for index in range(len(masks))]
+    for mask, colour in zip(masks, colours, strict=True):
+        tint(canvas, mask, colour)
+        outline(canvas, mask, colour, line)
+    mark_points(canvas, points, radius=3 * line)
+    if not phrase or min(image.shape[:2]) < _SMALLEST_LABELLED:
+        return canvas
+
+    drawing = Image.fromarray(canvas)
+    if len(masks) == 0:
+        _label(drawing, f"{phrase}: nothing found", 0, 0, (71, 85, 105))
+    for index, (mask, colour) in enumerate(zip(masks, colours, strict=True)):
+        score = "" if scores is None else f"  {scores[index]:.2f}"
+        x, y, _, _ = cv2.boundingRect(mask.astype(np.uint8))
+        _label(drawing, phrase, x, y, colour, score)
+    return np.array(drawing)
+
+
+def _label(drawing: Image.Image, text: str, x: int, bottom: int, colour: Colour, score: str = "") -> None:
+    """Write on a box of ``colour`` that stands on the line y = ``bottom`` but never leaves the picture."""
+    size = int(np.clip(min(drawing.size) / 24, 11, 96))
+    face = font(size, bold=True)
+    pad = max(2, size // 3)
+    room = drawing.width - 2 * pad
+    text = fit_text(text, face, room - text_width(score, face)) + score
+    width, height = text_width(text, face) + 2 * pad, size + 2 * pad
+    left = int(np.clip(x, 0, max(0, drawing.width - width)))
+    top = int(np.clip(bottom - height, 0, max(0, drawing.height - height)))
+    brush = ImageDraw.Draw(drawing)
+    brush.rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
+    dark = sum(colour) > 480
+    brush.text((left + pad, top + height / 2), text, font=face, fill=(17, 24, 39) if dark else WHITE, anchor="lm")

@@ -1,0 +1,45 @@
+"""One result as JSON-ready values: the lines of ``segment --json`` and the ``json`` format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from groundkit.outputs.rle import encode
+from groundkit.results import Grounding
+
+
+def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Describe a grounding.
+
+    Args:
+        grounding: the result.
+        source: the input as the user named it.
+        mask_files: where the masks were written, in their order; empty when no PNG masks were asked for.
+
+    Returns:
+        ``input``, ``phrase``, ``pipeline``, ``model``, ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels),
+        ``points`` (``[x, y, label]``) and ``seconds``.
+    """
+    return {
+        "input": source,
+        "phrase": grounding.phrase,
+        "pipeline": grounding.pipeline,
+        "model": grounding.model,
+        "masks": [str(path) for path in mask_files],
+        "scores": [round(float(score), 6) for score in grounding.scores],
+        "boxes": [[float(side) for side in box] for box in grounding.boxes],
+        "points": [[float(x), float(y), int(label)] for x, y, label in grounding.points],
+        "seconds": round(grounding.seconds, 3),
+    }
+
+
+def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:
+    """The record with the masks themselves: ``rle`` holds one COCO run-length encoding a mask."""
+    return {**record(grounding, source, mask_files), "rle": [encode(mask) for mask in grounding.masks]}
+
+
+def failure(source: str, phrase: str, error: Exception) -> dict[str, Any]:
+    """What stands in a record's place when an input or a phrase could not be grounded."""
+    return {"input": source, "phrase": phrase, "error": str(error)}

@@ -1,0 +1,141 @@
+"""One result as files, in the formats that were asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from groundkit.errors import ConfigError
+from groundkit.outputs.atomic import write_text
+from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.cutout import cut_out
+from groundkit.outputs.heatmap import draw_heatmap
+from groundkit.outputs.names import slug
+from groundkit.outputs.png import write_mask, write_png
+from groundkit.outputs.record import full_record
+from groundkit.results import Grounding
+
+# What a format adds to the base name.
+ENDINGS = {
+    "png": ".png",
+    "overlay": "-overlay.png",
+    "cutout": "-cutout.png",
+    "heatmap": "-heatmap.png",
+    "json": ".json",
+    "coco": "-coco.json",
+}
+
+
+def save_grounding(grounding: Grounding, path: Path, formats: Sequence[str]) -> list[Path]:
+    """What ``Grounding.save`` promises."""
+    names = file_names(path, slug(grounding.phrase), formats)
+    return [file for files in write_files(grounding, names).values() for file in files]
+
+
+def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats without repeats, or raise ConfigError with the list of those there are."""
+    for name in formats:
+        if name not in ENDINGS:
+            raise ConfigError(f"unknown format {name!r}: choose from {', '.join(ENDINGS)}")
+    return tuple(dict.fromkeys(formats))
+
+
+def names_a_file(path: Path) -> bool:
+    """Whether an output path means one file: it ends like a picture or like JSON, and is no folder."""
+    suffix = path.suffix.lower()
+    return not path.is_dir() and (suffix == ".json" or suffix in Image.registered_extensions())
+
+
+def file_names(path: Path, base: str, formats: Sequence[str]) -> dict[str, Path]:
+    """Say where each format goes.
+
+    Args:
+        path: a folder, or the name of a file.
+        base: the base name, without suffix, of files in a folder.
+        formats: names of formats.
+
+    Returns:
+        One path a format. A file name is used as it is when there is one format, and as the base name otherwise.
+
+    Raises:
+        ConfigError: for an unknown format, or a file name whose suffix is not that of a format's files.
+    """
+    formats = check_formats(formats)
+    if not names_a_file(path):
+        return {name: path / f"{base}{ENDINGS[name]}" for name in formats}
+    suffixes = sorted({Path(f"name{ENDINGS[name]}").suffix for name in formats})
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(
+            f"{path} cannot hold {', '.join(formats)}: give a folder, or a name in {' or '.join(suffixes)}"
+        )
+    if len(formats) == 1:
+        return {formats[0]: path}
+    return {name: path.with_name(path.stem + ENDINGS[name]) for name in formats}
+
+
+def mask_names(path: Path, count: int) -> list[Path]:
+    """One path a mask: ``path`` itself for a single one, ``cup-mask1.png``, ``cup-mask2.png`` and so on for several."""
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-mask{number}{path.suffix}") for number in range(1, count + 1)]
+
+
+def write_files(grounding: Grounding, names: Mapping[str, Path], source: str = "") -> dict[str, list[Path]]:
+    """Write one result, each format to its path from ``file_names``.
+
+    ``png`` and ``cutout`` give one file a mask, and none when nothing was found.
+
+    Args:
+        grounding: the result.
+        names: one path a format.
+        source: the input as the user named it, for the formats that tell.
+
+    Returns:
+        The files of each format.
+
+    Raises:
+        InputError: when the place cannot be written to.
+    """
+    return {name: _WRITERS[name](grounding, names, source) for name in names}
+
+
+def _png(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    files = mask_names(names["png"], len(grounding.masks))
+    return [write_mask(file, mask) for file, mask in zip(files, grounding.masks, strict=True)]
+
+
+def _cutout(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    files = mask_names(names["cutout"], len(grounding.masks))
+    return [write_png(file, cut_out(grounding.image, mask)) for file, mask in zip(files, grounding.masks, strict=True)]
+
+
+def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    return [write_png(names["overlay"], grounding.overlay())]
+
+
+def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap))]
+
+
+def _json(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    mask_files = mask_names(names["png"], len(grounding.masks)) if "png" in names else []
+    return [write_text(names["json"], json.dumps(full_record(grounding, source, mask_files), indent=2) + "\n")]
+
+
+def _coco(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    dataset = CocoDataset()
+    dataset.add(grounding, source)
+    return [dataset.write(names["coco"])]
+
+
+_WRITERS: dict[str, Callable[[Grounding, Mapping[str, Path], str], list[Path]]] = {
+    "png": _png,
+    "overlay": _overlay,
+    "cutout": _cutout,
+    "heatmap": _heatmap,
+    "json": _json,
+    "coco": _coco,
+}

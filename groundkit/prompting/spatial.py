@@ -1,0 +1,67 @@
+"""Direction words turned into a weight over the picture: RefAM's spatial bias."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.language.direction import Direction
+
+Heat = npt.NDArray[np.float32]
+
+
+def minmax(heat: Heat) -> Heat:
+    """Scale to [0, 1]; a constant map becomes all zero."""
+    low, high = float(heat.min()), float(heat.max())
+    return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+
+
+def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, floor: float) -> Heat | None:
+    """The weight that direction words put on each patch, float32 ``(height, width)`` in [floor, 1].
+
+    ``left`` falls linearly from 1 at the left border to ``floor`` at the right one, and so on for each side; ``middle`` is
+    a tent in both axes, or, beside a side word ("top middle"), in the other axis alone. Several directions multiply.
+    Size words have no ramp. None when no word has one. RefAM names a spatial bias without defining it; the ramp over a
+    min-max scaled map follows HybridGL's.
+    """
+    across = np.linspace(0, 1, width, dtype=np.float32) if width > 1 else np.full(1, 0.5, np.float32)
+    down = np.linspace(0, 1, height, dtype=np.float32) if height > 1 else np.full(1, 0.5, np.float32)
+    tent_across, tent_down = 1 - np.abs(2 * across - 1), 1 - np.abs(2 * down - 1)
+    sideways = {Direction.LEFT: 1 - across, Direction.RIGHT: across}
+    upright = {Direction.TOP: 1 - down, Direction.BOTTOM: down}
+    row, column = np.ones(width, np.float32), np.ones(height, np.float32)
+    found = False
+    for direction in directions:
+        if direction in sideways:
+            row, found = row * sideways[direction], True
+        elif direction in upright:
+            column, found = column * upright[direction], True
+        elif direction is Direction.MIDDLE:
+            found = True
+            if not sideways.keys() & set(directions):
+                row = row * tent_across
+            if not upright.keys() & set(directions):
+                column = column * tent_down
+    if not found:
+        return None
+    return (floor + (1 - floor) * np.outer(column, row)).astype(np.float32)
+
+
+def size_weight(heat: Heat, directions: Sequence[Direction], *, floor: float) -> Heat | None:
+    """The weight that "largest" or "smallest" puts on each warm region, float32 ``(h, w)`` in [floor, 1].
+
+    Regions are the 8-connected components of the map above half of its maximum; the wanted extreme of area weighs 1, the
+    others less in proportion, and what is in no region ``floor``. None without a size word. This rule is ours.
+    """
+    wanted = [d for d in directions if d in (Direction.LARGEST, Direction.SMALLEST)]
+    if not wanted:
+        return None
+    scaled = minmax(heat)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((scaled >= 0.5).astype(np.uint8), connectivity=8)
+    if count < 3:  # the ground and at most one region: nothing to compare
+        return None
+    areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float32)
+    share = areas / areas.max() if wanted[0] is Direction.LARGEST else areas.min() / areas
+    weights = np.concatenate([[0.0], share]).astype(np.float32)
+    return np.asarray(floor + (1 - floor) * weights[labels], dtype=np.float32)

@@ -1,0 +1,92 @@
+"""Segment Anything (Kirillov et al., 2023, arXiv 2304.02643) as its authors published it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
+
+
+class OriginalSam:
+    """A SAM of the ``segment-anything`` package, from its ``.pth`` checkpoint.
+
+    The image encoder runs in ``dtype``. Prompt encoder and mask decoder are small and stay in float32, as the package
+    requires. The steps are those of its ``SamPredictor``, which can neither hand out what it holds of one picture
+    nor run the encoder in another precision.
+
+    Args:
+        model: a ``segment_anything.modeling.Sam``.
+        name: what messages and results call the segmenter.
+        device: where the model runs.
+        dtype: of the image encoder.
+    """
+
+    def __init__(
+        self,
+        model: Sam,
+        *,
+        name: str,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.model.image_encoder.to(dtype)
+        self.input_size: int = model.image_encoder.img_size
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> OriginalSam:
+        """Load a checkpoint of any size; its tensors tell the architecture, so no model type is asked for.
+
+        Raises:
+            ModelError: the file is missing, unreadable, not a file of tensors, or not a SAM.
+        """
+        return cls(read_sam_checkpoint(path), name=str(path), device=device, dtype=dtype)
+
+    @torch.inference_mode()
+    def embed(self, image: npt.NDArray[np.uint8]) -> SamEmbedding:
+        """Run the image encoder once on an RGB picture, uint8 ``(height, width, 3)``, of any size."""
+        padded = pad_thin_image(image, self.input_size)
+        scaled = ResizeLongestSide(self.input_size).apply_image(padded)
+        pixels = torch.from_numpy(scaled).to(self.model.device).permute(2, 0, 1)[None]
+        features = self.model.image_encoder(self.model.preprocess(pixels).to(self.dtype))
+        return SamEmbedding(
+            features=features.float(),
+            original_size=(image.shape[0], image.shape[1]),
+            padded_size=(padded.shape[0], padded.shape[1]),
+            input_size=(scaled.shape[0], scaled.shape[1]),
+        )
+
+    @torch.inference_mode()
+    def segment(self, embedding: SamEmbedding, prompts: PointPrompts) -> MaskProposals:
+        """Propose SAM's masks (three, for the published models) for the object that all points together describe.
+
+        Without a point there are no proposals.
+        """
+        if len(prompts.xy) == 0:
+            return embedding.no_proposals()
+        labels = torch.from_numpy(prompts.labels).to(self.model.device)
+        sparse, dense = self.model.prompt_encoder(
+            points=(embedding.to_input_frame(prompts.xy)[None], labels[None]), boxes=None, masks=None
+        )
+        logits, scores = self.model.mask_decoder(
+            image_embeddings=embedding.features,
+            image_pe=self.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        logits = self.model.postprocess_masks(logits, embedding.input_size, embedding.padded_size)
+        return embedding.to_proposals(logits[0] > self.model.mask_threshold, scores[0])

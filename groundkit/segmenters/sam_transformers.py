@@ -1,0 +1,127 @@
+"""Segment Anything (Kirillov et al., 2023, arXiv 2304.02643) as implemented in transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoConfig, SamImageProcessor, SamModel
+
+from groundkit.errors import ModelError
+from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
+
+
+class TransformersSam:
+    """A SAM of any size in the Hugging Face format.
+
+    The image encoder runs in ``dtype``. Prompt encoder and mask decoder are small and stay in float32: half precision
+    would move a point by pixels, and masks are cut from float32 logits.
+
+    Args:
+        model: a ``transformers.SamModel``.
+        processor: its ``SamImageProcessor``.
+        name: what messages and results call the segmenter.
+        device: where the model runs.
+        dtype: of the image encoder.
+    """
+
+    def __init__(
+        self,
+        model: SamModel,
+        processor: SamImageProcessor,
+        *,
+        name: str,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.name = name
+        # Any, here and below: the library's annotations do not describe its own calls.
+        self.model = cast(Any, model)
+        self.model.to(device).eval().requires_grad_(False)
+        self.model.vision_encoder.to(dtype)
+        self.processor = cast(Any, processor)
+        self.input_size: int = self.model.config.vision_config.image_size
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        revision: str | None = None,
+        variant: str | None = None,
+        local_files_only: bool = False,
+    ) -> TransformersSam:
+        """Load a SAM by its Hub id, such as ``facebook/sam-vit-base``, or from a folder of the same layout.
+
+        Raises:
+            ModelError: the folder, a file in it, or the Hub's copy is missing, damaged, out of reach, or no SAM.
+        """
+        check_model_folder(name_or_folder, "config.json", "*processor_config.json")
+        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": local_files_only}
+        with explain_loading_errors(name_or_folder):
+            config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False, **where)
+            if config.model_type != "sam":
+                raise ModelError(
+                    f"{name_or_folder}: this is a {config.model_type} model, not a sam model; "
+                    "give a SAM such as facebook/sam-vit-base"
+                )
+            loaded: Any = SamModel.from_pretrained(
+                name_or_folder,
+                config=config,
+                dtype=torch.float32,
+                variant=variant,
+                output_loading_info=True,
+                **where,
+            )
+            # The model's input size decides, not the processor's: its default of 1024 is right for no other size.
+            side = config.vision_config.image_size
+            processor = SamImageProcessor.from_pretrained(
+                name_or_folder, size={"longest_edge": side}, pad_size={"height": side, "width": side}, **where
+            )
+        model, report = loaded
+        if report["missing_keys"]:
+            raise ModelError(
+                f"{name_or_folder}: the weights lack {len(report['missing_keys'])} tensors, "
+                f"such as {min(report['missing_keys'])}; copy or download them again"
+            )
+        return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
+
+    @torch.inference_mode()
+    def embed(self, image: npt.NDArray[np.uint8]) -> SamEmbedding:
+        """Run the image encoder once on an RGB picture, uint8 ``(height, width, 3)``, of any size."""
+        padded = pad_thin_image(image, self.input_size)
+        # Named, because a picture 1 or 3 pixels high would be taken for channels-first.
+        inputs = self.processor(padded, input_data_format="channels_last", return_tensors="pt")
+        pixels = inputs["pixel_values"].to(self.model.device, self.model.vision_encoder.dtype)
+        height, width = inputs["reshaped_input_sizes"][0].tolist()
+        return SamEmbedding(
+            features=self.model.get_image_embeddings(pixels).float(),
+            original_size=(image.shape[0], image.shape[1]),
+            padded_size=(padded.shape[0], padded.shape[1]),
+            input_size=(height, width),
+        )
+
+    @torch.inference_mode()
+    def segment(self, embedding: SamEmbedding, prompts: PointPrompts) -> MaskProposals:
+        """Propose SAM's masks (three, for the published models) for the object that all points together describe.
+
+        Without a point there are no proposals.
+        """
+        if len(prompts.xy) == 0:
+            return embedding.no_proposals()
+        output = self.model(
+            image_embeddings=embedding.features,
+            input_points=embedding.to_input_frame(prompts.xy)[None, None],
+            input_labels=torch.from_numpy(prompts.labels).to(self.model.device)[None, None],
+            multimask_output=True,
+        )
+        masks = self.processor.post_process_masks(output.pred_masks, [embedding.padded_size], [embedding.input_size])
+        return embedding.to_proposals(masks[0][0], output.iou_scores[0, 0])

@@ -1,0 +1,287 @@
+"""RefAM: attention magnets for zero-shot referral segmentation (Kukleva et al., arXiv 2509.22650).
+
+A phrase, with magnets appended, goes through a diffusion transformer together with the picture; the attention between words
+and picture is read; what magnets, stop words, special tokens and sinks gathered is thrown away; the words that are left
+point at the object, and a Segment Anything model turns the point into a mask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from groundkit.attention.maps import AttentionMaps
+from groundkit.attention.normalise import Normalisation, merge_layers
+from groundkit.attention.sinks import find_sinks
+from groundkit.errors import GroundkitError
+from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
+from groundkit.media.images import ImageSource, read_image
+from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
+from groundkit.prompting.peaks import find_peaks, upsample
+from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
+from groundkit.results import Grounding, boxes_of
+from groundkit.segmenters.base import Segmenter
+from groundkit.segmenters.choose import MaskRule, choose_mask
+
+Map = npt.NDArray[np.float32]
+
+
+class RefAMConfig(BaseModel):
+    """Every choice of the method, those that the paper leaves open included. Any field can be set with ``--set key=value``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
+    magnet_tokenisation: Literal["separate", "appended"] = Field(
+        "separate", description="each magnet tokenised alone with its own end token (teaser figure), or all in one string"
+    )
+    magnet_encoding: Literal["joint", "separate"] = Field(
+        "joint", description="magnets go through the text encoder with the phrase, or one by one"
+    )
+    filter_stop_words: bool = Field(True, description="drop the maps of stop words, magnets and special tokens")
+    filter_sinks: bool = Field(True, description="drop the maps of content words that are global attention sinks")
+    noun_phrase: bool = Field(True, description="keep the words of the head noun phrase only")
+    drop_directions: bool = Field(True, description="drop the maps of direction words, which the spatial bias speaks for")
+    spatial_bias: bool = Field(True, description="weight the map by a ramp for left, right, top, bottom, middle, and by size")
+    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
+    direction: AttentionDirection = Field(AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention")
+    normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
+    reduction: Literal["sum", "mean", "product"] = Field("sum", description="how the kept tokens' maps become one")
+    layers: str = Field("all", description="all, late, double, single, a range such as 10-18, or names")
+    heads: tuple[int, ...] | None = Field(None, description="heads that are averaged; all by default")
+    noise_level: float = Field(0.3, gt=0, lt=1, description="s in x_s = (1 - s) x_0 + s eps")
+    noise_seeds: int = Field(1, ge=1, le=64, description="noise samples whose attention is averaged")
+    guidance: float = Field(3.5, ge=0, description="guidance value of guidance-distilled models")
+    peaks: int = Field(1, ge=1, le=32, description="most objects to point at; 1 is the argmax")
+    peak_separation: float = Field(0.15, gt=0, lt=1, description="least distance of peaks, as a share of the diagonal")
+    peak_threshold: float = Field(0.5, ge=0, le=1, description="least height of a further peak, as a share of the first")
+    mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "refam": {},
+    "cross-attention": {  # what RefAM starts from, with nothing of it: the gain is measured against this
+        "magnets": (),
+        "filter_stop_words": False,
+        "filter_sinks": False,
+        "noun_phrase": False,
+        "drop_directions": False,
+        "spatial_bias": False,
+        "normalisation": Normalisation.NONE,
+        "mask_rule": "score",
+    },
+}
+
+
+@dataclass(frozen=True)
+class RefAMTrace:
+    """What each step saw, for ``groundkit explain``.
+
+    Attributes:
+        phrase: the phrase, taken apart.
+        tokens: the T text tokens, magnets and specials included.
+        maps: float32 ``(T, h, w)``, each token's map after normalisation.
+        sinks: bool ``(T,)``, the global attention sinks.
+        kept: bool ``(T,)``, the tokens whose maps were put together.
+        filtered: float32 ``(h, w)``, the maps put together, before the spatial bias.
+        bias: float32 ``(h, w)``, or None without direction words.
+        proposals: bool ``(C, height, width)``, the segmenter's masks for the first point.
+        proposal_scores: float32 ``(C,)``.
+        chosen: index of the proposal taken.
+    """
+
+    phrase: Phrase
+    tokens: tuple[Token, ...]
+    maps: Map
+    sinks: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+    filtered: Map
+    bias: Map | None
+    proposals: npt.NDArray[np.bool_]
+    proposal_scores: Map
+    chosen: int
+
+
+class RefAM:
+    """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
+
+    def __init__(self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None) -> None:
+        self.diffusion = model
+        self.segmenter = segmenter
+        self.config = config or RefAMConfig()
+        self.name = "refam"
+        self.model = model.name
+
+    def __call__(
+        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
+    ) -> Grounding | list[Grounding] | list[list[Grounding]]:
+        """Ground phrases in pictures.
+
+        Args:
+            image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB; or a list of them.
+            phrase: what to look for; or a list.
+            seed: of the noise.
+
+        Returns:
+            One ``Grounding``; a list of them where one argument is a list; a list per picture where both are.
+
+        Raises:
+            ImageError, PhraseError: the first input that cannot be used.
+        """
+        if isinstance(image, (list, tuple)):
+            return [self(one, phrase, seed=seed) for one in image]  # type: ignore[misc]
+        pixels = read_image(image)  # type: ignore[arg-type]
+        phrases = [phrase] if isinstance(phrase, str) else list(phrase)
+        results = []
+        for result in self.ground(pixels, phrases, seed=seed):
+            if isinstance(result, GroundkitError):
+                raise result
+            results.append(result)
+        return results[0] if isinstance(phrase, str) else results
+
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        """Ground several phrases in one picture, which is encoded once. A phrase that fails yields its error.
+
+        Args:
+            image: uint8 ``(height, width, 3)`` RGB.
+        """
+        encoded = embedding = None
+        for text in phrases:
+            started = time.perf_counter()
+            try:
+                phrase = parse_phrase(text)
+                if encoded is None:
+                    encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
+                yield self._ground(image, phrase, encoded, embedding, seed, started)
+            except GroundkitError as error:
+                yield error
+
+    def _ground(
+        self,
+        image: npt.NDArray[np.uint8],
+        phrase: Phrase,
+        encoded: EncodedImage,
+        embedding: object,
+        seed: int,
+        started: float,
+    ) -> Grounding:
+        config = self.config
+        height, width = image.shape[:2]
+
+        # 1. Append the magnets and read the attention of one noised pass (or several).
+        tokens = self._tokens(phrase)
+        attention = self._attention(encoded, self._encode(tokens, phrase), seed)
+
+        # 2. Let the tokens compete at each patch; drop the maps of magnets, stop words, specials and sinks.
+        maps = merge_layers(attention.token_maps, config.normalisation)
+        sinks = find_sinks(attention)
+        kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
+
+        # 3. Put the remaining maps together and weight them by the direction words.
+        filtered = _reduce(maps[kept], config.reduction).numpy()
+        bias = self._bias(filtered, phrase) if config.spatial_bias else None
+        heatmap = minmax(upsample(filtered if bias is None else minmax(filtered) * bias, height, width))
+
+        # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
+        masks, scores, points = [], [], []
+        peaks = find_peaks(
+            heatmap, count=config.peaks, separation=config.peak_separation, threshold=config.peak_threshold
+        )
+        first = None
+        for prompts in peaks:
+            proposals = self.segmenter.segment(embedding, prompts)
+            chosen = choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
+            first = first or (proposals, chosen)
+            masks.append(proposals.masks[chosen])
+            scores.append(proposals.scores[chosen])
+            points.extend([*xy, label] for xy, label in zip(prompts.xy, prompts.labels, strict=True))
+
+        assert first is not None  # find_peaks returns at least the argmax
+        trace = RefAMTrace(
+            phrase, tokens, maps.numpy(), sinks.numpy(), kept.numpy(), filtered, bias, first[0].masks, first[0].scores, first[1]
+        )
+        found = np.stack(masks)
+        return Grounding(
+            image=image,
+            phrase=phrase.text,
+            masks=found,
+            scores=np.array(scores, dtype=np.float32),
+            boxes=boxes_of(found),
+            points=np.array(points, dtype=np.float32),
+            heatmap=heatmap,
+            pipeline=self.name,
+            model=self.model,
+            seconds=time.perf_counter() - started,
+            trace=trace,
+        )
+
+    def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
+        return tokenize(
+            phrase,
+            self.diffusion.tokenizer,
+            magnets=self.config.magnets,
+            magnet_tokenisation=self.config.magnet_tokenisation,
+            max_tokens=self.diffusion.max_tokens,
+        )
+
+    def _encode(self, tokens: tuple[Token, ...], phrase: Phrase) -> EncodedText:
+        ids = [token.id for token in tokens]
+        pieces = [ids]
+        if self.config.magnet_encoding == "separate":
+            own = sum(token.role is not Role.MAGNET for token in tokens)
+            pieces = [ids[:own], *([identifier] for identifier in ids[own:])]
+        return self.diffusion.encode_text(pieces, phrase.text)
+
+    def _attention(self, encoded: EncodedImage, text: EncodedText, seed: int) -> AttentionMaps:
+        """Mean attention over the noise samples."""
+        config = self.config
+        read = [
+            self.diffusion.read_attention(
+                encoded,
+                text,
+                noise_level=config.noise_level,
+                seed=seed + index,
+                layers=config.layers,
+                heads=config.heads,
+                direction=config.direction,
+                guidance=config.guidance,
+            )
+            for index in range(config.noise_seeds)
+        ]
+        return AttentionMaps(
+            read[0].layers,
+            torch.stack([r.token_maps for r in read]).mean(dim=0),
+            torch.stack([r.text_to_text for r in read]).mean(dim=0),
+        )
+
+    def _kept(self, phrase: Phrase, tokens: tuple[Token, ...], sinks: list[bool]) -> list[bool]:
+        """Which tokens' maps are put together; never none of them."""
+        config = self.config
+        if not config.filter_stop_words:
+            return [token.word is not None for token in tokens]
+        words = phrase.kept_words(head_only=config.noun_phrase, without_directions=config.drop_directions)
+        kept = [token.word in words for token in tokens]
+        without_sinks = [keep and not sink for keep, sink in zip(kept, sinks, strict=True)]
+        return without_sinks if config.filter_sinks and any(without_sinks) else kept
+
+    def _bias(self, filtered: Map, phrase: Phrase) -> Map | None:
+        """The ramp of the place words times the weight of the size words."""
+        floor = self.config.bias_floor
+        ramp = spatial_ramp(*filtered.shape, phrase.direction, floor=floor)
+        size = size_weight(filtered, phrase.direction, floor=floor)
+        return ramp if size is None else size if ramp is None else ramp * size
+
+
+def _reduce(maps: torch.Tensor, reduction: str) -> torch.Tensor:
+    if reduction == "product":
+        return maps.clamp_min(1e-12).log().mean(dim=0).exp()
+    return maps.mean(dim=0) if reduction == "mean" else maps.sum(dim=0)

@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.heatmap import colour_map, draw_heatmap, stretch
+from groundkit.outputs.png import write_png
+from groundkit.outputs.record import full_record, record
+from groundkit.outputs.rle import decode, encode
+from groundkit.outputs.save import file_names, write_files
+
+# pycocotools, the oracle here, is not adapted to NumPy 2's copy keyword.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+BOXES = [(5, 6, 30, 20), (40, 10, 64, 48)]
+
+
+def test_pictures_are_read_back_as_they_were(make_grounding, tmp_path):
+    grounding = make_grounding(*BOXES)
+    for picture in (grounding.image, grounding.cutout(0), grounding.image[..., 0]):
+        with Image.open(write_png(tmp_path / "a.png", picture)) as read:
+            np.testing.assert_array_equal(np.asarray(read), picture)
+
+
+def test_run_length_encoding_survives_a_round_trip_and_json():
+    mask = np.random.default_rng(0).random((37, 53)) > 0.5
+    encoded = json.loads(json.dumps(encode(mask)))
+    np.testing.assert_array_equal(decode(encoded), mask)
+    np.testing.assert_array_equal(coco_mask.decode(encoded).astype(bool), mask)
+
+
+def test_a_coco_file_is_read_by_pycocotools_with_masks_boxes_and_areas(make_grounding, tmp_path):
+    dataset = CocoDataset()
+    cup, ball, nothing = make_grounding(*BOXES), make_grounding(BOXES[0], phrase="球"), make_grounding(size=(10, 20))
+    dataset.add(cup, "one.jpg")
+    dataset.add(ball, "one.jpg")
+    dataset.add(nothing, "two.jpg")
+    coco = COCO(str(dataset.write(tmp_path / "coco.json")))
+
+    assert sorted(coco.imgs) == [1, 2]
+    assert (coco.imgs[2]["file_name"], coco.imgs[2]["width"], coco.imgs[2]["height"]) == ("two.jpg", 20, 10)
+    assert {category["id"]: category["name"] for category in coco.cats.values()} == {1: "the red cup", 2: "球"}
+    assert sorted(coco.anns) == [1, 2, 3]
+    expected = [(cup, 0, 1), (cup, 1, 1), (ball, 0, 2)]
+    for annotation, (grounding, index, category) in zip(coco.loadAnns([1, 2, 3]), expected, strict=True):
+        x1, y1, x2, y2 = BOXES[index]
+        assert annotation["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+        assert annotation["area"] == (x2 - x1) * (y2 - y1)
+        assert (annotation["image_id"], annotation["category_id"]) == (1, category)
+        assert isinstance(annotation["segmentation"]["counts"], str)
+        np.testing.assert_array_equal(coco.annToMask(annotation).astype(bool), grounding.masks[index])
+    assert len(coco.loadRes(coco.dataset["annotations"]).anns) == 3
+
+
+def test_one_grounding_as_coco_has_ids_from_one(make_grounding):
+    dataset = make_grounding(BOXES[0]).to_coco("cup.jpg")
+    assert [image["id"] for image in dataset["images"]] == [1]
+    assert [annotation["id"] for annotation in dataset["annotations"]] == [1]
+    assert dataset["images"][0]["file_name"] == "cup.jpg"
+
+
+def test_a_record_has_the_documented_fields_and_plain_values(make_grounding, tmp_path):
+    grounding = make_grounding(BOXES[0])
+    assert json.loads(json.dumps(record(grounding, "in.jpg", [tmp_path / "m.png"]))) == {
+        "input": "in.jpg",
+        "phrase": "the red cup",
+        "pipeline": "refam",
+        "model": "nano",
+        "masks": [str(tmp_path / "m.png")],
+        "scores": [0.9],
+        "boxes": [[5.0, 6.0, 30.0, 20.0]],
+        "points": [[17.5, 13.0, 1], [0.5, 0.5, 0]],
+        "seconds": 0.25,
+    }
+    np.testing.assert_array_equal(decode(full_record(grounding, "in.jpg")["rle"][0]), grounding.masks[0])
+
+
+def test_every_format_writes_the_files_it_names(make_grounding, tmp_path):
+    names = file_names(tmp_path, "a", ["png", "overlay", "cutout", "heatmap", "json", "coco"])
+    written = write_files(make_grounding(*BOXES), names, "in.jpg")
+    assert {name: [file.name for file in files] for name, files in written.items()} == {
+        "png": ["a-mask1.png", "a-mask2.png"],
+        "overlay": ["a-overlay.png"],
+        "cutout": ["a-cutout-mask1.png", "a-cutout-mask2.png"],
+        "heatmap": ["a-heatmap.png"],
+        "json": ["a.json"],
+        "coco": ["a-coco.json"],
+    }
+    assert sorted(file for files in written.values() for file in files) == sorted(tmp_path.iterdir())
+    assert json.loads((tmp_path / "a.json").read_text())["masks"] == [str(file) for file in written["png"]]
+
+
+def test_nothing_found_gives_no_mask_but_an_overlay_that_says_so(make_grounding, tmp_path):
+    grounding = make_grounding(size=(100, 200), points=np.empty((0, 3), np.float32))
+    written = write_files(grounding, file_names(tmp_path, "a", ["png", "overlay", "cutout"]))
+    assert written == {"png": [], "overlay": [tmp_path / "a-overlay.png"], "cutout": []}
+    assert (grounding.overlay() != grounding.image).any()
+
+
+def test_hot_is_red_and_cold_is_blue_and_heat_of_another_size_is_stretched():
+    cold, hot = colour_map(np.array([[0.1, 0.95]], np.float32))[0].astype(int)
+    assert cold[2] > cold[0]
+    assert hot[0] > hot[2]
+    grey = np.full((40, 60, 3), 128, np.uint8)
+    drawn = draw_heatmap(grey, np.array([[0, 1]], np.float32)).astype(int)
+    assert drawn.shape == grey.shape
+    assert drawn[20, 55, 0] > drawn[20, 5, 0]
+
+
+def test_stretching_reaches_zero_and_one_and_leaves_a_flat_map_at_zero():
+    np.testing.assert_allclose(stretch(np.array([[2, 3, 4]], np.float32)), [[0, 0.5, 1]])
+    assert not stretch(np.full((3, 3), 7, np.float32)).any()
+    assert not np.isnan(colour_map(np.full((2, 2), np.nan, np.float32))).any()

@@ -1,0 +1,238 @@
+"""Train nano's diffusion transformer: flow matching on latents and captions, nothing else. No mask is ever read here.
+
+python -m groundkit.weights.training.flux --latents runs/easy.pt --output runs/flux --steps 4000
+python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000   (goes on from there)
+
+A run that is stopped goes on from its last checkpoint; ``--steps`` counts from the very beginning. The step is the total
+over all sittings. Muon turns the matrices of the blocks, AdamW everything else; weights are averaged over time.
+"""
+
+import argparse
+import copy
+import json
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import FluxTransformer2DModel
+from torch import Tensor, nn
+from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+from groundkit.weights.training.captions import Mention, caption
+from groundkit.weights.training.tokenizers import t5_tokenizer
+
+TEXT_WIDTH = 128
+LATENT_CHANNELS = 8
+WARM_UP = 200
+NOISE_MEAN, NOISE_DEVIATION = 0.5, 1.0  # noise level = sigmoid(normal): words matter most where the picture is half seen
+
+
+def build_text_encoder(vocabulary: int) -> T5EncoderModel:
+    """Two layers of T5, untrained."""
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=vocabulary,
+            d_model=TEXT_WIDTH,
+            d_kv=32,
+            d_ff=4 * TEXT_WIDTH,
+            num_layers=2,
+            num_heads=4,
+            dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+            pad_token_id=0,
+            eos_token_id=1,
+        )
+    )
+
+
+def build_transformer(heads: int = 3, double: int = 3, single: int = 4) -> FluxTransformer2DModel:
+    """FLUX's transformer, small and untrained.
+
+    The projection of CLIP's pooled vector is zero and stays zero, so that every word has to pass through attention.
+    """
+    model = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=4 * LATENT_CHANNELS,
+        num_layers=double,
+        num_single_layers=single,
+        attention_head_dim=64,
+        num_attention_heads=heads,
+        joint_attention_dim=TEXT_WIDTH,
+        pooled_projection_dim=32,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 28, 28),
+    )
+    pooled = model.time_text_embed.text_embedder.linear_1
+    nn.init.zeros_(pooled.weight)
+    pooled.weight.requires_grad_(False)
+    for block in [*model.transformer_blocks, *model.single_transformer_blocks]:
+        for name, module in block.named_modules():  # modulation starts at zero, as in DiT
+            if isinstance(module, nn.Linear) and name.startswith("norm"):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+    nn.init.zeros_(model.norm_out.linear.weight)
+    nn.init.zeros_(model.proj_out.weight)
+    return model
+
+
+class Captioned:
+    """Latents with captions drawn anew each time, batched by caption length so that no text is padded."""
+
+    def __init__(self, paths: list[Path], tokenizer: T5Tokenizer, batch: int, seed: int) -> None:
+        files = [torch.load(path, weights_only=True, mmap=True) for path in paths]
+        self.latents: Tensor = torch.cat([data["latents"] for data in files])
+        self.mentions = [tuple(Mention(**m) for m in scene) for data in files for scene in data["mentions"]]
+        self.batch = batch
+        self.rng = np.random.default_rng(seed)
+        self.tokenizer = tokenizer
+        self.waiting: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, C, h, w)`` and token ids ``(B, T)``."""
+        while True:
+            index = int(self.rng.integers(len(self.latents)))
+            if not self.mentions[index]:
+                continue
+            ids = self.tokenizer(caption(self.mentions[index], self.rng)).input_ids
+            queue = self.waiting[len(ids)]
+            queue.append((index, ids))
+            if len(queue) == self.batch:
+                del self.waiting[len(ids)]
+                latents = self.latents[[i for i, _ in queue]].float()
+                return latents, torch.tensor([ids for _, ids in queue])
+
+
+def pack(latents: Tensor) -> Tensor:
+    """(B, C, h, w) to FLUX's (B, h/2 * w/2, 4 C)."""
+    b, c, h, w = latents.shape
+    return latents.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h * w // 4, 4 * c)
+
+
+def positions(height: int, width: int) -> Tensor:
+    """FLUX's image ids, (height * width, 3): 0, row, column."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
+
+
+class Nano(nn.Module):
+    """Text encoder and transformer, trained together."""
+
+    def __init__(self, vocabulary: int, heads: int, double: int, single: int) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(vocabulary)
+        self.transformer = build_transformer(heads, double, single)
+
+    def forward(self, noisy: Tensor, noise_level: Tensor, ids: Tensor) -> Tensor:
+        side = int(noisy.shape[1] ** 0.5)
+        out: Tensor = self.transformer(
+            hidden_states=noisy,
+            encoder_hidden_states=self.text_encoder(ids).last_hidden_state,
+            pooled_projections=noisy.new_zeros(len(noisy), 32),
+            timestep=noise_level,
+            img_ids=positions(side, side),
+            txt_ids=torch.zeros(ids.shape[1], 3),
+            return_dict=False,
+        )[0]
+        return out
+
+
+def optimisers(model: Nano, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformer's blocks, AdamW for embeddings, modulations, norms and the text encoder."""
+    matrices, rest = [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        block = "transformer_blocks." in name and ".norm" not in name
+        (matrices if parameter.ndim == 2 and block else rest).append(parameter)
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=4),
+        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate_factor(step: int, total: int, decay: int) -> float:
+    """Warm-up, constant, and a linear fall to a twentieth over the last ``decay`` steps."""
+    if step < WARM_UP:
+        return (step + 1) / WARM_UP
+    return max(0.05, min(1.0, (total - step) / decay)) if decay else 1.0
+
+
+def save(path: Path, **state: object) -> None:
+    partial = path.with_suffix(".part")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train nano's diffusion transformer.")
+    parser.add_argument("--latents", type=Path, nargs="+", required=True)
+    parser.add_argument("--output", type=Path, default=Path("runs/flux"))
+    parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
+    parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--heads", type=int, default=3)
+    parser.add_argument("--double", type=int, default=3)
+    parser.add_argument("--single", type=int, default=4)
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--compile", action="store_true", help="a quarter faster after two minutes of compilation")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.output / "checkpoint.pt"
+
+    vocabulary = arguments.output / "tokenizer"  # kept with the run: the words of the first sitting stay the words
+    if not vocabulary.exists():
+        t5_tokenizer().save_pretrained(vocabulary)
+    tokenizer = T5Tokenizer.from_pretrained(vocabulary)
+    torch.manual_seed(arguments.seed)
+    shape = {"heads": arguments.heads, "double": arguments.double, "single": arguments.single}
+    model = Nano(len(tokenizer), **shape)
+    average = copy.deepcopy(model).requires_grad_(False)
+    turning = optimisers(model, arguments.rate)
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        for optimiser, saved in zip(turning, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        first = state["step"]
+    data = Captioned(arguments.latents, tokenizer, arguments.batch, arguments.seed + first)
+    started, losses = time.time(), []
+    forward = torch.compile(model, dynamic=True) if arguments.compile else model
+    for step in range(first, arguments.steps):
+        latents, ids = data.next()
+        clean = pack(latents)
+        level = torch.sigmoid(torch.randn(len(clean)) * NOISE_DEVIATION + NOISE_MEAN)
+        noise = torch.randn_like(clean)
+        noisy = torch.lerp(clean, noise, level[:, None, None])
+        with torch.autocast("cpu", torch.bfloat16):
+            velocity = forward(noisy, level, ids)
+        loss = (velocity.float() - (noise - clean)).square().mean()
+        for optimiser in turning:
+            optimiser.zero_grad()
+            for group in optimiser.param_groups:
+                group["lr"] = arguments.rate * rate_factor(step, arguments.steps, arguments.decay)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in turning:
+            optimiser.step()
+        with torch.no_grad():
+            weight = 1 - min(0.999, (step + 1) / (step + 20))
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        losses.append(loss.item())
+        if (step + 1) % 25 == 0:
+            seconds = (time.time() - started) / (step + 1 - first)
+            record = {"step": step + 1, "loss": round(float(np.mean(losses[-25:])), 4), "seconds": round(seconds, 3)}
+            print(json.dumps(record), flush=True)
+        if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
+            saved = [o.state_dict() for o in turning]
+            save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved, shape=shape)
+
+
+if __name__ == "__main__":
+    main()

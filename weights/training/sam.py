@@ -1,0 +1,235 @@
+"""Train nano's segmenter: points to masks, on scenes with exact masks and on photographs with masks.
+
+python -m groundkit.weights.training.sam --emoji ... --cutouts ... --backgrounds ... --steps 8000 --output runs/sam
+
+Each encoded picture answers several prompts. Of SAM's three masks only the best learns, and its score learns the IoU, as in
+Segment Anything (Kirillov et al. 2023, section A). A run that is stopped goes on from its last checkpoint.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from PIL import Image
+from torch import Tensor
+from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
+
+from groundkit.weights.training.scenes import FULL, SceneMaker
+from groundkit.weights.training.sources import argument_parser, scene_maker
+
+SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
+ENCODER, DECODER = 192, 128
+IMAGES, PROMPTS = 8, 8
+POOL, NEW_SCENES = 8000, 2
+PHOTOGRAPHS = 0.15
+FIRST_SEED = 50_000_000
+
+Pixels = npt.NDArray[np.uint8]
+Owners = npt.NDArray[np.int16]
+
+
+def build() -> SamModel:
+    """SAM's class at 256x256 pixels, untrained. Every layer attends globally: there are only 256 patches."""
+    return SamModel(
+        SamConfig(
+            vision_config=SamVisionConfig(
+                hidden_size=ENCODER,
+                output_channels=DECODER,
+                num_hidden_layers=6,
+                num_attention_heads=6,
+                image_size=SIZE,
+                patch_size=PATCH,
+                global_attn_indexes=list(range(6)),
+                mlp_dim=4 * ENCODER,
+                num_pos_feats=DECODER // 2,
+            ),
+            prompt_encoder_config=SamPromptEncoderConfig(hidden_size=DECODER, image_size=SIZE, patch_size=PATCH),
+            mask_decoder_config=SamMaskDecoderConfig(
+                hidden_size=DECODER, mlp_dim=4 * DECODER, num_attention_heads=4, iou_head_hidden_dim=DECODER
+            ),
+        )
+    )
+
+
+def build_processor() -> SamProcessor:
+    """The processor that turns any picture into the model's frame."""
+    return SamProcessor(
+        SamImageProcessor(
+            size={"longest_edge": SIZE},
+            pad_size={"height": SIZE, "width": SIZE},
+            mask_size={"longest_edge": LOW_RESOLUTION},
+            mask_pad_size={"height": LOW_RESOLUTION, "width": LOW_RESOLUTION},
+        )
+    )
+
+
+def owners_of(masks: list[npt.NDArray[np.bool_]]) -> Owners:
+    """Which object each pixel belongs to, -1 for none: int16 ``(height, width)``."""
+    owners = np.full(masks[0].shape, -1, dtype=np.int16)
+    for index, mask in enumerate(masks):
+        owners[mask] = index
+    return owners
+
+
+def photographs(folder: Path) -> list[tuple[Pixels, Owners]]:
+    """Photographs with masks, longest side ``SIZE``; masks of one photograph together."""
+    by_image: dict[str, list[str]] = {}
+    for line in (folder / "records.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        good = record["mask"] and record.get("pseudo_quality", 1.0) >= 0.83 and record.get("kind") != "drawing"
+        if good and record["area_frac"] > 0.01:
+            by_image.setdefault(record["image"], []).append(record["mask"])
+    found = []
+    for image, masks in by_image.items():
+        pixels = np.asarray(Image.open(folder / image).convert("RGB"))
+        owners = owners_of([np.asarray(Image.open(folder / m).convert("L")) > 127 for m in masks])
+        scale = SIZE / max(owners.shape)
+        size = (round(owners.shape[1] * scale), round(owners.shape[0] * scale))
+        found.append((cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.resize(owners, size, interpolation=0)))
+    return found
+
+
+class Prompted:
+    """A growing pool of scenes, and batches of pictures with points drawn on their objects."""
+
+    def __init__(self, maker: SceneMaker, records: Path | None, seed: int) -> None:
+        self.maker = maker
+        self.rng = np.random.default_rng(seed)
+        self.photographs = photographs(records) if records else []
+        self.pool: list[tuple[Pixels, Owners]] = []
+        self.seed = FIRST_SEED + 10_000_000 * (seed % 100)
+        self._grow(400)
+
+    def _grow(self, count: int) -> None:
+        for _ in range(count):
+            scene = self.maker.scene(self.seed, FULL)
+            self.seed += 1
+            if scene.objects:
+                item = (scene.image, owners_of([o.mask for o in scene.objects]))
+                if len(self.pool) < POOL:
+                    self.pool.append(item)
+                else:
+                    self.pool[int(self.rng.integers(POOL))] = item
+
+    def _picture(self) -> tuple[Pixels, Owners]:
+        if self.photographs and self.rng.random() < PHOTOGRAPHS:
+            return self.photographs[self.rng.integers(len(self.photographs))]
+        image, owners = self.pool[self.rng.integers(len(self.pool))]
+        if self.rng.random() < 0.25:  # other shapes of picture: part of a scene, the rest of the frame is padding
+            keep = int(self.rng.integers(SIZE // 2, SIZE))
+            cut = (slice(keep), slice(None)) if self.rng.random() < 0.5 else (slice(None), slice(keep))
+            image, owners = image[cut], owners[cut]
+        if self.rng.random() < 0.5:
+            image, owners = image[:, ::-1], owners[:, ::-1]
+        return image, owners
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pixels ``(B, 3, S, S)``, points ``(B, P, 2, 2)`` x y, labels ``(B, P, 2)``, true masks ``(B, P, s, s)``."""
+        self._grow(NEW_SCENES)
+        frames = np.zeros((IMAGES, SIZE, SIZE, 3), dtype=np.float32)
+        points = np.zeros((IMAGES, PROMPTS, 2, 2), dtype=np.float32)
+        labels = np.full((IMAGES, PROMPTS, 2), -10, dtype=np.int64)  # -10: no point
+        targets = np.zeros((IMAGES, PROMPTS, LOW_RESOLUTION, LOW_RESOLUTION), dtype=np.float32)
+        index = 0
+        while index < IMAGES:
+            image, owners = self._picture()
+            present, areas = np.unique(owners[owners >= 0], return_counts=True)
+            present = present[areas > 80]
+            if not len(present):
+                continue
+            height, width = owners.shape
+            normal = (image / 255.0 * self.rng.uniform(0.85, 1.15) - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+            frames[index, :height, :width] = normal
+            for prompt in range(PROMPTS):
+                mask = owners == present[prompt % len(present)]
+                y, x = self._pick(mask)
+                points[index, prompt, 0], labels[index, prompt, 0] = (x + 0.5, y + 0.5), 1
+                if self.rng.random() < 0.2:
+                    y, x = self._pick(~mask)
+                    points[index, prompt, 1], labels[index, prompt, 1] = (x + 0.5, y + 0.5), 0
+                full = np.zeros((SIZE, SIZE), dtype=np.float32)
+                full[:height, :width] = mask
+                targets[index, prompt] = cv2.resize(full, (LOW_RESOLUTION,) * 2, interpolation=cv2.INTER_AREA)
+            index += 1
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+        return pixels, torch.from_numpy(points), torch.from_numpy(labels), torch.from_numpy(targets)
+
+    def _pick(self, mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+        places = np.flatnonzero(mask)
+        return divmod(int(places[self.rng.integers(len(places))]), mask.shape[1])  # type: ignore[return-value]
+
+
+def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and IoU of the best of the masks ``(B, P, C, s, s)`` for each prompt: focal and dice, and the score's error."""
+    truth = target[:, :, None]
+    probability = logits.sigmoid()
+    cross = F.binary_cross_entropy_with_logits(logits, truth.expand_as(logits), reduction="none")
+    matched = probability * truth + (1 - probability) * (1 - truth)
+    focal = (cross * (1 - matched).square()).mean(dim=(-1, -2))
+    overlap = (probability * truth).sum(dim=(-1, -2))
+    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(-1, -2)) + truth.sum(dim=(-1, -2)) + 1)
+    hard, solid = logits > 0, truth > 0.5
+    iou = (hard & solid).sum(dim=(-1, -2)) / (hard | solid).sum(dim=(-1, -2)).clamp_min(1)
+    total = 20 * focal + dice
+    best = total.argmin(dim=-1, keepdim=True)
+    score_error = (scores - iou).square().mean()
+    return total.gather(-1, best).mean() + score_error, iou.gather(-1, best).mean()
+
+
+def main() -> None:
+    parser = argument_parser("Train nano's segmenter.", "runs/sam")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--decay", type=int, default=0, help="the last steps, in which the rate falls")
+    parser.add_argument("--every", type=int, default=250)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.output / "checkpoint.pt"
+    torch.manual_seed(arguments.seed)
+    torch.set_float32_matmul_precision("medium")  # bfloat16 products, where the processor has them
+    model = build()
+    first = 0
+    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    data = Prompted(scene_maker(arguments), arguments.cutouts, arguments.seed + first)
+    started, reached = time.time(), []
+    for step in range(first, arguments.steps):
+        factor = min(1.0, (step + 1) / 200)
+        if arguments.decay:
+            factor = min(factor, max(0.03, (arguments.steps - step) / arguments.decay))
+        for group in optimiser.param_groups:
+            group["lr"] = arguments.rate * factor
+        pixels, points, labels, target = data.next()
+        embedding = model.vision_encoder(pixels).last_hidden_state
+        several = step % 4 != 3  # the single-mask token learns too
+        out = model(image_embeddings=embedding, input_points=points, input_labels=labels, multimask_output=several)
+        loss, iou = losses(out.pred_masks, out.iou_scores, target)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        reached.append(iou.item())
+        if (step + 1) % 50 == 0:
+            seconds = (time.time() - started) / (step + 1 - first)
+            record = {"step": step + 1, "loss": round(loss.item(), 4), "iou": round(float(np.mean(reached[-50:])), 4)}
+            print(json.dumps(record | {"seconds": round(seconds, 3)}), flush=True)
+        if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
+            partial = checkpoint.with_suffix(".part")
+            torch.save({"step": step + 1, "model": model.state_dict(), "optimiser": optimiser.state_dict()}, partial)
+            os.replace(partial, checkpoint)
+    model.save_pretrained(arguments.output / "model")
+    build_processor().save_pretrained(arguments.output / "model")
+
+
+if __name__ == "__main__":
+    main()
