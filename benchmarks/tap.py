@@ -10,8 +10,8 @@ in float32, then takes the same slice of it.
 Time: all cases take turns within each round of one process, each round in another order; seconds are medians over the
 rounds, and a ratio is the median of the rounds' own ratios to plain, so that a slow spell of the machine hits both.
 
-Memory: every case runs once in a fresh process, three times over. Once its inputs are in place and its kernels warmed up
-on a small input, free heap is returned to the system (malloc_trim), the kernel's record of the highest resident size is
+Memory: every case runs once in a fresh process, three times over. With its inputs in place and its kernels warmed up on
+a small input, free heap is returned to the system (malloc_trim), the system's record of the highest resident size is
 reset (5 into /proc/self/clear_refs), the case runs, and peak = VmHWM afterwards - VmRSS before: what the case needed on
 top of its inputs, its output and the attention it read included. The number is the median of the three. Linux only.
 """
@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -47,7 +46,7 @@ FEW_TOKENS = 20
 
 @dataclass(frozen=True)
 class Size:
-    """Size of one subject: a joint attention when ``blocks`` is 0, else a FLUX transformer of that many of each block."""
+    """A joint attention when ``blocks`` is 0, else a FLUX transformer with that many blocks of each kind."""
 
     heads: int
     head_size: int
@@ -117,6 +116,11 @@ class Subject:
             self.model: nn.Module = JointAttention()
             self.layers: dict[str, nn.Module] = {"attention": self.model}
             return
+        # Here, because the processes that measure a bare attention need not wait for this import.
+        from diffusers import FluxTransformer2DModel
+        from diffusers.utils import logging
+
+        logging.set_verbosity_error()
         model = FluxTransformer2DModel(
             in_channels=16,
             num_layers=size.blocks,
@@ -154,7 +158,7 @@ class Subject:
     def _forward(self) -> Any:
         if self.size.blocks == 0:
             return self.model(*self.inputs)
-        names = "hidden_states encoder_hidden_states pooled_projections timestep img_ids txt_ids".split()
+        names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep", "img_ids", "txt_ids")
         return self.model(**dict(zip(names, self.inputs, strict=True)), return_dict=False)[0]
 
 
@@ -176,7 +180,6 @@ def measure_times(size: Size, repeats: int) -> dict[str, list[float]]:
 def measure_peak(size: Size, case: str, threads: int) -> float:
     """Peak MiB of one run on top of its inputs. Call it in a process of its own."""
     torch.set_num_threads(threads)
-    # All tokens of the warm-up are few, but every kernel and thread is loaded.
     warm_up = Size(size.heads, size.head_size, 2 * FEW_TOKENS, 8, size.dtype, min(size.blocks, 1))
     Subject(warm_up).run(case)
     subject = Subject(size)

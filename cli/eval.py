@@ -43,7 +43,8 @@ def evaluate(
 ) -> None:
     """Measure how good a pipeline is on known masks.
 
-    Prints oIoU, mIoU, P@0.5 and point accuracy with 95 % bootstrap intervals, next to three guesses that read no phrase.
+    Prints oIoU, mIoU, P@0.5 and point accuracy with 95 % bootstrap intervals, next to three guesses that read no
+    phrase.
     """
     from groundkit.errors import ConfigError
     from groundkit.evaluation.cases import read_cases

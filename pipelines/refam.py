@@ -7,20 +7,21 @@ point at the object, and a Segment Anything model turns the point into a mask.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks
-from groundkit.errors import GroundkitError
+from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
@@ -80,6 +81,22 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
+def read_config(settings: Mapping[str, object]) -> RefAMConfig:
+    """Check settings by name and value; texts are read as numbers and truth values where the field is one.
+
+    Raises:
+        ConfigError: naming the first field that does not exist or cannot take its value.
+    """
+    try:
+        return RefAMConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"no setting named {field!r}: use one of {', '.join(RefAMConfig.model_fields)}") from None
+        raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+
+
 @dataclass(frozen=True)
 class RefAMTrace:
     """What each step saw, for ``groundkit explain``.
@@ -112,11 +129,13 @@ class RefAMTrace:
 class RefAM:
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
-    def __init__(self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None) -> None:
+    def __init__(
+        self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None, *, name: str = "refam"
+    ) -> None:
         self.diffusion = model
         self.segmenter = segmenter
         self.config = config or RefAMConfig()
-        self.name = "refam"
+        self.name = name
         self.model = model.name
 
     def __call__(
@@ -238,7 +257,8 @@ class RefAM:
         pieces = [ids]
         if self.config.magnet_encoding == "separate":
             own = sum(token.role is not Role.MAGNET for token in tokens)
-            pieces = [ids[:own], *([identifier] for identifier in ids[own:])]
+            ends = [own, *(i + 1 for i in range(own, len(ids)) if ids[i] == self.diffusion.tokenizer.eos_token_id)]
+            pieces = [ids[:own], *(ids[first:end] for first, end in itertools.pairwise(ends))]
         return self.diffusion.encode_text(pieces, phrase.text)
 
     def _attention(self, encoded: EncodedImage, text: EncodedText, seed: int) -> AttentionMaps:
@@ -270,6 +290,8 @@ class RefAM:
             return [token.word is not None for token in tokens]
         words = phrase.kept_words(head_only=config.noun_phrase, without_directions=config.drop_directions)
         kept = [token.word in words for token in tokens]
+        if not any(kept):  # a phrase so long that its head was cut off
+            kept = [token.role is Role.CONTENT for token in tokens]
         without_sinks = [keep and not sink for keep, sink in zip(kept, sinks, strict=True)]
         return without_sinks if config.filter_sinks and any(without_sinks) else kept
 

@@ -54,6 +54,7 @@ class FluxModel:
         cls,
         source: str | Path,
         *,
+        name: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         offload: bool = False,
@@ -63,7 +64,7 @@ class FluxModel:
     ) -> FluxModel:
         """Load VAE, CLIP, T5, transformer and scheduler from a hub id or a folder in the pipeline's layout.
 
-        ``offload`` keeps each part in main memory until it runs (needs a GPU).
+        ``name`` is what results call the model, its source by default. ``offload`` keeps each part in main memory until it runs (needs a GPU).
 
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
@@ -81,7 +82,7 @@ class FluxModel:
             pipeline.enable_model_cpu_offload(device=device)
         else:
             pipeline.to(device)
-        return cls(pipeline, str(source), device)
+        return cls(pipeline, name or str(source), device)
 
     @property
     def dtype(self) -> torch.dtype:

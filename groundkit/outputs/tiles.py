@@ -97,7 +97,8 @@ def draw_row(title: str, tiles: Sequence[Tile]) -> Image.Image:
 
 def _draw_tile(section: Image.Image, tile: Tile, x: int, y: int, width: int, height: int) -> None:
     brush = ImageDraw.Draw(section)
-    face = font(18, bold=True)
+    large, small = font(18, bold=True), font(14, bold=True)
+    face = large if text_width(tile.title[:100], large) <= width - 20 else small
     title = fit_text(tile.title, face, width - 20) or "?"
     if tile.chip is None:
         brush.text((x, y + 15), title, font=face, fill=INK, anchor="lm")
@@ -118,7 +119,6 @@ def _draw_tile(section: Image.Image, tile: Tile, x: int, y: int, width: int, hei
     if tile.frame is not None:
         brush.rectangle((x, top, x + width - 1, top + height - 1), outline=tile.frame, width=4)
     if tile.badge:
-        small = font(14, bold=True)
         badge = text_width(tile.badge, small) + 14
         draw_chip(section, (x + width - badge - 8, top + 8, badge, 24), tile.badge_colour)
         brush.text((x + width - badge / 2 - 8, top + 20), tile.badge, font=small, fill=WHITE, anchor="mm")

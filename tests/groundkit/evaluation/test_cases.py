@@ -51,19 +51,22 @@ def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, message):
 
 
 def test_a_file_that_cannot_be_read_or_has_no_cases_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="missing.jsonl: No such file or directory$"):
+    with pytest.raises(InputError, match=r"missing\.jsonl: No such file or directory$"):
         read_cases(tmp_path / "missing.jsonl")
     with pytest.raises(InputError, match="has no cases: write one JSON object a line"):
         read_cases(write(tmp_path, ""))
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(InputError, match="it is not UTF-8 text$"):
+    with pytest.raises(InputError, match=r"it is not UTF-8 text$"):
         read_cases(tmp_path / "binary.jsonl")
 
 
 def test_cases_of_one_picture_stand_together_in_the_order_of_the_file(tmp_path):
     lines = [{**GOOD, "image": name, "phrase": phrase} for name, phrase in [("a", "1"), ("b", "2"), ("a", "3")]]
     groups = group_by_image(read_cases(write(tmp_path, *lines)))
-    assert {path.name: [case.phrase for case in group] for path, group in groups.items()} == {"a": ["1", "3"], "b": ["2"]}
+    assert {path.name: [case.phrase for case in group] for path, group in groups.items()} == {
+        "a": ["1", "3"],
+        "b": ["2"],
+    }
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "RGB", "RGBA"])
@@ -72,8 +75,7 @@ def test_a_mask_of_any_kind_is_true_where_pixels_are_not_zero(tmp_path, mode):
     if mode == "I;16":
         picture = Image.fromarray(truth.astype(np.uint16))
     elif mode == "P":
-        picture = Image.fromarray(truth, mode="L").convert("P") if False else Image.new("P", (3, 2))
-        picture.putdata(truth.ravel().tolist())
+        picture = Image.fromarray(truth)
         picture.putpalette([0, 0, 0, 128, 0, 0])
     else:
         picture = Image.fromarray(truth * 255).convert(mode)

@@ -97,7 +97,9 @@ def test_a_failure_of_the_pipeline_counts_as_a_miss_and_never_as_a_success(case_
     cases = case_file({"phrase": "exact"}, {"phrase": "bad"}, {"phrase": "bad", "no_target": True, "mask": None})
     report = evaluate(Planted(make_grounding, {"exact": [BOX], "bad": PhraseError("no")}), cases, resamples=50)
     assert [result.score.iou for result in report.results] == [1, 0, 0]
-    assert [(failure.case.phrase, failure.error, failure.counted) for failure in report.failures] == [("bad", "no", True)] * 2
+    assert [(failure.case.phrase, failure.error, failure.counted) for failure in report.failures] == [
+        ("bad", "no", True)
+    ] * 2
 
 
 def test_a_pipeline_that_gives_up_on_a_picture_misses_the_rest_of_it_only(case_file, make_grounding):
@@ -108,7 +110,9 @@ def test_a_pipeline_that_gives_up_on_a_picture_misses_the_rest_of_it_only(case_f
 
 
 def test_a_picture_or_mask_that_cannot_be_read_judges_no_method(case_file, make_grounding):
-    cases = case_file({"phrase": "exact"}, {"phrase": "exact", "image": "none.png"}, {"phrase": "exact", "mask": "none.png"})
+    cases = case_file(
+        {"phrase": "exact"}, {"phrase": "exact", "image": "none.png"}, {"phrase": "exact", "mask": "none.png"}
+    )
     pipeline = Planted(make_grounding, {"exact": [BOX]})
     report = evaluate(pipeline, cases, resamples=50)
     assert report.metrics["n"] == report.controls["whole_image"]["n"] == 1

@@ -11,11 +11,16 @@ from groundkit.outputs.atomic import atomic_path, write_text
 def test_nothing_half_written_stays_and_the_older_file_does(tmp_path, error):
     target = tmp_path / "mask.png"
     target.write_text("old")
-    with pytest.raises(error), atomic_path(target) as temporary:
-        assert temporary.parent == tmp_path
-        assert temporary.suffix == ".png"
-        temporary.write_text("half of it")
-        raise error
+
+    def fail_midway():
+        with atomic_path(target) as temporary:
+            assert temporary.parent == tmp_path
+            assert temporary.suffix == ".png"
+            temporary.write_text("half of it")
+            raise error
+
+    with pytest.raises(error):
+        fail_midway()
     assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]
     assert target.read_text() == "old"
 

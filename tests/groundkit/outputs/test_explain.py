@@ -29,7 +29,9 @@ def trace_for(grounding, tokens, *, bias, proposals=3):
     )
 
 
-@pytest.mark.parametrize(("tokens", "size"), [(5, (48, 64)), (60, (48, 64)), (9, (400, 40)), (9, (40, 400)), (1, (1, 1))])
+@pytest.mark.parametrize(
+    ("tokens", "size"), [(5, (48, 64)), (60, (48, 64)), (9, (400, 40)), (9, (40, 400)), (1, (1, 1))]
+)
 def test_any_number_of_tokens_and_any_shape_fit_on_one_page(make_grounding, tokens, size):
     grounding = make_grounding((0, 0, 1, 1), size=size)
     page = draw_explanation(make_grounding((0, 0, 1, 1), size=size, trace=trace_for(grounding, tokens, bias=True)))

@@ -120,7 +120,8 @@ def test_where_the_heat_favours_no_mask_the_score_decides(heat: np.ndarray) -> N
 
 
 def test_negative_scores_do_not_turn_the_order_round() -> None:
-    assert chosen(np.stack([PART, WHOLE]), WHOLE * 1.0, [-0.1, -0.9]) == 0
+    """Multiplied as they are, the mask that agrees least would come out on top."""
+    assert chosen(np.stack([PART, WHOLE]), WHOLE * 1.0, [-0.5, -0.4]) == 1
 
 
 def test_the_other_rules_look_at_scores_and_areas_alone() -> None:

@@ -43,15 +43,15 @@ def segmenter(request: pytest.FixtureRequest, sam_folder: Path, sam_checkpoint: 
 @pytest.mark.parametrize(
     ("architecture", "size", "same"),
     [
-        ({}, (64, 64), 1.0),
-        ({}, (48, 64), 1.0),
-        ({}, (64, 23), 1.0),
+        ({}, (64, 64), 0.999),
+        ({}, (48, 64), 0.999),
+        ({}, (64, 23), 0.999),
         ({}, (200, 300), 0.999),
         ({}, (5, 40), 0.999),
         # Pillow, which the original scales with, and torchvision differ by one grey level here and there: here in a
         # thirtieth of all values, of an input that is just 14 pixels wide.
         ({}, (700, 150), 0.995),
-        ({"image_size": 256, "window_size": 14}, (256, 171), 1.0),
+        ({"image_size": 256, "window_size": 14}, (256, 171), 0.999),
         ({"image_size": 256, "window_size": 14}, (240, 400), 0.999),
         ({"image_size": 1024, "patch_size": 16, "window_size": 14, "width": 16}, (333, 500), 0.999),
     ],
@@ -76,7 +76,9 @@ def test_both_segmenters_agree_on_the_same_weights(
         covered = first.masks.mean(axis=(1, 2))
         assert ((covered > 0.02) & (covered < 0.98)).any(), "the masks must have an outline to compare"
         assert iou(first, second).min() >= same
-        np.testing.assert_allclose(first.scores, second.scores, atol=1e-6 if same == 1 else 3e-4)
+        np.testing.assert_allclose(
+            first.scores, second.scores, atol=1e-6 if max(size) == model.config.vision_config.image_size else 1e-3
+        )
 
 
 def test_original_sam_equals_its_own_predictor(
@@ -101,6 +103,19 @@ def test_pictures_of_any_shape_get_masks_of_their_size(
     proposals = segmenter.segment(segmenter.embed(make_picture(*size)), points((size[1] / 2, size[0] / 2, 1)))
     assert proposals.masks.shape == (3, *size)
     assert proposals.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 40), (1, 50)])
+def test_a_picture_1_or_3_pixels_high_keeps_its_colours(
+    size: tuple[int, int],
+    sam_folder: Path,
+    sam_checkpoint: Path,
+    make_picture: Callable[[int, int], np.ndarray],
+) -> None:
+    """Such an array could be taken for channels-first. The original knows no such order."""
+    image = make_picture(*size)
+    features = load_segmenter(sam_folder).embed(image).features
+    torch.testing.assert_close(features, load_segmenter(sam_checkpoint).embed(image).features, atol=0.01, rtol=0)
 
 
 def test_one_embedding_serves_many_prompts(

@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from groundkit.language import Role, Token, parse_phrase
+
+
+@pytest.fixture
+def traced(pipeline):
+    """The pipeline, leaving a trace of two tokens."""
+    original = pipeline.make_grounding
+
+    def make(*boxes, phrase, **fields):
+        maps = np.random.default_rng(0).random((2, 4, 4), dtype=np.float32)
+        trace = SimpleNamespace(
+            phrase=parse_phrase(phrase),
+            tokens=(Token(0, "▁cup", 0, Role.CONTENT), Token(1, "</s>", None, Role.SPECIAL)),
+            maps=maps,
+            sinks=np.array([False, True]),
+            kept=np.array([True, False]),
+            filtered=maps[0],
+            bias=None,
+            proposals=np.zeros((1, 48, 64), np.bool_),
+            proposal_scores=np.ones(1, np.float32),
+            chosen=0,
+        )
+        return original(*boxes, phrase=phrase, trace=trace, **fields)
+
+    pipeline.make_grounding = make
+    return pipeline
+
+
+def test_one_picture_is_written_and_its_path_printed(command, traced, tmp_path):
+    assert command("explain", "a.png", "the red cup", "--quiet") == (0, "groundkit-out/a-the-red-cup-explain.png\n", "")
+    assert command("explain", "a.png", "the red cup", "-o", "new/e.png", "--quiet") == (0, "new/e.png\n", "")
+    with Image.open(tmp_path / "new" / "e.png") as picture:
+        assert picture.width == 1600
+
+
+def test_what_cannot_be_explained_is_one_line(command, tmp_path):
+    assert command("explain", "a.png", "bad", "-q") == (
+        1,
+        "",
+        "groundkit: error: the phrase is bad: say something else\n",
+    )
+    assert command("explain", "a.png", "cup", "-o", "e.jpg", "-q") == (
+        2,
+        "",
+        "groundkit: error: e.jpg must be a file name ending in .png\n",
+    )
+    assert command("explain", "*.png", "cup", "-q") == (
+        2,
+        "",
+        "groundkit: error: explain draws one picture, *.png stands for 2: name one of them\n",
+    )
+    assert (
+        command("explain", "a.png", "cup", "-q").err
+        == "groundkit: error: pipeline refam leaves no trace of its steps to explain\n"
+    )

@@ -1,0 +1,196 @@
+import io
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUIET = "--quiet"
+
+
+def files_in(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_a_picture_and_a_phrase_give_a_mask_and_an_overlay(command, tmp_path):
+    answer = command("segment", "a.png", "the red cup", QUIET)
+    assert answer == (0, "groundkit-out/a-the-red-cup.png\ngroundkit-out/a-the-red-cup-overlay.png\n", "")
+    with Image.open(tmp_path / "groundkit-out" / "a-the-red-cup.png") as mask:
+        expected = np.zeros((48, 64), np.uint8)
+        expected[10:20, 10:40] = 255
+        np.testing.assert_array_equal(np.asarray(mask), expected)
+
+
+def test_json_is_one_document_and_nothing_else(command):
+    answer = command("segment", "a.png", "the red cup", "--json", "-o", "out", "--format", "png")
+    (record,) = json.loads(answer.out)
+    assert record == {
+        "input": "a.png",
+        "phrase": "the red cup",
+        "pipeline": "refam",
+        "model": "fake",
+        "masks": ["out/a-the-red-cup.png"],
+        "scores": [0.9],
+        "boxes": [[10.0, 10.0, 40.0, 20.0]],
+        "points": [[25.0, 15.0, 1], [0.5, 0.5, 0]],
+        "seconds": 0.25,
+    }
+    assert answer.code == 0
+
+
+def test_several_inputs_and_phrases_encode_each_picture_once(command, pipeline, tmp_path):
+    answer = command("segment", "*.png", "-p", "cup", "-p", "ball", "-o", "out", "--format", "png", QUIET)
+    assert answer.code == 0
+    assert answer.out.splitlines() == ["out/a-cup.png", "out/a-ball.png", "out/b-cup.png", "out/b-ball.png"]
+    assert pipeline.encoded == 2
+
+
+def test_one_bad_input_and_one_bad_phrase_leave_the_others_alone(command, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    arguments = ("missing.png", "broken.png", "a.png", "-p", "cup", "-p", "bad")
+    answer = command("segment", *arguments, "--json", "-o", "out", QUIET)
+    assert answer.code == 1
+    records = json.loads(answer.out)
+    assert [(record["input"], record["phrase"], "error" in record) for record in records] == [
+        ("missing.png", "cup", True),
+        ("missing.png", "bad", True),
+        ("broken.png", "cup", True),
+        ("broken.png", "bad", True),
+        ("a.png", "cup", False),
+        ("a.png", "bad", True),
+    ]
+    assert all(set(record) == {"input", "phrase", "error"} for record in records if "error" in record)
+    assert files_in(tmp_path / "out") == ["a-cup-overlay.png", "a-cup.png"]
+    lines = answer.err.splitlines()
+    assert all(line.startswith("groundkit: error: ") for line in lines)
+    assert lines[-1] == "groundkit: error: a.png: the phrase is bad: say something else"
+
+
+def test_no_model_is_loaded_when_no_input_can_be_used(command, pipeline):
+    answer = command("segment", "missing.png", "cup", QUIET)
+    assert answer == (1, "", "groundkit: error: missing.png: no such file or folder; check the path\n")
+    assert pipeline.loaded_with == {}
+
+
+def test_nothing_found_is_fine_unless_asked_otherwise(command):
+    answer = command("segment", "a.png", "nothing", "--json", "--format", "png")
+    assert (answer.code, json.loads(answer.out)[0]["masks"]) == (0, [])
+    assert answer.err.splitlines()[-1] == "groundkit: nothing found for 'nothing' in a.png"
+    assert command("segment", "a.png", "nothing", "--fail-on-empty", QUIET).code == 1
+
+
+def test_a_picture_comes_in_on_standard_input(command, monkeypatch, tmp_path):
+    class Stdin:
+        buffer = io.BytesIO((tmp_path / "a.png").read_bytes())
+
+        def isatty(self):
+            return False
+
+    monkeypatch.setattr(sys, "stdin", Stdin())
+    answer = command("segment", "-", "cup", "--format", "png", QUIET)
+    assert answer == (0, "groundkit-out/stdin-cup.png\n", "")
+
+
+def test_every_format_and_one_coco_file_for_the_run(command):
+    formats = [part for name in ("png", "overlay", "cutout", "heatmap", "json", "coco") for part in ("--format", name)]
+    answer = command("segment", "a.png", "cup", *formats, QUIET)
+    endings = ["cup.png", "cup-overlay.png", "cup-cutout.png", "cup-heatmap.png", "cup.json"]
+    assert answer.out.splitlines() == [f"groundkit-out/a-{ending}" for ending in endings] + ["groundkit-out/coco.json"]
+
+
+def test_output_may_name_the_file_of_a_single_result(command, tmp_path):
+    assert command("segment", "a.png", "cup", "-o", "cup.png", "--format", "png", QUIET).out == "cup.png\n"
+    assert command("segment", "a.png", "cup", "-o", "cup.json", QUIET).out == "cup.json\n"
+    answer = command("segment", "a.png", "b.png", "cup", "-o", "cup.png", QUIET)
+    assert answer == (2, "", "groundkit: error: cup.png is one file but there are 2 results: give a folder\n")
+
+
+def test_nano_says_honestly_what_it_is_and_what_to_use_instead(command):
+    answer = command("segment", "a.png", "cup")
+    assert answer.err == (
+        "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs. "
+        "For real ones: --model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge\n"
+    )
+    assert command("segment", "a.png", "cup", "--model", "x/y", "--segmenter", "z").err == ""
+    assert command("segment", "a.png", "cup", QUIET).err == ""
+
+
+def test_options_reach_the_pipeline(command, pipeline, tmp_path):
+    (tmp_path / "my.toml").write_text("layers = 'late'\npeaks = 2\n")
+    answer = command(
+        *(
+            "segment",
+            "a.png",
+            "cup",
+            QUIET,
+            "--pipeline",
+            "refam",
+            "--model",
+            "m",
+            "--segmenter",
+            "s",
+            "--device",
+            "cpu",
+        ),
+        *("--dtype", "float32", "--offload", "--revision", "r", "--variant", "v", "--seed", "7", "--offline"),
+        *("--config", "my.toml", "--set", "layers=10-18"),
+    )
+    assert answer.code == 0
+    assert pipeline.loaded_with == {
+        "pipeline": "refam",
+        "model": "m",
+        "segmenter": "s",
+        "device": "cpu",
+        "dtype": "float32",
+        "offload": True,
+        "revision": "r",
+        "variant": "v",
+        "local_files_only": True,
+        "config": {"layers": "10-18", "peaks": 2},
+    }
+    assert pipeline.seed == 7
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png"], 'give a picture and a phrase: groundkit segment photo.jpg "the red cup"'),
+        (["a.png", "b.png"], "the phrase comes last, but b.png is a file; with -p PHRASE all arguments are inputs"),
+        ([], "Missing argument"),
+        (["a.png", "cup", "--frobnicate"], "No such option"),
+        (["a.png", "cup", "--seed", "x"], "--seed"),
+        (
+            ["a.png", "cup", "--format", "gif"],
+            "unknown format 'gif': choose from png, overlay, cutout, heatmap, json, coco",
+        ),
+        (["a.png", "cup", "--set", "nose=1"], "unknown setting 'nose': choose from layers, peaks"),
+        (["a.png", "cup", "--set", "layers"], "--set layers: write key=value, such as noise_level=0.3"),
+        (["a.png", "cup", "--config", "none.toml"], "cannot read none.toml: No such file or directory"),
+    ],
+)
+def test_wrong_usage_is_code_2_and_says_what_is_wrong(command, arguments, message):
+    answer = command("segment", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in " ".join(answer.err.split())
+    assert "Traceback" not in answer.err
+
+
+def test_an_interrupt_is_code_130_and_leaves_whole_files_only(command, tmp_path):
+    answer = command("segment", "a.png", "-p", "cup", "-p", "interrupt", "-f", "png", "-f", "coco", QUIET)
+    assert answer.code == 130
+    assert files_in(tmp_path / "groundkit-out") == ["a-cup.png"]
+
+
+def test_a_writer_that_fails_midway_leaves_no_file(command, tmp_path, monkeypatch):
+    def half(self, file, format=None, **options):
+        file.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    answer = command("segment", "a.png", "cup", QUIET)
+    assert answer.code == 1
+    assert answer.err.endswith("cannot write groundkit-out/a-cup.png: No space left on device\n")
+    assert files_in(tmp_path / "groundkit-out") == []

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from groundkit.attention.maps import AttentionMaps
+from groundkit.attention.normalise import Normalisation, merge_layers
+from groundkit.attention.sinks import find_sinks
+
+LAYERS, TOKENS, SIDE = 4, 6, 8
+
+
+def attention(*, sink: int | None = None, sink_layers: slice = slice(None)) -> AttentionMaps:
+    """Sharp maps and an even text attention; in ``sink_layers`` every token looks at ``sink``, whose map is flat."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE, generator=generator) ** 6
+    text = torch.full((LAYERS, TOKENS, TOKENS), 1.0)
+    if sink is not None:
+        maps[sink_layers, sink] = 0.5
+        text[sink_layers, :, sink] = 100.0
+    text = text + 0.1 * torch.rand(text.shape, generator=generator)
+    return AttentionMaps(tuple("abcd"), maps, text / text.sum(dim=-1, keepdim=True))
+
+
+def test_tokens_compete_at_each_patch() -> None:
+    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE, dtype=torch.float64)
+    merged = merge_layers(maps, Normalisation.TOKENS)
+    mean = maps.numpy().mean(axis=0)
+    np.testing.assert_allclose(merged.numpy(), mean / mean.sum(axis=0), rtol=1e-12)
+
+
+def test_image_normalisation_makes_each_token_map_sum_to_one() -> None:
+    merged = merge_layers(torch.rand(LAYERS, TOKENS, SIDE, SIDE), Normalisation.IMAGE)
+    torch.testing.assert_close(merged.sum(dim=(1, 2)), torch.ones(TOKENS))
+
+
+def test_no_normalisation_is_the_mean_over_layers() -> None:
+    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE)
+    assert torch.equal(merge_layers(maps, Normalisation.NONE), maps.mean(dim=0))
+
+
+def test_a_planted_sink_is_found_and_nothing_else() -> None:
+    for sink in range(TOKENS):
+        assert find_sinks(attention(sink=sink)).tolist() == [index == sink for index in range(TOKENS)]
+
+
+def test_no_sink_is_found_where_none_is() -> None:
+    assert not find_sinks(attention()).any()
+
+
+def test_a_sink_of_the_early_layers_alone_is_none() -> None:
+    assert not find_sinks(attention(sink=2, sink_layers=slice(0, 2))).any()
+
+
+def test_a_token_that_everyone_looks_at_but_whose_map_is_sharp_is_no_sink() -> None:
+    planted = attention(sink=2)
+    sharp = planted.token_maps.clone()
+    sharp[:, 2] = 0.0
+    sharp[:, 2, 3, 3] = 1.0
+    assert not find_sinks(AttentionMaps(planted.layers, sharp, planted.text_to_text)).any()
+
+
+@pytest.mark.parametrize(
+    ("maps", "text"), [((4, 6, 8), (4, 6, 6)), ((3, 6, 8, 8), (3, 6, 6)), ((4, 6, 8, 8), (4, 6, 5))]
+)
+def test_maps_of_other_shapes_are_refused(maps: tuple[int, ...], text: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        AttentionMaps(tuple("abcd"), torch.zeros(maps), torch.zeros(text))

@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from groundkit.attention.tap import AttentionTap, Selection
+from groundkit.errors import AttentionError, ConfigError, ModelError
+from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, select_layers
+from groundkit.models.flux import FluxModel
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+
+@pytest.fixture(scope="module")
+def model(flux_folder: Path) -> FluxModel:
+    return FluxModel.from_pretrained(flux_folder)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+
+
+def encode(model: FluxModel, picture: np.ndarray, phrase: str = "the red cup") -> tuple[EncodedImage, EncodedText]:
+    return model.encode_image(picture), model.encode_text([model.tokenizer(phrase).input_ids], phrase)
+
+
+class QueriesAndKeys(TorchFunctionMode):
+    """Keeps the query and key of every attention call: the plain reference that the tap is held against."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is scaled_dot_product_attention:
+            query, key = args[:2] if len(args) > 1 else (kwargs["query"], kwargs["key"])
+            self.calls.append((query[0].double(), key[0].double()))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("direction", list(AttentionDirection))
+def test_maps_equal_a_float64_softmax_of_the_same_queries_and_keys(
+    model: FluxModel, picture: np.ndarray, direction: AttentionDirection
+) -> None:
+    image, text = encode(model, picture)
+    given = {}
+    transformer = model.pipeline.transformer
+    hook = transformer.register_forward_pre_hook(lambda _, __, kwargs: given.update(kwargs), with_kwargs=True)
+    maps = model.read_attention(image, text, noise_level=0.4, seed=1, layers="all", direction=direction)
+    hook.remove()
+    with torch.inference_mode(), QueriesAndKeys() as reference:
+        transformer(**given)
+    words = text.states.shape[1]
+    attention = [c for c in reference.calls if c[0].shape[1] == words + image.tokens.shape[1]]
+    assert len(attention) == len(model.layer_names) == 3
+    for layer, (query, key) in enumerate(attention):
+        full = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1).mean(dim=0)
+        across = full[words:, :words].mT if direction is AttentionDirection.IMAGE_TO_TEXT else full[:words, words:]
+        torch.testing.assert_close(maps.token_maps[layer].flatten(1).double(), across, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(maps.text_to_text[layer].double(), full[:words, :words], atol=1e-6, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(model: FluxModel) -> None:
+    transformer = model.pipeline.transformer
+    generator = torch.Generator().manual_seed(0)
+    arguments = {
+        "hidden_states": torch.randn(1, 24, 32, generator=generator),
+        "encoder_hidden_states": torch.randn(1, 5, 128, generator=generator),
+        "pooled_projections": torch.zeros(1, 32),
+        "timestep": torch.tensor([0.3]),
+        "img_ids": torch.zeros(24, 3),
+        "txt_ids": torch.zeros(5, 3),
+        "return_dict": False,
+    }
+    plain = transformer(**arguments)[0]
+    blocks = {"double": transformer.transformer_blocks[0], "single": transformer.single_transformer_blocks[0]}
+    with AttentionTap(blocks, {"all": Selection(slice(5, None), slice(5))}):
+        tapped = transformer(**arguments)[0]
+    assert torch.equal(plain, tapped)
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 20), (11, 0), (11, 20), (4, 13)])
+def test_changing_one_patch_of_pixels_changes_the_token_of_that_patch_most(
+    model: FluxModel, row: int, column: int
+) -> None:
+    height, width = 192, 336  # 12 x 21 patches: exactly the model's own size, so that nothing is resampled
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    changed = picture.copy()
+    changed[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] ^= 255
+    before, after = model.encode_image(picture), model.encode_image(changed)
+    assert before.grid == (12, 21)
+    moved = (after.tokens - before.tokens).norm(dim=-1)[0].reshape(before.grid)
+    assert divmod(int(moved.argmax()), before.grid[1]) == (row, column)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (100, 3000), (3000, 100), (480, 640), (20000, 20), (5, 20000)])
+def test_any_shape_of_picture_becomes_whole_patches_within_four_times_the_models_area(
+    model: FluxModel, shape: tuple[int, int]
+) -> None:
+    height, width = model.image_size(*shape)
+    assert height % 16 == width % 16 == 0
+    assert 16 <= min(height, width)
+    assert height * width <= 4 * 256**2
+
+
+def test_image_size_keeps_the_pictures_shape_and_the_models_area(model: FluxModel) -> None:
+    height, width = model.image_size(480, 640)
+    assert width / height == pytest.approx(640 / 480, rel=0.08)
+    assert height * width == pytest.approx(256**2, rel=0.08)
+
+
+def test_text_is_encoded_without_padding_and_pieces_are_laid_end_to_end(model: FluxModel) -> None:
+    one, two = model.tokenizer("the red cup").input_ids, model.tokenizer("with").input_ids
+    whole = model.encode_text([one, two], "the red cup")
+    assert whole.states.shape[1] == len(one) + len(two)
+    alone = model.encode_text([one], "the red cup")
+    assert torch.equal(whole.states[:, : len(one)], alone.states)
+
+
+def test_the_same_seed_gives_the_same_maps_and_another_seed_others(model: FluxModel, picture: np.ndarray) -> None:
+    image, text = encode(model, picture)
+    first, again, other = (
+        model.read_attention(image, text, noise_level=0.5, seed=seed, layers="0-0").token_maps for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_chosen_heads_average_to_the_mean_of_all_heads(model: FluxModel, picture: np.ndarray) -> None:
+    image, text = encode(model, picture)
+
+    def read(heads: list[int] | None) -> torch.Tensor:
+        return model.read_attention(image, text, noise_level=0.5, seed=0, layers="all", heads=heads).token_maps
+
+    torch.testing.assert_close((read([0]) + read([1])) / 2, read(None))
+    with pytest.raises(ConfigError, match=r"heads: this model has heads 0 to 1, got \[2\]"):
+        read([2])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("all", ["a.0", "a.1", "single.0", "single.1"]),
+        ("late", ["single.0", "single.1"]),
+        ("double", ["a.0", "a.1"]),
+        ("single", ["single.0", "single.1"]),
+        ("1-2", ["a.1", "single.0"]),
+        ("single.1, a.0", ["a.0", "single.1"]),
+    ],
+)
+def test_layers_are_chosen_by_kind_range_or_name(wanted: str, expected: list[str]) -> None:
+    assert select_layers(["a.0", "a.1", "single.0", "single.1"], wanted) == tuple(expected)
+
+
+@pytest.mark.parametrize("wanted", ["", "nothing", "7-9", "a.0,b"])
+def test_layers_that_do_not_exist_are_refused_with_those_that_do(wanted: str) -> None:
+    with pytest.raises(ConfigError, match="use all, late, double, single, a range such as 0-1, or names from a to b"):
+        select_layers(["a", "b"] if "b" not in wanted else ["a", "c", "b"][::2], wanted)
+
+
+def test_a_folder_without_a_part_is_refused_in_one_line(flux_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model_index\.json") as refused:
+        FluxModel.from_pretrained(tmp_path)
+    assert "\n" not in str(refused.value)
+    (tmp_path / "model_index.json").write_bytes((flux_folder / "model_index.json").read_bytes())
+    with pytest.raises(ModelError) as refused:
+        FluxModel.from_pretrained(tmp_path, local_files_only=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_offloading_without_a_gpu_is_refused(flux_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--offload moves parts to a GPU"):
+        FluxModel.from_pretrained(flux_folder, offload=True)
+
+
+def test_an_attention_backend_that_the_tap_cannot_see_is_named(flux_folder: Path, picture: np.ndarray) -> None:
+    model = FluxModel.from_pretrained(flux_folder)
+    image, text = encode(model, picture)
+    for block in model.pipeline.transformer.transformer_blocks:
+        block.attn.processor = OwnAttention()
+    with pytest.raises(AttentionError, match=r"transformer_blocks\.0"):
+        model.read_attention(image, text, noise_level=0.5, seed=0, layers="double")
+
+
+class OwnAttention:
+    """A processor that never calls scaled_dot_product_attention."""
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+        return hidden_states, encoder_hidden_states

@@ -1,0 +1,258 @@
+"""RefAM on planted attention: what is put into the maps must come out as the point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from groundkit.attention.maps import AttentionMaps
+from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError
+from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText
+from groundkit.pipelines.refam import PRESETS, RefAM, read_config
+from groundkit.prompting.points import PointPrompts
+from groundkit.results import Grounding
+from groundkit.segmenters.base import MaskProposals
+from groundkit.weights.training.tokenizers import t5_tokenizer
+
+SIDE, CELL = 8, 10
+TOKENIZER = t5_tokenizer()
+
+
+class PlantedModel:
+    """A diffusion model of our own protocol whose attention is written by hand: one bright patch for each piece of text."""
+
+    name = "planted"
+    tokenizer = TOKENIZER
+    max_tokens = 512
+    layer_names = ("a", "b")
+
+    def __init__(self, places: dict[str, tuple[int, int]], *, flat: tuple[str, ...] = (), noisy: bool = False) -> None:
+        self.places = places
+        self.flat = flat
+        self.noisy = noisy
+        self.images_encoded = 0
+        self.pieces: list[list[list[str]]] = []
+
+    def encode_image(self, image: np.ndarray) -> EncodedImage:
+        self.images_encoded += 1
+        return EncodedImage(torch.zeros(1, SIDE * SIDE, 4), (SIDE, SIDE))
+
+    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> EncodedText:
+        self.pieces.append([TOKENIZER.convert_ids_to_tokens(list(piece)) for piece in pieces])
+        ids = [identifier for piece in pieces for identifier in piece]
+        return EncodedText(torch.tensor(ids)[None, :, None].float(), torch.zeros(1, 4))
+
+    def read_attention(
+        self,
+        image: EncodedImage,
+        text: EncodedText,
+        *,
+        noise_level: float,
+        seed: int,
+        layers: str,
+        heads: Sequence[int] | None = None,
+        direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
+        guidance: float = 3.5,
+    ) -> AttentionMaps:
+        tokens = TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())
+        maps = torch.full((2, len(tokens), SIDE, SIDE), 0.01)
+        mixed = torch.full((2, len(tokens), len(tokens)), 1.0)
+        for index, token in enumerate(tokens):
+            word = token.removeprefix("▁")
+            if word in self.places:
+                maps[:, index, *self.places[word]] = 1.0
+            if word in self.flat:
+                maps[:, index] = 3.0
+                mixed[:, :, index] = 100.0
+        if self.noisy:
+            maps += 0.2 * torch.rand(maps.shape, generator=torch.Generator().manual_seed(seed))
+        return AttentionMaps(self.layer_names, maps, mixed / mixed.sum(dim=-1, keepdim=True))
+
+
+class SquareSegmenter:
+    """Answers with a square around the point and with the whole picture, which it likes better."""
+
+    name = "square"
+
+    def __init__(self) -> None:
+        self.images_embedded = 0
+
+    def embed(self, image: np.ndarray) -> tuple[int, int]:
+        self.images_embedded += 1
+        return image.shape[0], image.shape[1]
+
+    def segment(self, embedding: tuple[int, int], prompts: PointPrompts) -> MaskProposals:
+        masks = np.zeros((2, *embedding), dtype=bool)
+        (x, y), *_ = prompts.xy.astype(int)
+        masks[0, max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = True
+        masks[1] = True
+        return MaskProposals(masks, np.array([0.8, 0.9], dtype=np.float32))
+
+
+IMAGE = np.zeros((SIDE * CELL, SIDE * CELL, 3), dtype=np.uint8)
+
+
+def ground(model: PlantedModel, phrase: str, **settings: object) -> Grounding:
+    result = RefAM(model, SquareSegmenter(), read_config(settings))(IMAGE, phrase)
+    assert isinstance(result, Grounding)
+    return result
+
+
+def patch(grounding: Grounding) -> tuple[int, int]:
+    """Row and column of the patch that the first point lies in."""
+    x, y, label = grounding.points[0]
+    assert label == 1
+    return int(y) // CELL, int(x) // CELL
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 7), (7, 0), (7, 7), (3, 5)])
+def test_the_point_lies_where_the_content_words_look(place: tuple[int, int]) -> None:
+    model = PlantedModel({"red": place, "cup": place, "the": (4, 1), "with": (1, 4)})
+    grounding = ground(model, "the red cup")
+    assert patch(grounding) == place
+    x, y = grounding.points[0, :2].astype(int)
+    assert grounding.masks[0, y, x]
+
+
+def test_stop_words_magnets_and_specials_are_filtered_and_without_the_filter_they_win() -> None:
+    model = PlantedModel({"cup": (2, 2), "the": (5, 5), "of": (5, 5), "on": (5, 5)})
+    phrase = "the cup of the"
+    kept = ground(model, phrase)
+    assert patch(kept) == (2, 2)
+    assert {t.text for t, keep in zip(kept.trace.tokens, kept.trace.kept, strict=True) if keep} == {"▁cup"}
+    assert patch(ground(model, phrase, filter_stop_words=False, magnets=(), spatial_bias=False)) == (5, 5)
+
+
+def test_a_magnet_that_soaks_up_background_clears_it_from_a_content_map() -> None:
+    """Only where tokens compete can an appended word change the map of another."""
+    model = PlantedModel({"cup": (2, 2), "with": (6, 6)})
+    with_magnet = ground(model, "cup", magnets=("with",)).trace
+    without = ground(model, "cup", magnets=()).trace
+    column = [t.text for t in with_magnet.tokens].index("▁cup")
+    ratio = {name: trace.maps[column, 6, 6] / trace.maps[column, 2, 2] for name, trace in
+             {"with": with_magnet, "without": without}.items()}  # fmt: skip
+    assert ratio["with"] < 0.1 * ratio["without"]
+    raw = ground(model, "cup", magnets=("with",), normalisation="none").trace
+    assert raw.maps[column, 6, 6] / raw.maps[column, 2, 2] == pytest.approx(0.01)
+
+
+def test_the_noun_phrase_filter_leaves_the_relation_out() -> None:
+    model = PlantedModel({"cup": (1, 1), "laptop": (6, 6), "blue": (6, 6)})
+    phrase = "the cup near the blue laptop"
+    assert patch(ground(model, phrase)) == (1, 1)
+    assert patch(ground(model, phrase, noun_phrase=False)) == (6, 6)
+
+
+def test_a_content_word_that_is_a_sink_is_dropped() -> None:
+    model = PlantedModel({"red": (1, 6), "cup": (1, 6)}, flat=("ball",))
+    trace = ground(model, "the red cup ball", noun_phrase=False).trace
+    words = [token.text for token, sink in zip(trace.tokens, trace.sinks, strict=True) if sink]
+    assert words == ["▁ball"]
+    assert not any(trace.kept[i] for i, token in enumerate(trace.tokens) if token.text == "▁ball")
+
+
+def test_a_phrase_whose_only_content_word_is_a_sink_still_gets_a_point() -> None:
+    trace = ground(PlantedModel({}, flat=("cup",)), "the cup").trace
+    assert [t.text for t, keep in zip(trace.tokens, trace.kept, strict=True) if keep] == ["▁cup"]
+
+
+@pytest.mark.parametrize(("side", "place"), [("left", (3, 0)), ("right", (3, 7))])
+def test_the_spatial_bias_decides_between_twins(side: str, place: tuple[int, int]) -> None:
+    class Twins(PlantedModel):
+        def read_attention(self, *args, **kwargs) -> AttentionMaps:
+            read = super().read_attention(*args, **kwargs)
+            read.token_maps[:, :, 3, 7] = read.token_maps[:, :, 3, 0]
+            return read
+
+    model = Twins({"cup": (3, 0)})
+    assert patch(ground(model, f"the cup on the {side}")) == place
+
+
+def test_several_separated_peaks_give_one_mask_each() -> None:
+    model = PlantedModel({"red": (0, 0), "cup": (7, 7)})
+    grounding = ground(model, "red cup", peaks=4)
+    assert len(grounding.masks) == len(grounding.scores) == len(grounding.boxes) == len(grounding.points) == 2
+    assert len(ground(model, "red cup").masks) == 1
+
+
+def test_the_mask_agrees_with_the_heatmap_unless_the_score_alone_decides() -> None:
+    model = PlantedModel({"cup": (4, 4)})
+    assert ground(model, "cup").masks[0].mean() < 0.1
+    assert ground(model, "cup", mask_rule="score").masks[0].all()
+
+
+def test_noise_seeds_are_averaged() -> None:
+    model = PlantedModel({"cup": (4, 4)}, noisy=True)
+    text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
+    image = model.encode_image(IMAGE)
+    single = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all").token_maps for i in range(3)]
+    trace = RefAM(model, SquareSegmenter(), read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"}))(
+        IMAGE, "cup", seed=5
+    ).trace
+    torch.testing.assert_close(torch.from_numpy(trace.maps), torch.stack(single).mean(dim=(0, 1)))
+
+
+def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
+    model = PlantedModel({})
+    ground(model, "red cup", magnets=("with", "pink"), magnet_encoding="separate")
+    assert model.pieces == [[["▁red", "▁cup", "</s>"], ["▁with", "</s>"], ["▁pink", "</s>"]]]
+    ground(model, "red cup", magnets=("with", "pink"))
+    assert model.pieces[1] == [["▁red", "▁cup", "</s>", "▁with", "</s>", "▁pink", "</s>"]]
+
+
+def test_the_picture_is_encoded_once_for_all_phrases_and_a_bad_phrase_stops_no_other() -> None:
+    model, segmenter = PlantedModel({"cup": (1, 1), "ball": (6, 6)}), SquareSegmenter()
+    results = list(RefAM(model, segmenter).ground(IMAGE, ["the cup", "   ", "the ball"]))
+    assert (model.images_encoded, segmenter.images_embedded) == (1, 1)
+    first, bad, last = results
+    assert isinstance(first, Grounding)
+    assert isinstance(bad, PhraseError)
+    assert isinstance(last, Grounding)
+    assert [patch(first), patch(last)] == [(1, 1), (6, 6)]
+
+
+def test_lists_in_lists_out() -> None:
+    pipeline = RefAM(PlantedModel({"cup": (1, 1)}), SquareSegmenter())
+    assert isinstance(pipeline(IMAGE, "cup"), Grounding)
+    assert [type(r) for r in pipeline(IMAGE, ["cup", "ball"])] == [Grounding, Grounding]
+    assert [type(r) for r in pipeline([IMAGE, IMAGE, IMAGE], "cup")] == [Grounding] * 3
+    table = pipeline([IMAGE, IMAGE], ["cup", "ball", "book"])
+    assert [[type(r) for r in row] for row in table] == [[Grounding] * 3] * 2
+
+
+def test_a_call_raises_what_is_wrong_with_its_input() -> None:
+    pipeline = RefAM(PlantedModel({}), SquareSegmenter())
+    with pytest.raises(PhraseError):
+        pipeline(IMAGE, "")
+    with pytest.raises(ImageError):
+        pipeline("nowhere.png", "cup")
+
+
+@pytest.mark.parametrize("phrase", ["it", "der rote Becher", "赤いカップ", "🍎", "cup " * 2000, "the"])
+def test_odd_phrases_get_an_answer_or_an_error_of_ours(phrase: str) -> None:
+    pipeline = RefAM(PlantedModel({}), SquareSegmenter())
+    with pytest.MonkeyPatch.context():
+        try:
+            import warnings
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                assert isinstance(pipeline(IMAGE, phrase), Grounding)
+        except GroundkitError as error:
+            assert "\n" not in str(error)
+
+
+def test_every_preset_is_a_valid_configuration() -> None:
+    for name, settings in PRESETS.items():
+        assert read_config(settings), name
+
+
+def test_settings_are_read_from_text_and_refused_by_name() -> None:
+    config = read_config({"noise_level": "0.5", "magnets": ["a"], "layers": "late", "peaks": "3"})
+    assert (config.noise_level, config.magnets, config.peaks) == (0.5, ("a",), 3)
+    with pytest.raises(ConfigError, match="no setting named 'noise': use one of magnets, magnet_tokenisation"):
+        read_config({"noise": 1})
+    with pytest.raises(ConfigError, match="^noise_level=2: input should be less than 1$"):
+        read_config({"noise_level": 2})

@@ -1,0 +1,70 @@
+"""Checkpoints that groundkit is made for: where they are, how large, under which licence."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from groundkit.errors import ModelError
+
+NANO = Path(__file__).parent / "nano"
+Kind = Literal["pipeline", "segmenter"]
+_NANO_FOLDERS: dict[Kind, str] = {"pipeline": "flux", "segmenter": "sam"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint.
+
+    Attributes:
+        name: short name for people.
+        kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` for what ``--segmenter`` takes.
+        source: hub id, or the word that the option takes.
+        size_gb: download size in gigabytes as published, to plan by.
+        licence: its licence.
+        note: what to know before use.
+        sha256: first digits of the file's SHA-256 where its publisher states them.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    size_gb: float
+    licence: str
+    note: str
+    sha256: str = ""
+
+
+def nano_folder(kind: Kind) -> Path:
+    """Folder of the embedded model.
+
+    Raises:
+        ModelError: this installation has none.
+    """
+    folder = NANO / _NANO_FOLDERS[kind]
+    if not folder.is_dir():
+        raise ModelError(f"nano's weights are missing from {NANO}: install groundkit again, or name a model")
+    return folder
+
+
+def entries() -> list[Entry]:
+    """Every checkpoint of the catalog, the embedded ones first."""
+    size = {kind: sum(f.stat().st_size for f in (NANO / name).rglob("*")) / 1e9 for kind, name in _NANO_FOLDERS.items()}
+    return [
+        Entry("nano FLUX", "pipeline", "nano", round(size["pipeline"], 3), "Apache-2.0", "embedded; self-made scenes only"),
+        Entry("nano SAM", "segmenter", "nano", round(size["segmenter"], 3), "Apache-2.0", "embedded; self-made scenes only"),
+        Entry("FLUX.1 schnell", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", "12 B parameters"),
+        Entry(
+            "FLUX.1 dev",
+            "pipeline",
+            "black-forest-labs/FLUX.1-dev",
+            33.7,
+            "FLUX.1 [dev] Non-Commercial",
+            "gated: accept the licence on its page, then set HF_TOKEN",
+        ),
+        Entry("SAM ViT-B", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "fastest"),
+        Entry("SAM ViT-L", "segmenter", "facebook/sam-vit-large", 1.25, "Apache-2.0", ""),
+        Entry("SAM ViT-H", "segmenter", "facebook/sam-vit-huge", 2.56, "Apache-2.0", "best"),
+        Entry("SAM ViT-B file", "segmenter", "sam_vit_b_01ec64.pth", 0.375, "Apache-2.0", "original file", "01ec64"),
+        Entry("SAM ViT-L file", "segmenter", "sam_vit_l_0b3195.pth", 1.25, "Apache-2.0", "original file", "0b3195"),
+        Entry("SAM ViT-H file", "segmenter", "sam_vit_h_4b8939.pth", 2.56, "Apache-2.0", "original file", "4b8939"),
+    ]

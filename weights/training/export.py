@@ -1,0 +1,65 @@
+"""Put nano's parts together as a FluxPipeline folder, the layout of the real checkpoints.
+
+python -m groundkit.weights.training.export --vae runs/vae --flux runs/flux --output weights/nano/flux
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from transformers import CLIPTextConfig, CLIPTextModel, T5Tokenizer
+
+from groundkit.weights.training.flux import Nano
+from groundkit.weights.training.tokenizers import clip_tokenizer
+
+POOLED_WIDTH = 32
+
+
+def clip_text_encoder(vocabulary: int) -> CLIPTextModel:
+    """A CLIP text encoder with random weights: nano's transformer does not read the pooled vector."""
+    torch.manual_seed(0)
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=POOLED_WIDTH,
+            intermediate_size=2 * POOLED_WIDTH,
+            projection_dim=POOLED_WIDTH,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1,
+            pad_token_id=vocabulary - 1,
+        )
+    )
+
+
+def assemble(vae: Path, run: Path) -> FluxPipeline:
+    """The pipeline of a training run's averaged weights."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    tokenizer = T5Tokenizer.from_pretrained(run / "tokenizer")
+    nano = Nano(len(tokenizer), **state["shape"])
+    nano.load_state_dict(state["average"])
+    clip = clip_tokenizer()
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=AutoencoderKL.from_pretrained(vae),
+        text_encoder=clip_text_encoder(len(clip)),
+        tokenizer=clip,
+        text_encoder_2=nano.text_encoder.eval(),
+        tokenizer_2=tokenizer,
+        transformer=nano.transformer.eval(),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Put nano's parts together.")
+    parser.add_argument("--vae", type=Path, required=True)
+    parser.add_argument("--flux", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    assemble(arguments.vae, arguments.flux).to(torch.float32).save_pretrained(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
