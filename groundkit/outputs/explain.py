@@ -171,7 +171,9 @@ def _token_maps(trace: ExplainTrace, image: npt.NDArray[np.uint8]) -> list[Tile]
 def _header(grounding: Grounding, trace: ExplainTrace) -> Image.Image:
     """The phrase as chips coloured by role, the magnets behind it, and the legend."""
     chips = [(word.text, _ROLE_COLOURS[word.role], bool(word.in_head)) for word in trace.phrase.words]
-    magnets = [token.text for token in trace.tokens if token.role is Role.MAGNET]
+    # A magnet also brings spaces and an end token along, which have tiles of their own but are no words.
+    pieces = [token.text.lstrip("▁Ġ") for token in trace.tokens if token.role is Role.MAGNET]
+    magnets = [piece for piece in pieces if piece and not (piece.startswith("<") and piece.endswith(">"))]
     chips += [(text, _ROLE_COLOURS[Role.MAGNET], False) for text in magnets]
     face = font(26, bold=True)
     height, pad, between = 46, 14, 10

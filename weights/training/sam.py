@@ -22,6 +22,7 @@ from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
 from groundkit.weights.training.scenes import FULL, SceneMaker
+from groundkit.weights.training.sprites import HELD_OUT
 from groundkit.weights.training.sources import argument_parser, scene_maker
 
 SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
@@ -84,7 +85,7 @@ def photographs(folder: Path) -> list[tuple[Pixels, Owners]]:
     for line in (folder / "records.jsonl").read_text().splitlines():
         record = json.loads(line)
         good = record["mask"] and record.get("pseudo_quality", 1.0) >= 0.83 and record.get("kind") != "drawing"
-        if good and record["area_frac"] > 0.01:
+        if good and record["area_frac"] > 0.01 and Path(record["image"]).stem not in HELD_OUT:
             by_image.setdefault(record["image"], []).append(record["mask"])
     found = []
     for image, masks in by_image.items():

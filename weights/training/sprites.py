@@ -13,6 +13,8 @@ from groundkit.weights.training.vocabulary import COLOURS, EMOJI, SYNONYMS
 
 SPRITE_SIDE = 144
 PHOTOGRAPHS_PER_NOUN = 12
+# Photographs that samples/ shows: nothing is learnt from them.
+HELD_OUT = ("coco_val2017_000000311303", "coco_val2017_000000555009", "coco_val2017_000000030213")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def _from_records(folder: Path, rng: np.random.Generator) -> list[Sprite]:
         record = json.loads(line)
         noun = noun_of.get(record["name"])
         if noun is None or not record["mask"] or record.get("pseudo_quality", 1.0) < 0.83:
+            continue
+        if Path(record["image"]).stem in HELD_OUT:
             continue
         if record["mask_kind"] == "human" and record["area_frac"] < 0.03:
             continue  # too few pixels to show what it is
