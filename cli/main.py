@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from typing import Annotated, TextIO
 
 import typer
+
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
 from groundkit.cli.models import models
 from groundkit.cli.segment import segment
-
 from groundkit.errors import GroundkitError
 
 app = typer.Typer(

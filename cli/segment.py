@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from groundkit.cli import options
 from groundkit.cli.progress import progress
 

@@ -6,9 +6,21 @@
 >>> grounding.save("out", formats=("png", "overlay"))
 """
 
-from groundkit.errors import AttentionError, ConfigError, GroundkitError, ImageError, InputError, ModelError, PhraseError
+from typing import TYPE_CHECKING, Any
+
+from groundkit.errors import (
+    AttentionError,
+    ConfigError,
+    GroundkitError,
+    ImageError,
+    InputError,
+    ModelError,
+    PhraseError,
+)
 from groundkit.loading import load
-from groundkit.results import Grounding
+
+if TYPE_CHECKING:
+    from groundkit.results import Grounding
 
 __version__ = "0.1.0"
 
@@ -23,3 +35,12 @@ __all__ = [
     "PhraseError",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``Grounding`` needs NumPy, which ``groundkit --help`` should not wait for."""
+    if name == "Grounding":
+        from groundkit.results import Grounding
+
+        return Grounding
+    raise AttributeError(f"module 'groundkit' has no attribute {name!r}")

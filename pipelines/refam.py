@@ -1,8 +1,8 @@
 """RefAM: attention magnets for zero-shot referral segmentation (Kukleva et al., arXiv 2509.22650).
 
-A phrase, with magnets appended, goes through a diffusion transformer together with the picture; the attention between words
-and picture is read; what magnets, stop words, special tokens and sinks gathered is thrown away; the words that are left
-point at the object, and a Segment Anything model turns the point into a mask.
+A phrase, with magnets appended, goes through a diffusion transformer together with the picture; the attention between
+words and picture is read; what magnets, stop words, special tokens and sinks gathered is thrown away; the words that
+are left point at the object, and a Segment Anything model turns the point into a mask.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +35,14 @@ Map = npt.NDArray[np.float32]
 
 
 class RefAMConfig(BaseModel):
-    """Every choice of the method, those that the paper leaves open included. Any field can be set with ``--set key=value``."""
+    """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
     magnet_tokenisation: Literal["separate", "appended"] = Field(
-        "separate", description="each magnet tokenised alone with its own end token (teaser figure), or all in one string"
+        "separate",
+        description="each magnet tokenised alone with its own end token (teaser figure), or all in one string",
     )
     magnet_encoding: Literal["joint", "separate"] = Field(
         "joint", description="magnets go through the text encoder with the phrase, or one by one"
@@ -49,10 +50,16 @@ class RefAMConfig(BaseModel):
     filter_stop_words: bool = Field(True, description="drop the maps of stop words, magnets and special tokens")
     filter_sinks: bool = Field(True, description="drop the maps of content words that are global attention sinks")
     noun_phrase: bool = Field(True, description="keep the words of the head noun phrase only")
-    drop_directions: bool = Field(True, description="drop the maps of direction words, which the spatial bias speaks for")
-    spatial_bias: bool = Field(True, description="weight the map by a ramp for left, right, top, bottom, middle, and by size")
+    drop_directions: bool = Field(
+        True, description="drop the maps of direction words, which the spatial bias speaks for"
+    )
+    spatial_bias: bool = Field(
+        True, description="weight the map by a ramp for left, right, top, bottom, middle, and by size"
+    )
     bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
-    direction: AttentionDirection = Field(AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention")
+    direction: AttentionDirection = Field(
+        AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention"
+    )
     normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
     reduction: Literal["sum", "mean", "product"] = Field("sum", description="how the kept tokens' maps become one")
     layers: str = Field("all", description="all, late, double, single, a range such as 10-18, or names")
@@ -62,7 +69,9 @@ class RefAMConfig(BaseModel):
     guidance: float = Field(3.5, ge=0, description="guidance value of guidance-distilled models")
     peaks: int = Field(1, ge=1, le=32, description="most objects to point at; 1 is the argmax")
     peak_separation: float = Field(0.15, gt=0, lt=1, description="least distance of peaks, as a share of the diagonal")
-    peak_threshold: float = Field(0.5, ge=0, le=1, description="least height of a further peak, as a share of the first")
+    peak_threshold: float = Field(
+        0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
+    )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
 
 
@@ -140,7 +149,7 @@ class RefAM:
 
     def __call__(
         self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
-    ) -> Grounding | list[Grounding] | list[list[Grounding]]:
+    ) -> Any:
         """Ground phrases in pictures.
 
         Args:
@@ -155,8 +164,8 @@ class RefAM:
             ImageError, PhraseError: the first input that cannot be used.
         """
         if isinstance(image, (list, tuple)):
-            return [self(one, phrase, seed=seed) for one in image]  # type: ignore[misc]
-        pixels = read_image(image)  # type: ignore[arg-type]
+            return [self(one, phrase, seed=seed) for one in image]
+        pixels = read_image(cast(ImageSource, image))
         phrases = [phrase] if isinstance(phrase, str) else list(phrase)
         results = []
         for result in self.ground(pixels, phrases, seed=seed):
@@ -180,13 +189,14 @@ class RefAM:
                 phrase = parse_phrase(text)
                 if encoded is None:
                     encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
-                yield self._ground(image, phrase, encoded, embedding, seed, started)
+                yield self._ground(image, text, phrase, encoded, embedding, seed, started)
             except GroundkitError as error:
                 yield error
 
     def _ground(
         self,
         image: npt.NDArray[np.uint8],
+        text: str,
         phrase: Phrase,
         encoded: EncodedImage,
         embedding: object,
@@ -211,7 +221,8 @@ class RefAM:
         heatmap = minmax(upsample(filtered if bias is None else minmax(filtered) * bias, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
-        masks, scores, points = [], [], []
+        masks, scores = [], []
+        points: list[list[float]] = []
         peaks = find_peaks(
             heatmap, count=config.peaks, separation=config.peak_separation, threshold=config.peak_threshold
         )
@@ -226,12 +237,21 @@ class RefAM:
 
         assert first is not None  # find_peaks returns at least the argmax
         trace = RefAMTrace(
-            phrase, tokens, maps.numpy(), sinks.numpy(), kept.numpy(), filtered, bias, first[0].masks, first[0].scores, first[1]
+            phrase,
+            tokens,
+            maps.numpy(),
+            sinks.numpy(),
+            kept.numpy(),
+            filtered,
+            bias,
+            first[0].masks,
+            first[0].scores,
+            first[1],
         )
         found = np.stack(masks)
         return Grounding(
             image=image,
-            phrase=phrase.text,
+            phrase=text,
             masks=found,
             scores=np.array(scores, dtype=np.float32),
             boxes=boxes_of(found),
@@ -298,7 +318,8 @@ class RefAM:
     def _bias(self, filtered: Map, phrase: Phrase) -> Map | None:
         """The ramp of the place words times the weight of the size words."""
         floor = self.config.bias_floor
-        ramp = spatial_ramp(*filtered.shape, phrase.direction, floor=floor)
+        height, width = filtered.shape
+        ramp = spatial_ramp(height, width, phrase.direction, floor=floor)
         size = size_weight(filtered, phrase.direction, floor=floor)
         return ramp if size is None else size if ramp is None else ramp * size
 

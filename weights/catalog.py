@@ -50,8 +50,17 @@ def entries() -> list[Entry]:
     """Every checkpoint of the catalog, the embedded ones first."""
     size = {kind: sum(f.stat().st_size for f in (NANO / name).rglob("*")) / 1e9 for kind, name in _NANO_FOLDERS.items()}
     return [
-        Entry("nano FLUX", "pipeline", "nano", round(size["pipeline"], 3), "Apache-2.0", "embedded; self-made scenes only"),
-        Entry("nano SAM", "segmenter", "nano", round(size["segmenter"], 3), "Apache-2.0", "embedded; self-made scenes only"),
+        Entry(
+            "nano FLUX", "pipeline", "nano", round(size["pipeline"], 3), "Apache-2.0", "embedded; self-made scenes only"
+        ),
+        Entry(
+            "nano SAM",
+            "segmenter",
+            "nano",
+            round(size["segmenter"], 3),
+            "Apache-2.0",
+            "embedded; self-made scenes only",
+        ),
         Entry("FLUX.1 schnell", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", "12 B parameters"),
         Entry(
             "FLUX.1 dev",

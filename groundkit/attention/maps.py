@@ -11,8 +11,8 @@ class AttentionMaps:
 
     Attributes:
         layers: names of the L layers, first to last.
-        token_maps: float32 ``(L, T, h, w)``, probabilities. For image->text, entry ``[l, j, y, x]`` is how much of patch
-            (y, x)'s attention goes to token j; for text->image, how much of token j's goes to the patch.
+        token_maps: float32 ``(L, T, h, w)``, probabilities. For image->text, entry ``[l, j, y, x]`` is how much of the
+            attention of patch (y, x) goes to token j; for text->image, how much of token j's goes to the patch.
         text_to_text: float32 ``(L, T, T)``, row i is how token i's attention is spread over the text.
     """
 

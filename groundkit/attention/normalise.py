@@ -8,8 +8,8 @@ from torch import Tensor
 class Normalisation(StrEnum):
     """The axis along which token maps are scaled to sum to one.
 
-    ``tokens``: at each patch the tokens compete (the "softmax" along the token axis in RefAM's pipeline figure). Only so
-    can an appended token take background away from a word. ``image``: each token's map sums to one over the patches.
+    ``tokens``: at each patch the tokens compete (the "softmax" along the token axis in RefAM's pipeline figure). Only
+    so can an appended token take background away from a word. ``image``: each token's map sums to one over the patches.
     ``none``: probabilities as the model has them.
     """
 

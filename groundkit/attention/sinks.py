@@ -13,9 +13,9 @@ MINIMUM_FLATNESS = 0.97
 def find_sinks(attention: AttentionMaps) -> Tensor:
     """Which tokens are global attention sinks, bool ``(T,)``.
 
-    RefAM describes them ("attract disproportionately high and nearly uniform attention across all text and image tokens",
-    in deeper blocks) but publishes no criterion; this one is ours. In a layer, with A the text->text attention (rows sum
-    to 1) and a_j token j's map over P patches, token j is a sink where
+    RefAM describes them ("attract disproportionately high and nearly uniform attention across all text and image
+    tokens", in deeper blocks) but publishes no criterion; this one is ours. In a layer, with A the text->text attention
+    (rows sum to 1) and a_j token j's map over P patches, token j is a sink where
 
         mass_j = mean_i A[i, j]             > 5 median(mass)    everyone looks at it,
         std_i A[i, j] / mass_j              < 1                 and about equally,
@@ -33,4 +33,5 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     entropy = torch.special.entr(share).sum(dim=-1)
     flat = entropy > MINIMUM_FLATNESS * torch.log(torch.tensor(float(patches)))
     heavy = mass > MASS_FACTOR * mass.median(dim=-1, keepdim=True).values
-    return (heavy & (variation < MAXIMUM_VARIATION) & flat).float().mean(dim=0) >= 0.5
+    votes: Tensor = (heavy & (variation < MAXIMUM_VARIATION) & flat).float().mean(dim=0)
+    return votes >= 0.5

@@ -1,7 +1,7 @@
 """FLUX.1: where its words and patches stand in the joint sequence, and one forward pass on a real picture.
 
-The joint sequence is [text, image]; text columns are T5 tokens. T5 is given the tokens alone: the pipeline's padding to 512
-is not masked, so that PAD tokens would soak up the very attention that magnets are there to catch.
+The joint sequence is [text, image]; text columns are T5 tokens. T5 is given the tokens alone: the pipeline's padding to
+512 is not masked, so that PAD tokens would soak up the very attention that magnets are there to catch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from diffusers import FluxPipeline
 from torch import Tensor, nn
 
 from groundkit.attention.maps import AttentionMaps
+from groundkit.attention.softmax import Heads
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import ConfigError
 from groundkit.media.resize import resize
@@ -64,7 +65,8 @@ class FluxModel:
     ) -> FluxModel:
         """Load VAE, CLIP, T5, transformer and scheduler from a hub id or a folder in the pipeline's layout.
 
-        ``name`` is what results call the model, its source by default. ``offload`` keeps each part in main memory until it runs (needs a GPU).
+        ``name`` is what results call the model, its source by default. ``offload`` keeps each part in main memory until
+        it runs (needs a GPU).
 
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
@@ -86,16 +88,18 @@ class FluxModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.pipeline.transformer.dtype  # type: ignore[no-any-return]
+        dtype: torch.dtype = self.pipeline.transformer.dtype
+        return dtype
 
     def image_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width at which a picture is encoded: the model's own area, the same shape, multiples of a patch."""
+        """Height and width at which a picture is encoded: the model's own area, its own shape, whole patches."""
         step = self.pipeline.vae_scale_factor * PATCH
         area = self.pipeline.vae.config.sample_size**2
         scale = (area / (height * width)) ** 0.5
         # A strip longer than the model ever saw is squeezed: 8:1 keeps the long side below three native sides.
         longest = round((8 * area) ** 0.5 / step) * step
-        return tuple(min(longest, max(step, round(side * scale / step) * step)) for side in (height, width))  # type: ignore[return-value]
+        rows, columns = (min(longest, max(step, round(side * scale / step) * step)) for side in (height, width))
+        return rows, columns
 
     @torch.inference_mode()
     def encode_image(self, image: npt.NDArray[np.uint8]) -> EncodedImage:
@@ -118,7 +122,11 @@ class FluxModel:
         encoder = self.pipeline.text_encoder_2
         states = [encoder(torch.tensor([list(ids)], device=self.device))[0] for ids in pieces]
         clip = self.pipeline.tokenizer(
-            plain, padding="max_length", max_length=self.pipeline.tokenizer_max_length, truncation=True, return_tensors="pt"
+            plain,
+            padding="max_length",
+            max_length=self.pipeline.tokenizer_max_length,
+            truncation=True,
+            return_tensors="pt",
         )
         pooled = self.pipeline.text_encoder(clip.input_ids.to(self.device)).pooler_output
         return EncodedText(states=torch.cat(states, dim=1), pooled=pooled)
@@ -152,7 +160,7 @@ class FluxModel:
         tokens, patches = text.states.shape[1], image.tokens.shape[1]
         rows, columns = image.grid
         words, picture = slice(0, tokens), slice(tokens, tokens + patches)
-        reduction = "mean" if heads is None else "all"
+        reduction: Heads = "mean" if heads is None else "all"
         across = (picture, words) if direction is AttentionDirection.IMAGE_TO_TEXT else (words, picture)
         tap = AttentionTap(
             {name: self._layers[name] for name in names},

@@ -18,8 +18,8 @@ def upsample(heat: Heat, height: int, width: int) -> Heat:
 def find_peaks(heat: Heat, *, count: int = 1, separation: float = 0.15, threshold: float = 0.5) -> list[PointPrompts]:
     """One positive point for each of up to ``count`` peaks, highest first.
 
-    The first is the argmax. Each further one is the highest place farther than ``separation`` (as a share of the picture's
-    diagonal) from all before it, as long as it reaches ``threshold`` times the first.
+    The first is the argmax. Each further one is the highest place farther than ``separation`` (as a share of the
+    picture's diagonal) from all before it, as long as it reaches ``threshold`` times the first.
 
     Args:
         heat: float32 ``(height, width)``, at least zero.

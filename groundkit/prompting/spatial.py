@@ -20,10 +20,10 @@ def minmax(heat: Heat) -> Heat:
 def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, floor: float) -> Heat | None:
     """The weight that direction words put on each patch, float32 ``(height, width)`` in [floor, 1].
 
-    ``left`` falls linearly from 1 at the left border to ``floor`` at the right one, and so on for each side; ``middle`` is
-    a tent in both axes, or, beside a side word ("top middle"), in the other axis alone. Several directions multiply.
-    Size words have no ramp. None when no word has one. RefAM names a spatial bias without defining it; the ramp over a
-    min-max scaled map follows HybridGL's.
+    ``left`` falls linearly from 1 at the left border to ``floor`` at the right one, and so on for each side; ``middle``
+    is a tent in both axes, or, beside a side word ("top middle"), in the other axis alone. Several directions
+    multiply. Size words have no ramp. None when no word has one. RefAM names a spatial bias without defining it; the
+    ramp over a min-max scaled map follows HybridGL's.
     """
     across = np.linspace(0, 1, width, dtype=np.float32) if width > 1 else np.full(1, 0.5, np.float32)
     down = np.linspace(0, 1, height, dtype=np.float32) if height > 1 else np.full(1, 0.5, np.float32)
@@ -51,8 +51,8 @@ def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, fl
 def size_weight(heat: Heat, directions: Sequence[Direction], *, floor: float) -> Heat | None:
     """The weight that "largest" or "smallest" puts on each warm region, float32 ``(h, w)`` in [floor, 1].
 
-    Regions are the 8-connected components of the map above half of its maximum; the wanted extreme of area weighs 1, the
-    others less in proportion, and what is in no region ``floor``. None without a size word. This rule is ours.
+    Regions are the 8-connected components of the map above half of its maximum; the wanted extreme of area weighs 1,
+    the others less in proportion, and what is in no region ``floor``. None without a size word. This rule is ours.
     """
     wanted = [d for d in directions if d in (Direction.LARGEST, Direction.SMALLEST)]
     if not wanted:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pytest
-from groundkit.cli.main import run
 from PIL import Image
 
 import groundkit
+from groundkit.cli.main import run
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.results import Grounding
 

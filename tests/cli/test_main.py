@@ -3,8 +3,8 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from groundkit.cli import options
 
+from groundkit.cli import options
 from groundkit.errors import ConfigError
 
 COMMANDS = ("segment", "explain", "eval", "models")

@@ -2,6 +2,7 @@ import json
 
 import huggingface_hub.constants
 import pytest
+
 from groundkit.weights.catalog import Entry, entries
 
 

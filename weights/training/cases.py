@@ -14,7 +14,7 @@ from groundkit.weights.training.sources import argument_parser, scene_maker
 
 
 def main() -> None:
-    """Write ``images/``, ``masks/`` and ``cases.jsonl``. Evaluation seeds count up from 0; training's start at ten million."""
+    """Write ``images/``, ``masks/`` and ``cases.jsonl``. Seeds count up from 0; training's start at ten million."""
     arguments = argument_parser("Draw evaluation cases.", "runs/cases").parse_args()
     maker = scene_maker(arguments)
     for name in ("images", "masks"):

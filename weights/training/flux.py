@@ -1,10 +1,9 @@
 """Train nano's diffusion transformer: flow matching on latents and captions, nothing else. No mask is ever read here.
 
 python -m groundkit.weights.training.flux --latents runs/easy.pt --output runs/flux --steps 4000
-python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000   (goes on from there)
+python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000  (goes on)
 
-A run that is stopped goes on from its last checkpoint; ``--steps`` counts from the very beginning. The step is the total
-over all sittings. Muon turns the matrices of the blocks, AdamW everything else; weights are averaged over time.
+A run that is stopped goes on from its last checkpoint; ``--steps`` counts from the very beginning, over all sittings. Muon turns the matrices of the blocks, AdamW everything else; weights are averaged over time.
 """
 
 import argparse
@@ -27,7 +26,10 @@ from groundkit.weights.training.tokenizers import t5_tokenizer
 TEXT_WIDTH = 128
 LATENT_CHANNELS = 8
 WARM_UP = 200
-NOISE_MEAN, NOISE_DEVIATION = 0.5, 1.0  # noise level = sigmoid(normal): words matter most where the picture is half seen
+NOISE_MEAN, NOISE_DEVIATION = (
+    0.5,
+    1.0,
+)  # noise level = sigmoid(normal): words matter most where the picture is half seen
 
 
 def build_text_encoder(vocabulary: int) -> T5EncoderModel:
@@ -140,15 +142,18 @@ class Nano(nn.Module):
 
 
 def optimisers(model: Nano, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the transformer's blocks, AdamW for embeddings, modulations, norms and the text encoder."""
-    matrices, rest = [], []
+    """Muon for the matrices of the blocks; AdamW for embeddings, modulations, norms and the text encoder."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         block = "transformer_blocks." in name and ".norm" not in name
         (matrices if parameter.ndim == 2 and block else rest).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=4),
+        torch.optim.Muon(
+            matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=4
+        ),
         torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
@@ -217,7 +222,7 @@ def main() -> None:
             optimiser.zero_grad()
             for group in optimiser.param_groups:
                 group["lr"] = arguments.rate * rate_factor(step, arguments.steps, arguments.decay)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in turning:
             optimiser.step()
@@ -231,7 +236,14 @@ def main() -> None:
             print(json.dumps(record), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             saved = [o.state_dict() for o in turning]
-            save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved, shape=shape)
+            save(
+                checkpoint,
+                step=step + 1,
+                model=model.state_dict(),
+                average=average.state_dict(),
+                optimisers=saved,
+                shape=shape,
+            )
 
 
 if __name__ == "__main__":

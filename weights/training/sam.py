@@ -2,8 +2,8 @@
 
 python -m groundkit.weights.training.sam --emoji ... --cutouts ... --backgrounds ... --steps 8000 --output runs/sam
 
-Each encoded picture answers several prompts. Of SAM's three masks only the best learns, and its score learns the IoU, as in
-Segment Anything (Kirillov et al. 2023, section A). A run that is stopped goes on from its last checkpoint.
+Each encoded picture answers several prompts. Of SAM's three masks only the best learns, and its score learns the IoU,
+as in Segment Anything (Kirillov et al. 2023, section A). A run that is stopped goes on from its last checkpoint.
 """
 
 import json
@@ -22,8 +22,8 @@ from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
 from groundkit.weights.training.scenes import FULL, SceneMaker
-from groundkit.weights.training.sprites import HELD_OUT
 from groundkit.weights.training.sources import argument_parser, scene_maker
+from groundkit.weights.training.sprites import HELD_OUT
 
 SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
 ENCODER, DECODER = 192, 128
@@ -89,11 +89,12 @@ def photographs(folder: Path) -> list[tuple[Pixels, Owners]]:
             by_image.setdefault(record["image"], []).append(record["mask"])
     found = []
     for image, masks in by_image.items():
-        pixels = np.asarray(Image.open(folder / image).convert("RGB"))
+        pixels = Image.open(folder / image).convert("RGB")
         owners = owners_of([np.asarray(Image.open(folder / m).convert("L")) > 127 for m in masks])
         scale = SIZE / max(owners.shape)
         size = (round(owners.shape[1] * scale), round(owners.shape[0] * scale))
-        found.append((cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.resize(owners, size, interpolation=0)))
+        small = cv2.resize(owners, size, interpolation=cv2.INTER_NEAREST)
+        found.append((np.asarray(pixels.resize(size, Image.Resampling.LANCZOS)), np.asarray(small, dtype=np.int16)))
     return found
 
 
@@ -164,11 +165,12 @@ class Prompted:
 
     def _pick(self, mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
         places = np.flatnonzero(mask)
-        return divmod(int(places[self.rng.integers(len(places))]), mask.shape[1])  # type: ignore[return-value]
+        row, column = divmod(int(places[self.rng.integers(len(places))]), mask.shape[1])
+        return row, column
 
 
 def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and IoU of the best of the masks ``(B, P, C, s, s)`` for each prompt: focal and dice, and the score's error."""
+    """Loss (focal, dice, error of the score) and IoU of the best of each prompt's masks ``(B, P, C, s, s)``."""
     truth = target[:, :, None]
     probability = logits.sigmoid()
     cross = F.binary_cross_entropy_with_logits(logits, truth.expand_as(logits), reduction="none")
@@ -216,7 +218,7 @@ def main() -> None:
         out = model(image_embeddings=embedding, input_points=points, input_labels=labels, multimask_output=several)
         loss, iou = losses(out.pred_masks, out.iou_scores, target)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         reached.append(iou.item())

@@ -144,8 +144,10 @@ class SceneMaker:
         side = int(min(photograph.shape[:2]) * rng.uniform(0.4, 1.0))
         y = rng.integers(photograph.shape[0] - side + 1)
         x = rng.integers(photograph.shape[1] - side + 1)
-        crop = cv2.resize(photograph[y : y + side, x : x + side], (style.size,) * 2, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
+        crop: Pixels = photograph[y : y + side, x : x + side]
+        if rng.random() < 0.5:
+            crop = np.ascontiguousarray(crop[:, ::-1])
+        return np.asarray(cv2.resize(crop, (style.size,) * 2, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _procedural(rng: np.random.Generator, size: int) -> Pixels:
@@ -164,11 +166,12 @@ def _procedural(rng: np.random.Generator, size: int) -> Pixels:
         angle, period = rng.uniform(0, np.pi), rng.uniform(size / 16, size / 3)
         y, x = np.mgrid[:size, :size]
         weight = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
-    return (first + weight[..., None] * (second - first)).astype(np.uint8)
+    ground: Pixels = (first + weight[..., None] * (second - first)).astype(np.uint8)
+    return ground
 
 
 def _place(rgba: Pixels, side: float, rng: np.random.Generator, size: int) -> npt.NDArray[np.float32]:
-    """The cut-out, turned and scaled, on a transparent canvas: float32 ``(size, size, 4)``, premultiplied, alpha 0-1."""
+    """The cut-out, turned and scaled, on a canvas: float32 ``(size, size, 4)``, premultiplied, alpha 0-1."""
     height, width = rgba.shape[:2]
     scale = side / max(height, width)
     margin = 0.42 * side

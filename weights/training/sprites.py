@@ -69,8 +69,8 @@ def _from_records(folder: Path, rng: np.random.Generator) -> list[Sprite]:
     for noun, records in by_noun.items():
         drawings = [r for r in records if r.get("kind") == "drawing"]
         photographs = [r for r in records if r.get("kind") != "drawing"]
-        rng.shuffle(photographs)  # type: ignore[arg-type]
-        for record in drawings + photographs[:PHOTOGRAPHS_PER_NOUN]:
+        chosen = [photographs[i] for i in rng.permutation(len(photographs))[:PHOTOGRAPHS_PER_NOUN]]
+        for record in drawings + chosen:
             image = np.asarray(Image.open(folder / str(record["image"])).convert("RGB"))
             mask = np.asarray(Image.open(folder / str(record["mask"])).convert("L"))
             rgba = _crop(np.dstack([image, cv2.GaussianBlur(mask, (0, 0), 0.7)]))

@@ -9,8 +9,8 @@ from groundkit.weights.training.captions import JOINTS, PLACES, PREFIXES, SUFFIX
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 EXTRA_WORDS = (
-    "small large big little tiny huge smallest largest biggest left right top bottom middle center centre leftmost rightmost "
-    "upper lower object thing one man woman person child table sky grass road wall water ground gray"
+    "small large big little tiny huge smallest largest biggest left right top bottom middle center centre leftmost "
+    "rightmost upper lower object thing one man woman person child table sky grass road wall water ground gray"
 )
 
 

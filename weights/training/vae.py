@@ -59,7 +59,7 @@ def main() -> None:
             decoded = vae.decode(posterior.sample()).sample
         loss = (decoded.float() - pixels).abs().mean() + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
         schedule.step()

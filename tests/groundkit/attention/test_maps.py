@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks

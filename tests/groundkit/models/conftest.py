@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+
 from groundkit.weights.training import vae
 from groundkit.weights.training.export import clip_text_encoder
 from groundkit.weights.training.flux import build_text_encoder, build_transformer

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import AttentionError, ConfigError, ModelError
 from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, select_layers
 from groundkit.models.flux import FluxModel
-from torch.nn.functional import scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_any_shape_of_picture_becomes_whole_patches_within_four_times_the_models
 ) -> None:
     height, width = model.image_size(*shape)
     assert height % 16 == width % 16 == 0
-    assert 16 <= min(height, width)
+    assert min(height, width) >= 16
     assert height * width <= 4 * 256**2
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from groundkit.prompting.peaks import find_peaks, upsample
 from groundkit.prompting.points import PointPrompts
 

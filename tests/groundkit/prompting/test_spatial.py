@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from groundkit.language.direction import Direction
 from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
 
