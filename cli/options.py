@@ -62,6 +62,7 @@ def load_pipeline(
         os.environ["HF_HUB_OFFLINE"] = "1"
     if quiet or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if "nano" in (model, segmenter) and not quiet:

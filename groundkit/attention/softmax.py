@@ -67,12 +67,13 @@ def attention_entries(
     *,
     heads: Heads = "mean",
     log_sum_exp: Tensor | None = None,
-    row_chunk: int = 1024,
+    row_chunk: int = 128,
 ) -> Tensor:
     """Entries of softmax(scale q k^T + mask) at the wanted rows and columns; the softmax runs over all S keys.
 
     With the rows' log-sum-exp an entry is exp(scale q.k + mask - lse) and no other column is touched: extra memory is
-    O(row_chunk x (C + D)). Without it rows are computed whole, ``row_chunk`` of one head at a time: O(row_chunk x S).
+    O(H x row_chunk x (C + D)). Without it ``row_chunk`` rows at a time are computed whole: O(H x row_chunk x S). Either
+    way comes a float32 copy of the keys that are scored, C or S of them.
     A row whose every key is masked is 0 throughout, as torch's own output of such a row is.
 
     Args:
@@ -106,37 +107,32 @@ def _entries(
     key_heads, key_count = call.key.shape[1:3]
     batch, head_count = (max(counts) for counts in zip(call.query.shape[:2], call.key.shape[:2], strict=True))
     query = call.query.expand(batch, head_count, -1, -1)
-    key = call.key.expand(batch, -1, -1, -1)
     device = query.device
     dtype = torch.promote_types(query.dtype, torch.float32)
     scale = 1 / math.sqrt(size) if call.scale is None else call.scale
-    row_positions = _positions(wanted_rows, query_count)
-    column_positions = _positions(wanted_columns, key_count)
-    columns = _index(column_positions, device)
-    computed = column_positions if log_sum_exp is not None else _positions(slice(None), key_count)
-    computed_columns = _index(computed, device)
-    computed = computed.to(device)
-    starts = range(0, len(row_positions), row_chunk)
-    row_chunks = [row_positions[start : start + row_chunk] for start in starts]
-    chunks = [(start, rows.to(device), _index(rows, device)) for start, rows in zip(starts, row_chunks, strict=True)]
     mask = None if call.attn_mask is None else call.attn_mask.expand(batch, head_count, query_count, key_count)
 
-    shape = (batch, head_count, len(row_positions), len(column_positions))
-    entries = torch.zeros(shape if heads == "all" else (batch, *shape[2:]), dtype=torch.float32, device=device)
-    for head in range(head_count):
-        head_key = key[:, head * key_heads // head_count, computed_columns].to(dtype).mul(scale).mT
-        target, share = (entries[:, head], 1.0) if heads == "all" else (entries, 1 / head_count)
-        for start, positions, index in chunks:
-            scores = query[:, head, index].to(dtype) @ head_key  # (B, r, C), or (B, r, S) without log_sum_exp
-            if mask is not None:
-                _apply_mask(scores, mask[:, head, index][:, :, computed_columns])
-            if call.is_causal:
-                scores.masked_fill_(computed > positions.unsqueeze(-1), -math.inf)
-            if log_sum_exp is not None:
-                weights = scores.sub_(log_sum_exp[:, head, index].unsqueeze(-1)).exp_()
-            else:
-                weights = _softmax(scores)[:, :, columns]
-            target[:, start : start + row_chunk].add_(weights, alpha=share)
+    rows = _positions(wanted_rows, query_count)
+    columns = _positions(wanted_columns, key_count)
+    scored = columns if log_sum_exp is not None else _positions(slice(None), key_count)
+    scored_index = _index(scored, device)
+    scaled_key = call.key[:, :, scored_index].to(dtype).mul(scale).repeat_interleave(head_count // key_heads, dim=1).mT
+    shape = (batch, len(rows), len(columns)) if heads == "mean" else (batch, head_count, len(rows), len(columns))
+    entries = torch.empty(shape, dtype=torch.float32, device=device)
+    # Rows outside and heads inside: the heads of one position lie side by side in the queries most models pass.
+    for start in range(0, len(rows), row_chunk):
+        chunk = rows[start : start + row_chunk]
+        index = _index(chunk, device)
+        scores = query[:, :, index].to(dtype) @ scaled_key  # (B, H, r, C), or (B, H, r, S) without log_sum_exp
+        if mask is not None:
+            _apply_mask(scores, mask[:, :, index][..., scored_index])
+        if call.is_causal:
+            scores.masked_fill_((scored > chunk.unsqueeze(-1)).to(device), -math.inf)
+        if log_sum_exp is not None:
+            weights = scores.sub_(log_sum_exp[:, :, index].unsqueeze(-1)).exp_()
+        else:
+            weights = _softmax(scores)[..., _index(columns, device)]
+        entries[..., start : start + row_chunk, :] = weights.mean(1) if heads == "mean" else weights
     return entries
 
 

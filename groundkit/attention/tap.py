@@ -68,7 +68,7 @@ class AttentionTap:
     """
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Selection], *, row_chunk: int = 1024
+        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Selection], *, row_chunk: int = 128
     ) -> None:
         if not layers or not selections or row_chunk < 1:
             raise ValueError("an AttentionTap needs at least one layer, one selection and one row in a chunk")

@@ -3,7 +3,8 @@
 python -m groundkit.weights.training.flux --latents runs/easy.pt --output runs/flux --steps 4000
 python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000  (goes on)
 
-A run that is stopped goes on from its last checkpoint; ``--steps`` counts from the very beginning, over all sittings. Muon turns the matrices of the blocks, AdamW everything else; weights are averaged over time.
+A run that is stopped goes on from its last checkpoint; ``--steps`` counts from the very beginning, over all
+sittings. Muon turns the matrices of the blocks, AdamW everything else; weights are averaged over time.
 """
 
 import argparse

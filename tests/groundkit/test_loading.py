@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import groundkit
+import numpy as np
+import pytest
+import torch
+from groundkit.errors import ConfigError, ModelError
+from groundkit.results import Grounding
+from groundkit.weights import catalog
+
+
+def test_every_exported_name_exists_and_is_documented() -> None:
+    for name in groundkit.__all__:
+        assert getattr(groundkit, name).__doc__, name
+    assert groundkit.__all__ == sorted(groundkit.__all__)
+
+
+def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
+    pipeline = groundkit.load(local_files_only=True, device="cpu")
+    assert (pipeline.name, pipeline.model) == ("refam", "nano")
+    picture = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    grounding = pipeline(picture, "the red cup")
+    assert isinstance(grounding, Grounding)
+    assert grounding.masks.shape == (1, 90, 130)
+    assert grounding.model == "nano"
+
+
+def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
+    config = groundkit.load("cross-attention", device="cpu").config
+    assert config.magnets == ()
+    assert not (config.filter_stop_words or config.noun_phrase or config.spatial_bias)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pipeline": "vlsum"}, r"no pipeline named 'vlsum': use refam or cross-attention"),
+        ({"device": "gpu"}, r"no device named 'gpu': use auto, cpu, cuda, cuda:1 or mps"),
+        ({"device": "cuda:99"}, r"device 'cuda:99' is not on this machine: use --device auto or cpu"),
+        ({"dtype": "int8"}, r"no dtype named 'int8': use auto, float32, bfloat16, float16"),
+        ({"config": {"magnet": ["a"]}}, r"no setting named 'magnet': use one of magnets, "),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        groundkit.load(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_missing_model_and_a_missing_segmenter_are_refused_in_one_line(tmp_path: Path) -> None:
+    for arguments in ({"model": tmp_path}, {"segmenter": tmp_path}, {"segmenter": tmp_path / "sam.pth"}):
+        with pytest.raises(ModelError) as refused:
+            groundkit.load(device="cpu", local_files_only=True, **arguments)  # type: ignore[arg-type]
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_dtype_is_that_of_the_diffusion_model_and_sam_stays_in_float32(dtype: str) -> None:
+    pipeline = groundkit.load(device="cpu", dtype=dtype)
+    assert pipeline.diffusion.pipeline.transformer.dtype == getattr(torch, dtype)  # type: ignore[attr-defined]
+
+
+def test_the_embedded_models_together_stay_under_40_megabytes() -> None:
+    size = sum(file.stat().st_size for file in catalog.NANO.rglob("*") if file.is_file())
+    assert size < 40e6
+
+
+def test_the_catalog_names_each_source_once_and_nano_is_on_disk() -> None:
+    entries = catalog.entries()
+    assert len({(entry.kind, entry.source) for entry in entries}) == len(entries)
+    for kind in ("pipeline", "segmenter"):
+        assert catalog.nano_folder(kind).is_dir()  # type: ignore[arg-type]
