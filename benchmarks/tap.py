@@ -10,7 +10,7 @@ in float32, then takes the same slice of it.
 Time: all cases take turns within each round of one process, each round in another order; seconds are medians over the
 rounds, and a ratio is the median of the rounds' own ratios to plain, so that a slow spell of the machine hits both.
 
-Memory: every case runs once in a fresh process, three times over. With its inputs in place and its kernels warmed up on
+Memory: every case runs once in a fresh process, three times over (once with --quick). With its inputs in place and its kernels warmed up on
 a small input, free heap is returned to the system (malloc_trim), the system's record of the highest resident size is
 reset (5 into /proc/self/clear_refs), the case runs, and peak = VmHWM afterwards - VmRSS before: what the case needed on
 top of its inputs, its output and the attention it read included. The number is the median of the three. Linux only.
@@ -162,14 +162,14 @@ class Subject:
         return self.model(**dict(zip(names, self.inputs, strict=True)), return_dict=False)[0]
 
 
-def measure_times(size: Size, repeats: int) -> dict[str, list[float]]:
+def measure_times(size: Size, rounds: int) -> dict[str, list[float]]:
     """Seconds of each case in each round, the rounds aligned."""
     subject = Subject(size)
     for case in CASES:
         subject.run(case)
     seconds: dict[str, list[float]] = {case: [] for case in CASES}
-    for repeat in range(repeats):
-        turn = repeat % len(CASES)
+    for number in range(rounds):
+        turn = number % len(CASES)
         for case in CASES[turn:] + CASES[:turn]:
             start = time.perf_counter()
             subject.run(case)
@@ -203,11 +203,12 @@ def in_fresh_process(function: Callable[..., float], *arguments: object) -> floa
         return pool.submit(function, *arguments).result()
 
 
-def measure(name: str, size: Size, repeats: int, threads: int) -> list[Cost]:
+def measure(name: str, size: Size, rounds: int, processes: int, threads: int) -> list[Cost]:
     peaks = {
-        case: statistics.median(in_fresh_process(measure_peak, size, case, threads) for _ in range(3)) for case in CASES
+        case: statistics.median(in_fresh_process(measure_peak, size, case, threads) for _ in range(processes))
+        for case in CASES
     }
-    seconds = measure_times(size, repeats)
+    seconds = measure_times(size, rounds)
     return [
         Cost(
             name,
@@ -255,7 +256,7 @@ def main() -> None:
     for name, size in (QUICK_SUBJECTS if options.quick else SUBJECTS).items():
         if options.only in name:
             print(f"measuring {name} ...", file=sys.stderr)
-            costs += measure(name, size, repeats, options.threads)
+            costs += measure(name, size, repeats, 1 if options.quick else 3, options.threads)
     if options.json:
         settings = {"torch": torch.__version__, "threads": options.threads, "repeats": repeats}
         print(json.dumps(settings | {"costs": [asdict(cost) for cost in costs]}, indent=2))

@@ -115,23 +115,24 @@ def _entries(
     rows = _positions(wanted_rows, query_count)
     columns = _positions(wanted_columns, key_count)
     scored = columns if log_sum_exp is not None else _positions(slice(None), key_count)
-    scored_index = _index(scored, device)
-    scaled_key = call.key[:, :, scored_index].to(dtype).mul(scale).repeat_interleave(head_count // key_heads, dim=1).mT
+    row_index, column_index, scored_index = (_index(positions, device) for positions in (rows, columns, scored))
+    scaled_key = call.key[:, :, scored_index].to(dtype).mul(scale).mT.unsqueeze(2)
+    scaled_key = scaled_key.expand(-1, -1, head_count // key_heads, -1, -1).flatten(1, 2)  # (B, H, D, C)
     shape = (batch, len(rows), len(columns)) if heads == "mean" else (batch, head_count, len(rows), len(columns))
     entries = torch.empty(shape, dtype=torch.float32, device=device)
     # Rows outside and heads inside: the heads of one position lie side by side in the queries most models pass.
     for start in range(0, len(rows), row_chunk):
-        chunk = rows[start : start + row_chunk]
-        index = _index(chunk, device)
+        index = _part(row_index, start, start + row_chunk)
         scores = query[:, :, index].to(dtype) @ scaled_key  # (B, H, r, C), or (B, H, r, S) without log_sum_exp
         if mask is not None:
             _apply_mask(scores, mask[:, :, index][..., scored_index])
         if call.is_causal:
-            scores.masked_fill_((scored > chunk.unsqueeze(-1)).to(device), -math.inf)
+            later = scored > rows[start : start + row_chunk].unsqueeze(-1)
+            scores.masked_fill_(later.to(device), -math.inf)
         if log_sum_exp is not None:
             weights = scores.sub_(log_sum_exp[:, :, index].unsqueeze(-1)).exp_()
         else:
-            weights = _softmax(scores)[..., _index(columns, device)]
+            weights = _softmax(scores)[..., column_index]
         entries[..., start : start + row_chunk, :] = weights.mean(1) if heads == "mean" else weights
     return entries
 
@@ -163,3 +164,10 @@ def _index(positions: Tensor, device: torch.device) -> Tensor | slice:
     if bool((positions.diff() == 1).all()):
         return slice(int(positions[0]), int(positions[-1]) + 1)
     return positions.to(device)
+
+
+def _part(index: Tensor | slice, start: int, stop: int) -> Tensor | slice:
+    """``index`` of the positions from the start-th to before the stop-th."""
+    if isinstance(index, slice):
+        return slice(index.start + start, min(index.start + stop, index.stop))
+    return index[start:stop]

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from groundkit.weights.training.captions import Mention, caption
+from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate
 from groundkit.weights.training.tokenizers import t5_tokenizer
 
 TEXT_WIDTH = 128
 LATENT_CHANNELS = 8
 WARM_UP = 200
-NOISE_MEAN, NOISE_DEVIATION = (
-    0.5,
-    1.0,
-)  # noise level = sigmoid(normal): words matter most where the picture is half seen
+# Noise level = sigmoid(normal). Words matter where the picture is hardly seen: at lower levels the latents alone tell
+# what an object is, and point accuracy after 2,000 steps at a mean of 0.5 was highest at a level of 0.7.
+NOISE_MEAN, NOISE_DEVIATION = 1.2, 1.0
 
 
 def build_text_encoder(vocabulary: int) -> T5EncoderModel:
@@ -142,30 +142,6 @@ class Nano(nn.Module):
         return out
 
 
-def optimisers(model: Nano, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks; AdamW for embeddings, modulations, norms and the text encoder."""
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        block = "transformer_blocks." in name and ".norm" not in name
-        (matrices if parameter.ndim == 2 and block else rest).append(parameter)
-    return [
-        torch.optim.Muon(
-            matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=4
-        ),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def rate_factor(step: int, total: int, decay: int) -> float:
-    """Warm-up, constant, and a linear fall to a twentieth over the last ``decay`` steps."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    return max(0.05, min(1.0, (total - step) / decay)) if decay else 1.0
-
-
 def save(path: Path, **state: object) -> None:
     partial = path.with_suffix(".part")
     torch.save(state, partial)
@@ -198,13 +174,13 @@ def main() -> None:
     shape = {"heads": arguments.heads, "double": arguments.double, "single": arguments.single}
     model = Nano(len(tokenizer), **shape)
     average = copy.deepcopy(model).requires_grad_(False)
-    turning = optimisers(model, arguments.rate)
+    optimisers = build_optimisers(model, arguments.rate, matrices=r"transformer_blocks\.\d+\.(?!norm)")
     first = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        for optimiser, saved in zip(turning, state["optimisers"], strict=True):
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         first = state["step"]
     data = Captioned(arguments.latents, tokenizer, arguments.batch, arguments.seed + first)
@@ -219,13 +195,12 @@ def main() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             velocity = forward(noisy, level, ids)
         loss = (velocity.float() - (noise - clean)).square().mean()
-        for optimiser in turning:
-            optimiser.zero_grad()
-            for group in optimiser.param_groups:
-                group["lr"] = arguments.rate * rate_factor(step, arguments.steps, arguments.decay)
+        factor = rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
+        set_rate(optimisers, arguments.rate * factor)
+        model.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in turning:
+        for optimiser in optimisers:
             optimiser.step()
         with torch.no_grad():
             weight = 1 - min(0.999, (step + 1) / (step + 20))
@@ -236,7 +211,7 @@ def main() -> None:
             record = {"step": step + 1, "loss": round(float(np.mean(losses[-25:])), 4), "seconds": round(seconds, 3)}
             print(json.dumps(record), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
-            saved = [o.state_dict() for o in turning]
+            saved = [o.state_dict() for o in optimisers]
             save(
                 checkpoint,
                 step=step + 1,

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
+from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate
 from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
 from groundkit.weights.training.sprites import HELD_OUT
@@ -28,6 +29,7 @@ from groundkit.weights.training.sprites import HELD_OUT
 SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
 ENCODER, DECODER = 192, 128
 IMAGES, PROMPTS = 8, 8
+WARM_UP = 100
 POOL, NEW_SCENES = 8000, 2
 PHOTOGRAPHS = 0.15
 FIRST_SEED = 50_000_000
@@ -198,29 +200,28 @@ def main() -> None:
     torch.set_float32_matmul_precision("medium")  # bfloat16 products, where the processor has them
     model = build()
     first = 0
-    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         first = state["step"]
     data = Prompted(scene_maker(arguments), arguments.cutouts, arguments.seed + first)
     started, reached = time.time(), []
     for step in range(first, arguments.steps):
-        factor = min(1.0, (step + 1) / 200)
-        if arguments.decay:
-            factor = min(factor, max(0.03, (arguments.steps - step) / arguments.decay))
-        for group in optimiser.param_groups:
-            group["lr"] = arguments.rate * factor
+        factor = rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
+        set_rate(optimisers, arguments.rate * factor)
         pixels, points, labels, target = data.next()
         embedding = model.vision_encoder(pixels).last_hidden_state
         several = step % 4 != 3  # the single-mask token learns too
         out = model(image_embeddings=embedding, input_points=points, input_labels=labels, multimask_output=several)
         loss, iou = losses(out.pred_masks, out.iou_scores, target)
-        optimiser.zero_grad()
+        model.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         reached.append(iou.item())
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)
@@ -228,7 +229,10 @@ def main() -> None:
             print(json.dumps(record | {"seconds": round(seconds, 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             partial = checkpoint.with_suffix(".part")
-            torch.save({"step": step + 1, "model": model.state_dict(), "optimiser": optimiser.state_dict()}, partial)
+            torch.save(
+                {"step": step + 1, "model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]},
+                partial,
+            )
             os.replace(partial, checkpoint)
     model.save_pretrained(arguments.output / "model")
     build_processor().save_pretrained(arguments.output / "model")

@@ -1,0 +1,32 @@
+"""The optimisers of both trainings: Muon turns the matrices of transformer blocks, AdamW moves everything else."""
+
+import re
+
+import torch
+from torch import nn
+
+
+def build_optimisers(model: nn.Module, rate: float, *, matrices: str) -> list[torch.optim.Optimizer]:
+    """Muon for the two-dimensional parameters whose name matches the expression ``matrices``, AdamW for the others."""
+    turned: list[nn.Parameter] = []
+    moved: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (turned if parameter.ndim == 2 and re.search(matrices, name) else moved).append(parameter)
+    return [
+        torch.optim.Muon(turned, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw", ns_steps=4),
+        torch.optim.AdamW(moved, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def set_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> None:
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+
+
+def rate_factor(step: int, total: int, *, warm_up: int, decay: int) -> float:
+    """Warm-up, constant, and a linear fall to a twentieth over the last ``decay`` steps."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return max(0.05, min(1.0, (total - step) / decay)) if decay else 1.0
