@@ -2,8 +2,8 @@
 
 python benchmarks/ablation.py runs/cases/cases.jsonl [--seeds 3] [--model nano] [--json]
 
-Each row is the mean over noise seeds; the interval is a 95 % bootstrap over cases of that mean. "PA" is point accuracy. The
-last row is the model's plain cross-attention. Each picture is encoded once for all rows and seeds.
+Each row is the mean over noise seeds; the interval is a 95 % bootstrap over cases of that mean. "PA" is point accuracy.
+The last row is the model's plain cross-attention. Each picture is encoded once for all rows and seeds.
 """
 
 from __future__ import annotations

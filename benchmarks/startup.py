@@ -1,4 +1,4 @@
-"""What a cold ``groundkit segment`` costs beside the bare import of its libraries, and a second phrase beside the first.
+"""What a cold ``groundkit segment`` costs beside the bare import of its libraries, and a second phrase beside a first.
 
 python benchmarks/startup.py [--repeats 7]
 

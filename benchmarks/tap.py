@@ -10,10 +10,11 @@ in float32, then takes the same slice of it.
 Time: all cases take turns within each round of one process, each round in another order; seconds are medians over the
 rounds, and a ratio is the median of the rounds' own ratios to plain, so that a slow spell of the machine hits both.
 
-Memory: every case runs once in a fresh process, three times over (once with --quick). With its inputs in place and its kernels warmed up on
-a small input, free heap is returned to the system (malloc_trim), the system's record of the highest resident size is
-reset (5 into /proc/self/clear_refs), the case runs, and peak = VmHWM afterwards - VmRSS before: what the case needed on
-top of its inputs, its output and the attention it read included. The number is the median of the three. Linux only.
+Memory: every case runs once in a fresh process, three times over (once with --quick). With its inputs in place and its
+kernels warmed up on a small input, free heap is returned to the system (malloc_trim), the system's record of highest
+resident size is reset (5 into /proc/self/clear_refs), the case runs, and peak = VmHWM afterwards - VmRSS before: what
+the case needed on top of its inputs, its output and the attention it read included. The number is the median of the
+three. Linux only.
 """
 
 from __future__ import annotations

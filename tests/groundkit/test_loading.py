@@ -1,9 +1,10 @@
 from pathlib import Path
 
-import groundkit
 import numpy as np
 import pytest
 import torch
+
+import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.results import Grounding
 from groundkit.weights import catalog
@@ -28,7 +29,7 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
 def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
     config = groundkit.load("cross-attention", device="cpu").config
     assert config.magnets == ()
-    assert not (config.filter_stop_words or config.noun_phrase or config.spatial_bias)
+    assert not any((config.filter_stop_words, config.noun_phrase, config.spatial_bias))
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train nano's diffusion transformer.")
     parser.add_argument("--latents", type=Path, nargs="+", required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/flux"))
+    parser.add_argument("--start", type=Path, help="an exported pipeline folder to begin with, instead of nothing")
     parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
     parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
     parser.add_argument("--batch", type=int, default=32)
@@ -168,11 +169,18 @@ def main() -> None:
 
     vocabulary = arguments.output / "tokenizer"  # kept with the run: the words of the first sitting stay the words
     if not vocabulary.exists():
-        t5_tokenizer().save_pretrained(vocabulary)
+        start = arguments.start
+        words = T5Tokenizer.from_pretrained(start, subfolder="tokenizer_2") if start else t5_tokenizer()
+        words.save_pretrained(vocabulary)
     tokenizer = T5Tokenizer.from_pretrained(vocabulary)
     torch.manual_seed(arguments.seed)
     shape = {"heads": arguments.heads, "double": arguments.double, "single": arguments.single}
     model = Nano(len(tokenizer), **shape)
+    if arguments.start:
+        encoder = T5EncoderModel.from_pretrained(arguments.start, subfolder="text_encoder_2")
+        transformer = FluxTransformer2DModel.from_pretrained(arguments.start, subfolder="transformer")
+        model.text_encoder.load_state_dict(encoder.state_dict())
+        model.transformer.load_state_dict(transformer.state_dict())
     average = copy.deepcopy(model).requires_grad_(False)
     optimisers = build_optimisers(model, arguments.rate, matrices=r"transformer_blocks\.\d+\.(?!norm)")
     first = 0

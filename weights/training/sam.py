@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
@@ -30,6 +30,7 @@ SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
 ENCODER, DECODER = 192, 128
 IMAGES, PROMPTS = 8, 8
 WARM_UP = 100
+SHARPNESS = 6.0
 POOL, NEW_SCENES = 8000, 2
 PHOTOGRAPHS = 0.15
 FIRST_SEED = 50_000_000
@@ -39,8 +40,13 @@ Owners = npt.NDArray[np.int16]
 
 
 def build() -> SamModel:
-    """SAM's class at 256x256 pixels, untrained. Every layer attends globally: there are only 256 patches."""
-    return SamModel(
+    """SAM's class at 256x256 pixels, untrained. Every layer attends globally: there are only 256 patches.
+
+    The random frequencies that encode places have SAM's own deviation 1 and stay as they are: with the deviation that
+    transformers would draw (half the width) a point would look like no patch at all. Queries and keys between points
+    and patches start equal, so that a point attends to its surroundings from the first step.
+    """
+    model = SamModel(
         SamConfig(
             vision_config=SamVisionConfig(
                 hidden_size=ENCODER,
@@ -52,6 +58,7 @@ def build() -> SamModel:
                 global_attn_indexes=list(range(6)),
                 mlp_dim=4 * ENCODER,
                 num_pos_feats=DECODER // 2,
+                scale=1.0,
             ),
             prompt_encoder_config=SamPromptEncoderConfig(hidden_size=DECODER, image_size=SIZE, patch_size=PATCH),
             mask_decoder_config=SamMaskDecoderConfig(
@@ -59,6 +66,14 @@ def build() -> SamModel:
             ),
         )
     )
+    model.shared_image_embedding.positional_embedding.requires_grad_(False)
+    nn.init.normal_(model.vision_encoder.pos_embed, std=0.1)
+    for name, module in model.mask_decoder.named_modules():
+        if name.endswith(("attn_token_to_image", "attn_image_to_token")):
+            with torch.no_grad():
+                module.q_proj.weight.mul_(SHARPNESS)
+                module.k_proj.weight.copy_(module.q_proj.weight)
+    return model
 
 
 def build_processor() -> SamProcessor:
@@ -193,12 +208,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=int, default=0, help="the last steps, in which the rate falls")
     parser.add_argument("--every", type=int, default=250)
+    parser.add_argument("--start", type=Path, help="an exported model folder to begin with, instead of nothing")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.output / "checkpoint.pt"
     torch.manual_seed(arguments.seed)
     torch.set_float32_matmul_precision("medium")  # bfloat16 products, where the processor has them
     model = build()
+    if arguments.start:
+        model.load_state_dict(SamModel.from_pretrained(arguments.start).state_dict())
     first = 0
     optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
     if checkpoint.exists():

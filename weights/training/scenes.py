@@ -67,7 +67,7 @@ class SceneStyle:
 
 
 FULL = SceneStyle()
-EASY = SceneStyle(size=128, objects=(1, 2), sides=(0.36, 0.85), plain=0.7, photographs=0.1, natural=0.15)
+EASY = SceneStyle(size=128, objects=(1, 3), sides=(0.36, 0.75), plain=0.7, photographs=0.1, natural=0.15)
 
 
 class SceneMaker:
