@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundkit.cli import options
+from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from groundkit.evaluation.metrics import Interval, Metrics
 
 
+@with_pipeline_options
 def evaluate(
+    chosen: PipelineOptions,
     cases_file: Annotated[
         Path,
         typer.Argument(metavar="CASES.jsonl", help="One case a line: image, phrase, mask; paths relative to the file."),
@@ -27,20 +29,6 @@ def evaluate(
         typer.Option("--contact-sheet", metavar="FILE", help="Save the worst and best cases as one PNG."),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many cases.")] = None,
-    pipeline: options.PipelineName = "refam",
-    model: options.Model = "nano",
-    segmenter: options.Segmenter = "nano",
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offload: options.Offload = False,
-    revision: options.Revision = None,
-    variant: options.Variant = None,
-    seed: options.Seed = 0,
-    settings: options.Settings = None,
-    config_file: options.ConfigFile = None,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """Measure how good a pipeline is on known masks.
 
@@ -56,29 +44,16 @@ def evaluate(
     if contact_sheet is not None and (contact_sheet.is_dir() or contact_sheet.suffix.lower() != ".png"):
         raise ConfigError(f"{contact_sheet} must be a file name ending in .png")
     cases = read_cases(cases_file, limit)
-    loaded = options.load_pipeline(
-        pipeline,
-        model=model,
-        segmenter=segmenter,
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        revision=revision,
-        variant=variant,
-        settings=settings,
-        config_file=config_file,
-        offline=offline,
-        quiet=quiet,
-    )
-    with progress("eval", len(cases), quiet=quiet) as advance:
-        report = run_evaluation(loaded, cases, seed=seed, advance=advance)
+    loaded = chosen.load()
+    with progress("eval", len(cases), quiet=chosen.quiet) as advance:
+        report = run_evaluation(loaded, cases, seed=chosen.seed, advance=advance)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
     else:
         print_table(report)
     if contact_sheet is not None:
         write_png(contact_sheet, draw_contact_sheet(report))
-        if not quiet:
+        if not chosen.quiet:
             typer.echo(f"groundkit: worst and best cases are in {contact_sheet}", err=True)
     for failed in report.failures:
         fate = "counted as a miss" if failed.counted else "left out"

@@ -7,30 +7,18 @@ from typing import Annotated
 
 import typer
 
-from groundkit.cli import options
+from groundkit.cli.options import PipelineOptions, with_pipeline_options
 
 
+@with_pipeline_options
 def explain(
+    chosen: PipelineOptions,
     picture: Annotated[str, typer.Argument(metavar="INPUT", help="A picture, or - for stdin.")],
     phrase: Annotated[str, typer.Argument(metavar="PHRASE", help="What to look for.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="PNG to write; by default one in groundkit-out."),
     ] = None,
-    pipeline: options.PipelineName = "refam",
-    model: options.Model = "nano",
-    segmenter: options.Segmenter = "nano",
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offload: options.Offload = False,
-    revision: options.Revision = None,
-    variant: options.Variant = None,
-    seed: options.Seed = 0,
-    settings: options.Settings = None,
-    config_file: options.ConfigFile = None,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """Show how a phrase became a mask, in one picture.
 
@@ -53,21 +41,8 @@ def explain(
     stem = shorten(unique_stems(resolved.found)[0])
     target = output or Path("groundkit-out") / f"{stem}-{slug(phrase)}-explain.png"
     image = resolved.found[0].read()
-    loaded = options.load_pipeline(
-        pipeline,
-        model=model,
-        segmenter=segmenter,
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        revision=revision,
-        variant=variant,
-        settings=settings,
-        config_file=config_file,
-        offline=offline,
-        quiet=quiet,
-    )
-    (outcome,) = ground_phrases(loaded, image, [phrase], seed=seed)
+    loaded = chosen.load()
+    (outcome,) = ground_phrases(loaded, image, [phrase], seed=chosen.seed)
     if isinstance(outcome, GroundkitError):
         raise outcome
     typer.echo(write_png(target, draw_explanation(outcome)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,75 +20,82 @@ if TYPE_CHECKING:
 
 REAL_MODELS = "--model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge"
 
-PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Method that reads the attention.")]
-Model = Annotated[str, typer.Option("--model", metavar="ID", help="Model to read: a Hub id, a folder, or nano.")]
-Segmenter = Annotated[
-    str,
-    typer.Option("--segmenter", metavar="ID", help="Segment Anything model: a Hub id, a folder, a .pth file, or nano."),
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
-Offload = Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")]
-Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of the model on the Hub.")]
-Variant = Annotated[str | None, typer.Option("--variant", help="Variant of the weight files, such as fp16.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the method's configuration. Repeatable."),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML or JSON file of such fields; --set goes over it.")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+@dataclass(frozen=True)
+class PipelineOptions:
+    """What every command that grounds phrases can be told about the method, its models and the machine."""
 
-def load_pipeline(
-    pipeline: str,
-    *,
-    model: str,
-    segmenter: str,
-    device: str,
-    dtype: str,
-    offload: bool,
-    revision: str | None,
-    variant: str | None,
-    settings: list[str] | None,
-    config_file: Path | None,
-    offline: bool,
-    quiet: bool,
-) -> Pipeline:
-    """Load what the options name. Nothing heavy is imported before the settings have been read."""
-    config = read_settings(config_file, settings or [])
-    # huggingface_hub and transformers read these once, when they are imported.
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    if quiet or not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    if "nano" in (model, segmenter) and not quiet:
-        print(
-            "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs. "
-            f"For real ones: {REAL_MODELS}",
-            file=sys.stderr,
+    pipeline: Annotated[str, typer.Option(metavar="NAME", help="Method that reads the attention.")] = "refam"
+    model: Annotated[str, typer.Option(metavar="ID", help="Model to read: a Hub id, a folder, or nano.")] = "nano"
+    segmenter: Annotated[
+        str, typer.Option(metavar="ID", help="Segment Anything model: a Hub id, a folder, a .pth file, or nano.")
+    ] = "nano"
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto"
+    offload: Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")] = False
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None
+    variant: Annotated[str | None, typer.Option(help="Variant of the weight files, such as fp16.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the method's configuration. Repeatable."),
+    ] = None
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="TOML or JSON file of such fields; --set goes over it."),
+    ] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+    def load(self) -> Pipeline:
+        """Load what the options name. Nothing heavy is imported before the settings have been read."""
+        config = read_settings(self.config_file, self.settings or [])
+        # huggingface_hub and transformers read these once, when they are imported.
+        if self.offline:
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        if self.quiet or not sys.stderr.isatty():
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+            os.environ.setdefault("TQDM_DISABLE", "1")
+            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+            os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+        if "nano" in (self.model, self.segmenter) and not self.quiet:
+            print(
+                "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs."
+                f" For real ones: {REAL_MODELS}",
+                file=sys.stderr,
+            )
+        import groundkit
+
+        return groundkit.load(
+            self.pipeline,
+            model=self.model,
+            segmenter=self.segmenter,
+            device=self.device,
+            dtype=self.dtype,
+            offload=self.offload,
+            revision=self.revision,
+            variant=self.variant,
+            local_files_only=self.offline,
+            config=config,
         )
-    import groundkit
 
-    return groundkit.load(
-        pipeline,
-        model=model,
-        segmenter=segmenter,
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        revision=revision,
-        variant=variant,
-        local_files_only=offline,
-        config=config,
-    )
+
+def with_pipeline_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the fields of ``PipelineOptions`` to a command's options; it gets them as one argument, ``chosen``."""
+    names = [field.name for field in fields(PipelineOptions)]
+    shared = inspect.signature(PipelineOptions, eval_str=True).parameters.values()
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "chosen"]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        chosen = PipelineOptions(**{name: values.pop(name) for name in names})
+        command(**values, chosen=chosen)
+
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
 def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundkit.cli import options
+from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
 
 if TYPE_CHECKING:
     from groundkit.batch import Written
 
 
+@with_pipeline_options
 def segment(
+    chosen: PipelineOptions,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -44,20 +46,6 @@ def segment(
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in a picture.")
     ] = False,
-    pipeline: options.PipelineName = "refam",
-    model: options.Model = "nano",
-    segmenter: options.Segmenter = "nano",
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    offload: options.Offload = False,
-    revision: options.Revision = None,
-    variant: options.Variant = None,
-    seed: options.Seed = 0,
-    settings: options.Settings = None,
-    config_file: options.ConfigFile = None,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> None:
     """Cut out what a phrase names.
 
@@ -72,26 +60,13 @@ def segment(
     writer = BatchWriter(output, formats, resolved.found, phrases)
     results = [refused(argument, wanted, error) for argument, error in resolved.failed for wanted in phrases]
     for result in results:
-        _tell(result, as_json, quiet)
+        _tell(result, as_json, chosen.quiet)
     if resolved.found:
-        loaded = options.load_pipeline(
-            pipeline,
-            model=model,
-            segmenter=segmenter,
-            device=device,
-            dtype=dtype,
-            offload=offload,
-            revision=revision,
-            variant=variant,
-            settings=settings,
-            config_file=config_file,
-            offline=offline,
-            quiet=quiet,
-        )
-        with progress("segment", len(resolved.found) * len(phrases), quiet=quiet) as advance:
-            for item, wanted, outcome in ground_files(loaded, resolved.found, phrases, seed=seed):
+        loaded = chosen.load()
+        with progress("segment", len(resolved.found) * len(phrases), quiet=chosen.quiet) as advance:
+            for item, wanted, outcome in ground_files(loaded, resolved.found, phrases, seed=chosen.seed):
                 results.append(writer.write(item, wanted, outcome))
-                _tell(results[-1], as_json, quiet)
+                _tell(results[-1], as_json, chosen.quiet)
                 advance(1)
     if as_json:
         typer.echo(json.dumps([result.record for result in results], indent=2))

@@ -30,7 +30,7 @@ SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
 ENCODER, DECODER = 192, 128
 IMAGES, PROMPTS = 8, 8
 WARM_UP = 100
-SHARPNESS = 6.0
+SHARPNESS = 2.5
 POOL, NEW_SCENES = 8000, 2
 PHOTOGRAPHS = 0.15
 FIRST_SEED = 50_000_000
@@ -43,8 +43,9 @@ def build() -> SamModel:
     """SAM's class at 256x256 pixels, untrained. Every layer attends globally: there are only 256 patches.
 
     The random frequencies that encode places have SAM's own deviation 1 and stay as they are: with the deviation that
-    transformers would draw (half the width) a point would look like no patch at all. Queries and keys between points
-    and patches start equal, so that a point attends to its surroundings from the first step.
+    transformers would draw (half the width) a point would look like no patch at all. The decoder starts from PyTorch's
+    own initial weights, as SAM's did: under those of transformers prompts hardly reach the masks. Queries and keys
+    between points and patches start equal, so that a point attends to its surroundings from the first step.
     """
     model = SamModel(
         SamConfig(
@@ -68,6 +69,9 @@ def build() -> SamModel:
     )
     model.shared_image_embedding.positional_embedding.requires_grad_(False)
     nn.init.normal_(model.vision_encoder.pos_embed, std=0.1)
+    for module in [*model.mask_decoder.modules(), *model.prompt_encoder.modules()]:
+        if isinstance(module, nn.Linear | nn.ConvTranspose2d | nn.Embedding):
+            module.reset_parameters()
     for name, module in model.mask_decoder.named_modules():
         if name.endswith(("attn_token_to_image", "attn_image_to_token")):
             with torch.no_grad():
