@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,20 +67,31 @@ class PipelineOptions:
                 f" For real ones: {REAL_MODELS}",
                 file=sys.stderr,
             )
-        import groundkit
+        with _without_garbage_collection():
+            import groundkit
 
-        return groundkit.load(
-            self.pipeline,
-            model=self.model,
-            segmenter=self.segmenter,
-            device=self.device,
-            dtype=self.dtype,
-            offload=self.offload,
-            revision=self.revision,
-            variant=self.variant,
-            local_files_only=self.offline,
-            config=config,
-        )
+            return groundkit.load(
+                self.pipeline,
+                model=self.model,
+                segmenter=self.segmenter,
+                device=self.device,
+                dtype=self.dtype,
+                offload=self.offload,
+                revision=self.revision,
+                variant=self.variant,
+                local_files_only=self.offline,
+                config=config,
+            )
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Imports make a million objects that all stay; searching them for garbage over and over takes a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def with_pipeline_options(command: Callable[..., None]) -> Callable[..., None]:
