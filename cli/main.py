@@ -93,6 +93,13 @@ def _flushed(code: int) -> int:
     return code
 
 
+def main() -> None:
+    """The ``groundkit`` command. Taking a million objects of torch apart at the end would cost another second."""
+    code = _flushed(run())
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _print_warning(
     message: Warning | str,
     category: type[Warning],

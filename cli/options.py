@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -91,6 +92,8 @@ def _without_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # if the interpreter is taken down, then in order
         gc.enable()
 
 
