@@ -8,6 +8,7 @@ OUT := groundkit-out
 
 demo: .venv/installed
 	$(BIN)/groundkit segment samples/scene_1.png "the red cup" -o $(OUT) --offline
+	$(BIN)/groundkit segment samples/photo_cup.jpg "the cup" -o $(OUT) --offline
 	$(BIN)/groundkit explain samples/scene_1.png "the red cup" -o $(OUT)/explained.png --offline
 	@echo "Look at the pictures in $(OUT)/; $(OUT)/explained.png shows every step."
 

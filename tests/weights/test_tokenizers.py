@@ -1,0 +1,23 @@
+import pytest
+
+from groundkit.weights.training.tokenizers import clip_tokenizer, t5_tokenizer
+from groundkit.weights.training.vocabulary import COLOURS, NOUNS
+
+
+@pytest.mark.parametrize("word", [word for noun in NOUNS for word in noun.split()] + list(COLOURS))
+def test_every_noun_and_colour_is_one_token(word):
+    assert len(t5_tokenizer()(word, add_special_tokens=False).input_ids) == 1
+
+
+@pytest.mark.parametrize("text", ["a zyzzyva", "naïve café", "赤いカップ", "R2-D2!", "", "🙂"])
+def test_a_word_outside_the_vocabulary_is_spelled_and_breaks_nothing(text):
+    for tokenizer in (t5_tokenizer(), clip_tokenizer()):
+        ids = tokenizer(text).input_ids
+        assert ids[-1] == tokenizer.eos_token_id
+        assert max(ids) < len(tokenizer)
+
+
+def test_a_known_phrase_comes_back_from_its_tokens():
+    tokenizer = t5_tokenizer()
+    text = "the red cup on the left"
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text

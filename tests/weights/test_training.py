@@ -1,0 +1,70 @@
+"""Parts of the training scripts that a wrong sign or axis would spoil silently."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxPipeline
+
+from groundkit.weights.training import flux, sam, vae
+from groundkit.weights.training.optimisers import rate_factor
+
+
+def test_latents_are_packed_and_placed_as_flux_does_it():
+    latents = torch.randn(2, 8, 6, 4)
+    torch.testing.assert_close(flux.pack(latents), FluxPipeline._pack_latents(latents, 2, 8, 6, 4), rtol=0, atol=0)
+    expected = FluxPipeline._prepare_latent_image_ids(1, 3, 2, "cpu", torch.float32)
+    torch.testing.assert_close(flux.positions(3, 2), expected, rtol=0, atol=0)
+
+
+def test_all_text_of_nano_passes_through_attention():
+    model = flux.build_transformer(heads=1, double=1, single=1)
+    torch.nn.init.normal_(model.proj_out.weight)
+    torch.nn.init.normal_(model.norm_out.linear.weight)
+    inputs = {
+        "hidden_states": torch.randn(1, 4, 32),
+        "encoder_hidden_states": torch.randn(1, 3, flux.TEXT_WIDTH),
+        "timestep": torch.tensor([0.5]),
+        "img_ids": flux.positions(2, 2),
+        "txt_ids": torch.zeros(3, 3),
+        "return_dict": False,
+    }
+    first, second = (model(**inputs, pooled_projections=torch.randn(1, 32))[0] for _ in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_the_autoencoders_loss_sees_a_shift_from_green_to_magenta_that_keeps_the_brightness():
+    pixels = torch.zeros(1, 3, 16, 16)
+    shifted = pixels + torch.tensor([0.1, -0.2, 0.1])[None, :, None, None]
+    brighter = pixels + 0.1
+    assert vae.reconstruction_loss(shifted, pixels)[1] > 5 * vae.reconstruction_loss(brighter, pixels)[1]
+
+
+def test_a_point_is_encoded_like_the_patch_it_lies_on():
+    model = sam.build()
+    grid = model.get_image_wide_positional_embeddings()[0].flatten(1).T
+    patches = torch.cartesian_prod(torch.arange(0, 16, 5), torch.arange(0, 16, 5))  # row, column
+    points = (patches.flip(1) * sam.PATCH + sam.PATCH / 2).float()[None, :, None]
+    own = model.prompt_encoder.shared_embedding(points, (sam.SIZE, sam.SIZE))[0, :, 0]
+    nearest = (own @ grid.T).argmax(dim=1)
+    torch.testing.assert_close(nearest, patches[:, 0] * 16 + patches[:, 1])
+
+
+def test_only_the_best_of_three_masks_learns_and_its_overlap_is_reported():
+    truth = torch.zeros(1, 1, 8, 8)
+    truth[..., :4] = 1
+    right, wrong = (truth * 2 - 1) * 20, (1 - truth * 2) * 20
+    logits = torch.stack([wrong, right, wrong], dim=2).requires_grad_()
+    loss, iou = sam.losses(logits, torch.tensor([[[0.0, 1.0, 0.0]]]), truth)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-3)
+    assert iou.item() == 1
+    assert logits.grad is not None
+    assert not logits.grad[:, :, [0, 2]].any()
+
+
+def test_the_rate_warms_up_stays_and_falls():
+    factors = np.array([rate_factor(step, 100, warm_up=10, decay=20) for step in range(100)])
+    np.testing.assert_allclose(factors[:10], np.arange(1, 11) / 10)
+    assert (factors[10:80] == 1).all()
+    assert (np.diff(factors[80:]) <= 0).all()
+    assert factors[-1] == 0.05
