@@ -58,13 +58,13 @@ def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phra
         stop_words: words that describe nothing, in lower case. Punctuation is always a stop word.
 
     Raises:
-        PhraseError: ``text`` has no visible character.
+        PhraseError: ``text`` has no letter, digit or pictograph.
     """
     cleaned = normalise(text)
     spans = list(word_spans(cleaned))
-    if not spans:
-        raise PhraseError("the phrase is empty: say what to look for, such as 'the red cup on the left'")
     texts = [cleaned[start:end] for start, end in spans]
+    if all(map(is_punctuation, texts)):
+        raise PhraseError("the phrase has no word: say what to look for, such as 'the red cup on the left'")
     tags = tag_words(texts)
     roles = [_role(word, tag, stop_words) for word, tag in zip(texts, tags, strict=True)]
     if Role.CONTENT not in roles:

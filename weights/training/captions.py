@@ -43,7 +43,7 @@ def _describe(item: Mention, rng: np.random.Generator) -> str:
     words = [str(rng.choice(("a", "the", ""), p=(0.5, 0.35, 0.15)))]
     if rng.random() < 0.25 and (item.side < SMALL or item.side > LARGE):
         words.append("small" if item.side < SMALL else "large")
-    if item.colour and rng.random() < 0.92:
+    if item.colour and rng.random() < 0.65:  # a colour is easily learnt; alone, the noun has to tell what it is
         words.append(item.colour)
     words.append(item.noun)
     if rng.random() < 0.2:

@@ -1,6 +1,6 @@
-"""Put nano's parts together as a FluxPipeline folder, the layout of the real checkpoints.
+"""Put nano's parts together in the layout of the real checkpoints: a FluxPipeline folder and a SamModel folder.
 
-python -m groundkit.weights.training.export --vae runs/vae --flux runs/flux --output weights/nano/flux
+python -m groundkit.weights.training.export --vae runs/vae --flux runs/flux --sam runs/sam --output weights/nano
 """
 
 import argparse
@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeli
 from transformers import CLIPTextConfig, CLIPTextModel, T5Tokenizer
 
 from groundkit.weights.training.flux import Nano
+from groundkit.weights.training.sam import build, build_processor
 from groundkit.weights.training.tokenizers import clip_tokenizer
 
 POOLED_WIDTH = 32
@@ -56,9 +57,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Put nano's parts together.")
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--flux", type=Path, required=True)
+    parser.add_argument("--sam", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    assemble(arguments.vae, arguments.flux).to(torch.float32).save_pretrained(arguments.output)
+    assemble(arguments.vae, arguments.flux).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
+    segmenter = build()
+    segmenter.load_state_dict(torch.load(arguments.sam / "checkpoint.pt", weights_only=True)["model"])
+    segmenter.to(torch.bfloat16).save_pretrained(arguments.output / "sam")
+    build_processor().save_pretrained(arguments.output / "sam")
 
 
 if __name__ == "__main__":

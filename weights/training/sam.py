@@ -256,8 +256,6 @@ def main() -> None:
                 partial,
             )
             os.replace(partial, checkpoint)
-    model.save_pretrained(arguments.output / "model")
-    build_processor().save_pretrained(arguments.output / "model")
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ def test_white_space_and_control_characters_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n\t", "\x00\u200b"])
 def test_a_blank_phrase_is_refused_with_a_remedy(text: str) -> None:
-    message = "the phrase is empty: say what to look for, such as 'the red cup on the left'"
+    message = "the phrase has no word: say what to look for, such as 'the red cup on the left'"
     with pytest.raises(PhraseError) as caught:
         parse_phrase(text)
     assert str(caught.value) == message
