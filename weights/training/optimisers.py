@@ -1,9 +1,16 @@
 """The optimisers of both trainings: Muon turns the matrices of transformer blocks, AdamW moves everything else."""
 
+import contextlib
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+
+# Elsewhere products in bfloat16 are a hundred times slower than in float32.
+NATIVE_BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def build_optimisers(model: nn.Module, rate: float, *, matrices: str) -> list[torch.optim.Optimizer]:
@@ -30,3 +37,23 @@ def rate_factor(step: int, total: int, *, warm_up: int, decay: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return max(0.05, min(1.0, (total - step) / decay)) if decay else 1.0
+
+
+def autocast() -> torch.autocast:
+    """bfloat16 where the processor multiplies it natively."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=NATIVE_BFLOAT16)
+
+
+class _StayInFloat32(TorchFunctionMode):
+    """Muon turns its matrices in bfloat16 and offers no choice; here ``tensor.bfloat16()`` is a float32 copy."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return args[0].float().clone() if func is torch.Tensor.bfloat16 else func(*args, **(kwargs or {}))
+
+
+def take_step(optimisers: list[torch.optim.Optimizer]) -> None:
+    with contextlib.nullcontext() if NATIVE_BFLOAT16 else _StayInFloat32():
+        for optimiser in optimisers:
+            optimiser.step()

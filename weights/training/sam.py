@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
-from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate
+from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate, take_step
 from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
 from groundkit.weights.training.sprites import HELD_OUT
@@ -242,8 +242,7 @@ def main() -> None:
         model.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
+        take_step(optimisers)
         reached.append(iou.item())
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)

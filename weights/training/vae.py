@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from groundkit.weights.training.optimisers import rate_factor, set_rate
+from groundkit.weights.training.optimisers import autocast, rate_factor, set_rate
 from groundkit.weights.training.scenes import FULL
 from groundkit.weights.training.sources import argument_parser, scene_maker
 
@@ -70,7 +70,7 @@ def main() -> None:
     for step in range(arguments.steps):
         set_rate([optimiser], RATE * rate_factor(step, arguments.steps, warm_up=50, decay=arguments.steps * 2 // 3))
         pixels = batch().to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             posterior = vae.encode(pixels).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         detail, colour = reconstruction_loss(decoded.float(), pixels)
