@@ -5,8 +5,9 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from groundkit.weights.training import flux, sam, vae
+from groundkit.weights.training import flux, optimisers, sam, vae
 from groundkit.weights.training.optimisers import rate_factor
+from groundkit.weights.training.tokenizers import t5_tokenizer
 
 
 def test_latents_are_packed_and_placed_as_flux_does_it():
@@ -30,6 +31,44 @@ def test_all_text_of_nano_passes_through_attention():
     }
     first, second = (model(**inputs, pooled_projections=torch.randn(1, 32))[0] for _ in range(2))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_captions_are_noised_by_words_of_the_same_kind_alone():
+    torch.manual_seed(0)
+    tokenizer = t5_tokenizer()
+    exchange = flux.Exchange(tokenizer, unnamed=1.0)
+    ids = torch.tensor(tokenizer("a red cup and the small dog on the left").input_ids).expand(200, -1)
+    noised = exchange.noise(ids)
+    for kind in exchange.kinds:
+        torch.testing.assert_close(torch.isin(noised, kind), torch.isin(ids, kind))
+    others = ~torch.isin(ids, exchange.all)
+    torch.testing.assert_close(noised[others], ids[others])
+    nouns = torch.isin(ids, exchange.kinds[0])
+    assert (noised[nouns] == ids[nouns]).float().mean() < 0.1
+
+
+def test_the_caption_loss_is_zero_for_the_true_words_and_blind_to_all_others():
+    tokenizer = t5_tokenizer()
+    exchange = flux.Exchange(tokenizer, unnamed=0.0)
+    ids = torch.tensor([tokenizer("a red cup").input_ids])
+    logits = 100.0 * torch.nn.functional.one_hot(ids, len(tokenizer)).float()
+    logits[~torch.isin(ids, exchange.all)] = float("nan")
+    assert exchange.loss(logits, ids) == 0
+
+
+def test_a_step_in_float32_agrees_with_muons_own_in_bfloat16(monkeypatch):
+    changes = []
+    for native in (False, True):
+        monkeypatch.setattr(optimisers, "NATIVE_BFLOAT16", native)
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(8, 4)
+        before = layer.weight.detach().clone()
+        layer.weight.grad, layer.bias.grad = torch.randn(4, 8), torch.zeros(4)
+        optimisers.take_step(optimisers.build_optimisers(layer, 1.0, matrices="weight"))
+        changes.append(before - layer.weight.detach())
+    exact, rounded = changes
+    torch.testing.assert_close(exact, rounded, rtol=0, atol=0.02 * exact.abs().max().item())
+    assert not torch.equal(exact, rounded)
 
 
 def test_the_autoencoders_loss_sees_a_shift_from_green_to_magenta_that_keeps_the_brightness():

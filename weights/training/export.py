@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, T5Tokenizer
 
-from groundkit.weights.training.flux import Nano
+from groundkit.weights.training.flux import CAPTION_HEAD, Nano
 from groundkit.weights.training.sam import build, build_processor
 from groundkit.weights.training.tokenizers import clip_tokenizer
 
@@ -35,12 +36,18 @@ def clip_text_encoder(vocabulary: int) -> CLIPTextModel:
     )
 
 
-def assemble(vae: Path, run: Path) -> FluxPipeline:
-    """The pipeline of a training run's averaged weights."""
+def load_run(run: Path) -> tuple[Nano, T5Tokenizer]:
+    """The averaged weights of a training run, and its words."""
     state = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
     tokenizer = T5Tokenizer.from_pretrained(run / "tokenizer")
     nano = Nano(len(tokenizer), **state["shape"])
     nano.load_state_dict(state["average"])
+    return nano, tokenizer
+
+
+def assemble(vae: Path, run: Path) -> FluxPipeline:
+    """The pipeline of a training run's averaged weights."""
+    nano, tokenizer = load_run(run)
     clip = clip_tokenizer()
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
@@ -57,10 +64,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Put nano's parts together.")
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--flux", type=Path, required=True)
-    parser.add_argument("--sam", type=Path, required=True)
+    parser.add_argument("--sam", type=Path, help="leave out to keep the segmenter that is there")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     assemble(arguments.vae, arguments.flux).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
+    head = load_run(arguments.flux)[0].words.to(torch.bfloat16)
+    save_file(head.state_dict(), arguments.output / CAPTION_HEAD)
+    if not arguments.sam:
+        return
     segmenter = build()
     segmenter.load_state_dict(torch.load(arguments.sam / "checkpoint.pt", weights_only=True)["model"])
     segmenter.to(torch.bfloat16).save_pretrained(arguments.output / "sam")
