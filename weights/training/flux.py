@@ -168,7 +168,7 @@ class Exchange:
     def __init__(self, tokenizer: T5Tokenizer, unnamed: float) -> None:
         self.unnamed = unnamed
         self.kinds = [
-            torch.tensor(tokenizer(" ".join(words), add_special_tokens=False).input_ids).unique() for words in KINDS
+            torch.tensor(sorted(set(tokenizer(" ".join(words), add_special_tokens=False).input_ids))) for words in KINDS
         ]
         self.all = torch.cat(self.kinds)
 
@@ -228,7 +228,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     shape = {"heads": arguments.heads, "double": arguments.double, "single": arguments.single}
     model = Nano(len(tokenizer), **shape)
-    if arguments.start:
+    if arguments.start and not checkpoint.exists():
         encoder = T5EncoderModel.from_pretrained(arguments.start, subfolder="text_encoder_2")
         transformer = FluxTransformer2DModel.from_pretrained(arguments.start, subfolder="transformer")
         model.text_encoder.load_state_dict(encoder.state_dict())
