@@ -1,9 +1,9 @@
 """Train nano's diffusion transformer on latents and captions, and nothing else. No mask is ever read here.
 
-The objective is generative on both sides, as in the Dual Diffusion Transformer (Li et al., arXiv 2501.00289): flow
-matching of the picture given its caption, and uniform discrete diffusion of the caption given the picture (words are
-exchanged for others of their kind, and every word has to say what it was). Half of each batch serves either side. The
-small head that names the words is no part of the exported pipeline.
+The objective can be generative on both sides, as in the Dual Diffusion Transformer (Li et al., arXiv 2501.00289): flow
+matching of the picture given its caption, and uniform discrete diffusion of the caption given the picture (words
+are exchanged for others of their kind, and every word has to say what it was). A share of each batch, ``--pictures``,
+serves the first, the rest the second. The small head that names the words is no part of the exported pipeline.
 
 python -m groundkit.weights.training.flux --latents runs/easy.pt --output runs/flux --steps 4000
 python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000  (goes on)
@@ -39,7 +39,7 @@ WARM_UP = 200
 CAPTION_HEAD = "caption_head.safetensors"  # beside the exported pipeline: no part of it, but training goes on with it
 # Noise level = sigmoid(normal). Words matter where the picture is hardly seen: at lower levels the latents alone tell
 # what an object is.
-NOISE_MEAN, NOISE_DEVIATION = 0.4, 1.0
+NOISE_DEVIATION = 1.0
 # Captions are restored from pictures that can be seen: their noise level is uniform up to this.
 SEEN = 0.5
 KINDS = (NOUNS, tuple(COLOURS), ("left", "right", "top", "bottom", "middle"), ("small", "large"))
@@ -188,7 +188,7 @@ class Exchange:
     def loss(self, logits: Tensor, ids: Tensor) -> Tensor:
         """Cross-entropy of the words that may have been exchanged, whether they were or not."""
         named = torch.isin(ids, self.all)
-        return cross_entropy(logits[named].float(), ids[named])
+        return cross_entropy(logits[named].float(), ids[named], reduction="sum") / named.sum().clamp_min(1)
 
 
 def save(path: Path, **state: object) -> None:
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--pictures", type=float, default=0.5, help="share of a batch that serves the pictures' loss")
+    parser.add_argument("--noise-mean", type=float, default=0.4, help="of the pictures' noise, before the sigmoid")
     parser.add_argument("--unnamed", type=float, default=0.15, help="share of captions without any true noun")
     parser.add_argument("--text-weight", type=float, default=1.0, help="of the captions' loss beside the pictures'")
     parser.add_argument("--heads", type=int, default=3)
@@ -252,7 +253,7 @@ def main() -> None:
         latents, ids = data.next()
         clean = pack(latents)
         pictures = round(len(clean) * arguments.pictures)
-        level = torch.sigmoid(torch.randn(len(clean)) * NOISE_DEVIATION + NOISE_MEAN)
+        level = torch.sigmoid(torch.randn(len(clean)) * NOISE_DEVIATION + arguments.noise_mean)
         level[pictures:] = torch.rand(len(clean) - pictures) * SEEN
         words = torch.cat([ids[:pictures], exchange.noise(ids[pictures:])])
         noise = torch.randn_like(clean)
