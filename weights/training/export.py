@@ -45,9 +45,8 @@ def load_run(run: Path) -> tuple[Nano, T5Tokenizer]:
     return nano, tokenizer
 
 
-def assemble(vae: Path, run: Path) -> FluxPipeline:
-    """The pipeline of a training run's averaged weights."""
-    nano, tokenizer = load_run(run)
+def assemble(vae: Path, nano: Nano, tokenizer: T5Tokenizer) -> FluxPipeline:
+    """The pipeline around trained weights."""
     clip = clip_tokenizer()
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
@@ -67,9 +66,9 @@ def main() -> None:
     parser.add_argument("--sam", type=Path, help="leave out to keep the segmenter that is there")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    assemble(arguments.vae, arguments.flux).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
-    head = load_run(arguments.flux)[0].words.to(torch.bfloat16)
-    save_file(head.state_dict(), arguments.output / CAPTION_HEAD)
+    nano, tokenizer = load_run(arguments.flux)
+    assemble(arguments.vae, nano, tokenizer).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
+    save_file(nano.words.to(torch.bfloat16).state_dict(), arguments.output / CAPTION_HEAD)
     if not arguments.sam:
         return
     segmenter = build()

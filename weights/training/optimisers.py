@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-# Elsewhere products in bfloat16 are a hundred times slower than in float32.
+# Elsewhere products in bfloat16 are fifty times slower than in float32, and more.
 NATIVE_BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -17,7 +17,7 @@ from groundkit.models.flux import FluxModel
 from groundkit.pipelines.refam import RefAM, read_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
-from groundkit.weights.training.export import assemble
+from groundkit.weights.training.export import assemble, load_run
 
 
 class WholeImage:
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings; several values by '|'")
     arguments = parser.parse_args()
     cases = [json.loads(line) for line in arguments.cases.read_text().splitlines()][: arguments.limit]
-    model = FluxModel(assemble(arguments.vae, arguments.flux), "probe", torch.device("cpu"))
+    model = FluxModel(assemble(arguments.vae, *load_run(arguments.flux)), "probe", torch.device("cpu"))
     variants: list[dict[str, object]] = [{}]
     for setting in arguments.set:
         key, _, values = setting.partition("=")
