@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,12 @@ from torch.overrides import TorchFunctionMode
 from groundkit.attention.fused import attend
 from groundkit.attention.softmax import AttentionCall, Heads, attention_entries
 from groundkit.errors import AttentionError
+
+
+class Reading(Protocol):
+    """What a tap reads of an attention call: chosen entries (:class:`Selection`), or whatever else is made of them."""
+
+    def read(self, call: AttentionCall, log_sum_exp: Tensor | None, row_chunk: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,12 @@ class Selection:
         if self.heads not in ("mean", "all"):
             raise ValueError(f'heads must be "mean" or "all", got {self.heads!r}')
 
+    def read(self, call: AttentionCall, log_sum_exp: Tensor | None, row_chunk: int) -> Tensor:
+        """See :func:`~groundkit.attention.softmax.attention_entries`."""
+        return attention_entries(
+            call, self.rows, self.columns, heads=self.heads, log_sum_exp=log_sum_exp, row_chunk=row_chunk
+        )
+
 
 class AttentionTap:
     """Context manager that reads chosen attention entries of chosen layers of a running model.
@@ -58,7 +70,7 @@ class AttentionTap:
 
     Args:
         layers: a name for each module whose forward makes exactly one attention call, such as a transformer block.
-        selections: a name for each set of entries to read, the same for every layer.
+        selections: a name for each thing to read, the same for every layer.
         row_chunk: query rows worked on at a time; extra memory grows with it (see ``attention_entries``).
 
     Raises:
@@ -68,14 +80,14 @@ class AttentionTap:
     """
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Selection], *, row_chunk: int = 128
+        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Reading], *, row_chunk: int = 128
     ) -> None:
         if not layers or not selections or row_chunk < 1:
             raise ValueError("an AttentionTap needs at least one layer, one selection and one row in a chunk")
         self._layers = dict(layers)
         self._selections = dict(selections)
         self._row_chunk = row_chunk
-        self._entries: dict[tuple[str, str], Tensor] = {}  # (layer, selection)
+        self._entries: dict[tuple[str, str], Any] = {}  # (layer, selection)
         self._visits: list[_Visit] = []
         self._ran: set[str] = set()
         self._depth = 0
@@ -116,14 +128,22 @@ class AttentionTap:
         Raises:
             AttentionError: a layer made no attention call, or the layers differ in shape.
         """
-        if selection not in self._selections:
-            raise KeyError(f"no selection {selection!r}; there are {', '.join(self._selections)}")
-        self._require_all_layers()
-        entries = [self._entries[layer, selection] for layer in self._layers]
+        entries = self.read_layers(selection)
         shapes = {tuple(layer.shape) for layer in entries}
         if len(shapes) > 1:
             raise AttentionError(f"layers differ in shape ({shapes}): read them with one tap for each shape")
         return torch.stack([layer.to(entries[0].device) for layer in entries])
+
+    def read_layers(self, selection: str) -> list[Any]:
+        """What one selection read of each layer, in the order the layers were given, as it is.
+
+        Raises:
+            AttentionError: a layer made no attention call.
+        """
+        if selection not in self._selections:
+            raise KeyError(f"no selection {selection!r}; there are {', '.join(self._selections)}")
+        self._require_all_layers()
+        return [self._entries[layer, selection] for layer in self._layers]
 
     def _require_all_layers(self) -> None:
         heard = {layer for layer, _ in self._entries}
@@ -157,14 +177,7 @@ class AttentionTap:
         for visit in self._visits:
             for name, selection in self._selections.items():
                 try:
-                    self._entries[visit.layer, name] = attention_entries(
-                        call,
-                        selection.rows,
-                        selection.columns,
-                        heads=selection.heads,
-                        log_sum_exp=log_sum_exp,
-                        row_chunk=self._row_chunk,
-                    )
+                    self._entries[visit.layer, name] = selection.read(call, log_sum_exp, self._row_chunk)
                 except IndexError as error:
                     raise AttentionError(
                         f"selection {name!r} goes beyond {visit.layer}, which has {call.query.shape[2]} queries and "
