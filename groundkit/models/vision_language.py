@@ -1,0 +1,230 @@
+"""What every vision-language model offers to a pipeline that asks it questions and reads where its words look.
+
+A family (one file each) adds what cannot be known in general: where the picture's tokens stand in the sequence, which
+part of the picture each grid of them shows, and whether words see later words.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from groundkit.attention.heads import HeadWeights, LayerAttention, WeighedHeads
+from groundkit.attention.tap import AttentionTap
+from groundkit.errors import ModelError
+from groundkit.models.diffusion import select_layers
+from groundkit.models.loading import check_model_folder, explain_loading_errors
+
+
+@dataclass(frozen=True)
+class View:
+    """One grid of image tokens: the whole picture, or a tile of it.
+
+    Attributes:
+        positions: int64 ``(h * w,)``, where its tokens stand in the sequence, row by row.
+        grid: (h, w).
+        box: the part it shows, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
+    """
+
+    positions: Tensor
+    grid: tuple[int, int]
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.positions.shape != (self.grid[0] * self.grid[1],):
+            raise ValueError(f"positions must be ({self.grid[0] * self.grid[1]},), got {tuple(self.positions.shape)}")
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A picture as a model takes it, encoded once for every question.
+
+    Attributes:
+        image: uint8 ``(height, width, 3)`` RGB, the picture itself.
+        features: what the model's ``get_image_features`` returned.
+    """
+
+    image: npt.NDArray[np.uint8]
+    features: Any
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A question about a picture, perhaps with its answer, as one sequence of N tokens.
+
+    Attributes:
+        picture: the picture.
+        inputs: the model's keyword arguments, ``input_ids`` ``(1, N)`` among them, without the picture's pixels.
+        views: the grids of image tokens.
+        answer: where the answer's tokens stand; empty at the end of the sequence when there is none yet.
+    """
+
+    picture: EncodedPicture
+    inputs: Mapping[str, Tensor]
+    views: tuple[View, ...]
+    answer: range
+
+    @property
+    def image_positions(self) -> Tensor:
+        """int64 ``(P,)``: the tokens of all views."""
+        return torch.cat([view.positions for view in self.views])
+
+
+class VisionLanguageModel(ABC):
+    """A vision-language model of transformers, loaded by its own class and processor.
+
+    Attributes:
+        name: the hub id or folder it came from.
+        tokenizer: its tokenizer.
+        layer_names: the language model's layers, first to last.
+        model_types: the ``model_type`` of configurations that this family reads.
+        causal: whether a token sees none of the tokens after it, image tokens included.
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    causal: ClassVar[bool] = True
+
+    def __init__(self, model: Any, processor: Any, name: str, device: torch.device) -> None:
+        self.model = model.eval().to(device)
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.name = name
+        self.device = device
+        self._layers: dict[str, nn.Module] = {
+            f"layers.{i}": layer for i, layer in enumerate(model.model.language_model.layers)
+        }
+        self.layer_names = tuple(self._layers)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load model and processor from a hub id or a folder.
+
+        Raises:
+            ModelError: with one line that says what is missing or refused, and what to do.
+        """
+        check_model_folder(source, "config.json")
+        options: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+        with explain_loading_errors(source):
+            processor = AutoProcessor.from_pretrained(source, **options)
+            model = AutoModelForImageTextToText.from_pretrained(
+                source, dtype=dtype, attn_implementation="sdpa", **options
+            )
+        if model.config.model_type not in cls.model_types:
+            raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
+        return cls(model, processor, name or str(source), torch.device(device))
+
+    @abstractmethod
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
+        """Where the picture's tokens are, from what the processor returned for a question about it."""
+
+    def chat(self, question: str) -> str:
+        """The question about one picture in the model's own chat template, up to where its answer begins."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        messages = [{"role": "user", "content": content}]
+        text: str = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return text
+
+    @torch.inference_mode()
+    def encode(self, image: npt.NDArray[np.uint8]) -> EncodedPicture:
+        """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions."""
+        inputs = self._process(image, "")
+        inputs = {name: value.to(self.device) for name, value in inputs.items() if name in self.pixel_inputs(inputs)}
+        return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
+
+    def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """The processor's outputs that ``get_image_features`` takes."""
+        return ("pixel_values",)
+
+    def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
+        """Lay a question, and perhaps the token ids of its answer, beside a picture."""
+        inputs = self._process(picture.image, question)
+        views = self.views(inputs, picture.image)
+        length = inputs["input_ids"].shape[1]
+        extended = {}
+        for key, value in inputs.items():
+            if key in ("pixel_values",):
+                continue
+            if value.shape[:2] == (1, length):  # ids, masks and token types
+                fill = {"input_ids": torch.tensor([list(answer)], dtype=value.dtype)}
+                ones = key == "attention_mask"
+                more = fill.get(key, torch.full((1, len(answer)), int(ones), dtype=value.dtype))
+                value = torch.cat([value, more], dim=1)
+            extended[key] = value
+        return Conversation(picture, extended, views, range(length, length + len(answer)))
+
+    def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
+        text = self.chat(question)
+        return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt"))
+
+    def _arguments(self, conversation: Conversation) -> dict[str, Any]:
+        inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}
+        return {**inputs, "mm_encoder_outputs": {"image": conversation.picture.features}}
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[int]:
+        """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words."""
+        torch.manual_seed(seed)
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else {}
+        ids = self.model.generate(
+            **self._arguments(conversation), max_new_tokens=max_tokens, **(sampling or {"do_sample": False})
+        )
+        answer: list[int] = ids[0, conversation.inputs["input_ids"].shape[1] :].tolist()
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends, self.tokenizer.eos_token_id]
+        return next((answer[:i] for i, token in enumerate(answer) if token in ends), answer)
+
+    @torch.inference_mode()
+    def read_layers(
+        self,
+        conversation: Conversation,
+        *,
+        weights: HeadWeights = HeadWeights.MAX,
+        layers: str = "all",
+        dtype: torch.dtype = torch.float32,
+    ) -> list[LayerAttention]:
+        """One pass over the whole conversation, and the attention of each layer with its heads weighed.
+
+        Raises:
+            ConfigError: a layer that does not exist.
+            AttentionError: a layer whose attention could not be read.
+        """
+        names = select_layers(self.layer_names, layers)
+        heads = WeighedHeads(conversation.image_positions, weights, dtype)
+        tap = AttentionTap({name: self._layers[name] for name in names}, {"heads": heads})
+        with tap:
+            self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
+        return tap.read_layers("heads")
+
+    @torch.inference_mode()
+    def logits(self, conversation: Conversation) -> Tensor:
+        """Float32 ``(V,)``: what the model would say next."""
+        out = self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
+        last: Tensor = out.logits[0, -1].float().cpu()
+        return last

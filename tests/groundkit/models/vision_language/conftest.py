@@ -1,0 +1,37 @@
+"""One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from groundkit.models.llava import LlavaModel
+from groundkit.models.vision_language import VisionLanguageModel
+
+FAMILIES: dict[str, type[VisionLanguageModel]] = {"llava": LlavaModel}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VisionLanguageModel:
+    """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+    family: str = request.param
+    folder = tmp_path_factory.mktemp(family)
+    torch.manual_seed(0)
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        importlib.import_module(f"tiny_{family}").save(folder)
+    finally:
+        sys.path.pop(0)
+    return FAMILIES[family].from_pretrained(folder, local_files_only=True)
+
+
+@pytest.fixture(params=[(96, 160), (150, 90)], ids=["wide", "tall"])
+def picture(request: pytest.FixtureRequest) -> npt.NDArray[np.uint8]:
+    """Smooth noise, uint8 RGB."""
+    height, width = request.param
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)

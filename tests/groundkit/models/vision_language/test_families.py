@@ -1,0 +1,152 @@
+"""What every family has to prove: parity, the same output bit for bit, and where each patch of the picture stands."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+from groundkit.attention.heads import HeadWeights
+from groundkit.models.vision_language import Conversation, VisionLanguageModel
+
+QUESTION = "list all the objects in this picture"
+
+
+class Softmaxes(TorchFunctionMode):
+    """Keeps the softmax of every attention call over ``size`` keys, float64 ``(H, N, N)``: the plain reference."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.found: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is scaled_dot_product_attention:
+            named = dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), args, strict=False))
+            named |= kwargs
+            query, key = named["query"].double(), named["key"].double()
+            if query.shape[2] == key.shape[2] == self.size:
+                key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+                scores = query @ key.mT * (named.get("scale") or 1 / math.sqrt(query.shape[-1]))
+                mask = named.get("attn_mask")
+                if named.get("is_causal"):
+                    mask = torch.ones(self.size, self.size, dtype=torch.bool).tril()
+                if mask is not None:
+                    scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+                self.found.append(scores.softmax(-1)[0])
+        return func(*args, **kwargs)
+
+
+def conversation(model: VisionLanguageModel, picture: npt.NDArray[np.uint8]) -> Conversation:
+    answer = model.tokenizer("the red cup and a blue ball", add_special_tokens=False).input_ids
+    return model.ask(model.encode(picture), QUESTION, answer)
+
+
+@torch.inference_mode()
+def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    talk = conversation(model, picture)
+    layers = model.read_layers(talk, weights=HeadWeights.MAX)
+    size = talk.inputs["input_ids"].shape[1]
+    with Softmaxes(size) as reference:
+        model.logits(talk)
+    assert len(layers) == len(reference.found) == len(model.layer_names)
+    for layer, attention in zip(layers, reference.found, strict=True):
+        weights = attention.amax(-1).mean(-1)
+        expected = (weights[:, None, None] * attention).mean(0)
+        torch.testing.assert_close(layer.dense().double(), expected, atol=1e-6, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_attention_equals_that_of_eager_attention(model: VisionLanguageModel, picture: npt.NDArray[np.uint8]) -> None:
+    talk = conversation(model, picture)
+    layers = model.read_layers(talk, weights=HeadWeights.UNIFORM)
+    model.model.set_attn_implementation("eager")
+    try:
+        out = model.model(**model._arguments(talk), use_cache=False, output_attentions=True)
+    finally:
+        model.model.set_attn_implementation("sdpa")
+    assert len(out.attentions) == len(layers)
+    for layer, attention in zip(layers, out.attentions, strict=True):
+        torch.testing.assert_close(layer.dense(), attention[0].float().mean(0), atol=1e-5, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_the_model_says_bit_for_bit_what_it_says_without_groundkit(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    talk = model.ask(model.encode(picture), QUESTION)
+    plain = model.model(**model._process(picture, QUESTION), use_cache=False, logits_to_keep=1).logits[0, -1]
+    torch.testing.assert_close(model.logits(talk), plain.float(), atol=0, rtol=0)
+
+
+def test_an_answer_ends_where_the_model_ends_it_and_can_be_laid_beside_the_picture_again(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    encoded = model.encode(picture)
+    answer = model.generate(model.ask(encoded, QUESTION), max_tokens=5)
+    assert len(answer) <= 5
+    talk = model.ask(encoded, QUESTION, answer)
+    assert talk.inputs["input_ids"][0, talk.answer.start : talk.answer.stop].tolist() == answer
+    # What was generated is what one pass over all of it finds likeliest, word by word.
+    for count in range(len(answer)):
+        assert int(model.logits(model.ask(encoded, QUESTION, answer[:count])).argmax()) == answer[count]
+
+
+def test_a_causal_family_sees_nothing_later_and_another_does(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    talk = conversation(model, picture)
+    later = model.read_layers(talk)[0].dense().triu(1)
+    assert bool((later == 0).all()) is model.causal
+
+
+@torch.inference_mode()
+def test_a_changed_patch_of_the_picture_changes_the_token_that_stands_for_it(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    """The locality probe: row order, flips, tile order and the grid's shape."""
+
+    def embedded(pixels: npt.NDArray[np.uint8]) -> Tensor:
+        talk = model.ask(model.encode(pixels), QUESTION)
+        kept: list[Tensor] = []
+        hook = model.model.model.language_model.register_forward_pre_hook(
+            lambda _module, _args, kwargs: kept.append(kwargs["inputs_embeds"][0]), with_kwargs=True
+        )
+        model.logits(talk)
+        hook.remove()
+        return kept[0].float()
+
+    height, width = picture.shape[:2]
+    flat = np.full_like(picture, 128)
+    before = embedded(flat)
+    views = model.ask(model.encode(flat), QUESTION).views
+    assert views
+    for view in views:
+        rows, columns = view.grid
+        x1, y1, x2, y2 = view.box
+        for row, column in {
+            (0, 0),
+            (rows - 1, 0),
+            (0, columns - 1),
+            (rows // 2, columns // 3),
+            (rows - 1, columns - 1),
+        }:
+            left, right = (width * (x1 + (x2 - x1) * (column + edge) / columns) for edge in (0.15, 0.85))
+            top, bottom = (height * (y1 + (y2 - y1) * (row + edge) / rows) for edge in (0.15, 0.85))
+            if left < 0 or top < 0 or right > width or bottom > height:
+                continue  # padding, of which the picture has nothing
+            changed = flat.copy()
+            changed[
+                round(top) : max(round(bottom), round(top) + 1), round(left) : max(round(right), round(left) + 1)
+            ] = 255
+            difference = (embedded(changed) - before)[view.positions].norm(dim=-1)
+            assert int(difference.argmax()) == row * columns + column, (view.grid, view.box, row, column)
