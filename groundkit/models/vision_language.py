@@ -80,6 +80,18 @@ class Conversation:
         return torch.cat([view.positions for view in self.views])
 
 
+def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, columns: int) -> tuple[View, ...]:
+    """Views of ``rows * columns`` equal tiles, row by row, then of the whole picture; of this alone when not split."""
+    tiles = range(rows * columns if rows * columns > 1 else 0)
+    boxes = [
+        (tile % columns / columns, tile // columns / rows, (tile % columns + 1) / columns, (tile // columns + 1) / rows)
+        for tile in tiles
+    ]
+    boxes.append((0.0, 0.0, 1.0, 1.0))
+    parts = positions.reshape(len(boxes), -1)
+    return tuple(View(part, grid, box) for part, box in zip(parts, boxes, strict=True))
+
+
 class VisionLanguageModel(ABC):
     """A vision-language model of transformers, loaded by its own class and processor.
 
@@ -89,10 +101,13 @@ class VisionLanguageModel(ABC):
         layer_names: the language model's layers, first to last.
         model_types: the ``model_type`` of configurations that this family reads.
         causal: whether a token sees none of the tokens after it, image tokens included.
+        answer_marks: what the model's masks and types, named as its processor names them, say of an answer's token; 0
+            where they are not named here.
     """
 
     model_types: ClassVar[tuple[str, ...]]
     causal: ClassVar[bool] = True
+    answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1}
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device) -> None:
         self.model = model.eval().to(device)
@@ -101,7 +116,7 @@ class VisionLanguageModel(ABC):
         self.name = name
         self.device = device
         self._layers: dict[str, nn.Module] = {
-            f"layers.{i}": layer for i, layer in enumerate(model.model.language_model.layers)
+            f"layers.{i}": layer for i, layer in enumerate(model.get_decoder().layers)
         }
         self.layer_names = tuple(self._layers)
 
@@ -161,19 +176,19 @@ class VisionLanguageModel(ABC):
         length = inputs["input_ids"].shape[1]
         extended = {}
         for key, value in inputs.items():
-            if key in ("pixel_values",):
+            if key.startswith("pixel_"):
                 continue
             if value.shape[:2] == (1, length):  # ids, masks and token types
-                fill = {"input_ids": torch.tensor([list(answer)], dtype=value.dtype)}
-                ones = key == "attention_mask"
-                more = fill.get(key, torch.full((1, len(answer)), int(ones), dtype=value.dtype))
-                value = torch.cat([value, more], dim=1)
+                more = [list(answer) if key == "input_ids" else [self.answer_marks.get(key, 0)] * len(answer)]
+                value = torch.cat([value, torch.tensor(more, dtype=value.dtype)], dim=1)
             extended[key] = value
         return Conversation(picture, extended, views, range(length, length + len(answer)))
 
     def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
         text = self.chat(question)
-        return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt"))
+        begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
+        options = {"add_special_tokens": False} if begun else {}
+        return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
 
     def _arguments(self, conversation: Conversation) -> dict[str, Any]:
         inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}

@@ -9,10 +9,30 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from groundkit.models.gemma3 import Gemma3Model
+from groundkit.models.internvl import InternVlModel
 from groundkit.models.llava import LlavaModel
+from groundkit.models.llava_onevision import LlavaOnevisionModel
+from groundkit.models.paligemma import PaliGemmaModel
+from groundkit.models.qwen2_vl import Qwen2VlModel
+from groundkit.models.qwen3_vl import Qwen3VlModel
+from groundkit.models.smolvlm import SmolVlmModel
 from groundkit.models.vision_language import VisionLanguageModel
 
-FAMILIES: dict[str, type[VisionLanguageModel]] = {"llava": LlavaModel}
+FAMILIES: dict[str, type[VisionLanguageModel]] = {
+    "llava": LlavaModel,
+    "gemma3": Gemma3Model,
+    "idefics3": SmolVlmModel,
+    "internvl": InternVlModel,
+    "internvl_whole": InternVlModel,
+    "llava_onevision": LlavaOnevisionModel,
+    "paligemma": PaliGemmaModel,
+    "qwen2_5_vl": Qwen2VlModel,
+    "qwen2_vl": Qwen2VlModel,
+    "qwen3_vl": Qwen3VlModel,
+    "smolvlm": SmolVlmModel,
+    "smolvlm_whole": SmolVlmModel,
+}
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

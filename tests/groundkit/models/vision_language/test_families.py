@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from groundkit.attention.heads import HeadWeights
 from groundkit.models.vision_language import Conversation, VisionLanguageModel
+
+# PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 QUESTION = "list all the objects in this picture"
 
@@ -47,6 +52,25 @@ class Softmaxes(TorchFunctionMode):
 def conversation(model: VisionLanguageModel, picture: npt.NDArray[np.uint8]) -> Conversation:
     answer = model.tokenizer("the red cup and a blue ball", add_special_tokens=False).input_ids
     return model.ask(model.encode(picture), QUESTION, answer)
+
+
+def test_a_question_is_laid_out_as_the_processor_itself_lays_it_out(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    if model.processor.chat_template is None:  # PaliGemma: the picture, then the question between start and line end
+        expected = model.processor(images=Image.fromarray(picture), text=f"<image>{QUESTION}", return_tensors="pt")
+    else:
+        content = [{"type": "image", "image": Image.fromarray(picture)}, {"type": "text", "text": QUESTION}]
+        expected = model.processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    talk = model.ask(model.encode(picture), QUESTION)
+    assert talk.inputs["input_ids"].tolist() == expected["input_ids"].tolist()
+    assert talk.inputs["attention_mask"].tolist() == expected["attention_mask"].tolist()
 
 
 @torch.inference_mode()
@@ -105,8 +129,11 @@ def test_a_causal_family_sees_nothing_later_and_another_does(
     model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
 ) -> None:
     talk = conversation(model, picture)
-    later = model.read_layers(talk)[0].dense().triu(1)
-    assert bool((later == 0).all()) is model.causal
+    for layer in model.read_layers(talk):
+        later = layer.dense().triu(1)
+        assert bool((later == 0).all()) is model.causal
+        # No family lets its answer's words see later ones, nor the question see its answer: they are said one by one.
+        assert not later[:, talk.answer.start :].any()
 
 
 @torch.inference_mode()
@@ -118,7 +145,7 @@ def test_a_changed_patch_of_the_picture_changes_the_token_that_stands_for_it(
     def embedded(pixels: npt.NDArray[np.uint8]) -> Tensor:
         talk = model.ask(model.encode(pixels), QUESTION)
         kept: list[Tensor] = []
-        hook = model.model.model.language_model.register_forward_pre_hook(
+        hook = model.model.get_decoder().register_forward_pre_hook(
             lambda _module, _args, kwargs: kept.append(kwargs["inputs_embeds"][0]), with_kwargs=True
         )
         model.logits(talk)
