@@ -1,4 +1,4 @@
-"""The command line: ``groundkit segment``, ``explain``, ``eval`` and ``models``.
+"""The command line: ``groundkit segment``, ``discover``, ``explain``, ``eval`` and ``models``.
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
@@ -16,6 +16,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from groundkit.cli.discover import discover
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
 from groundkit.cli.models import models
@@ -51,6 +52,7 @@ def groundkit(
 
 
 app.command("segment")(segment)
+app.command("discover")(discover)
 app.command("explain")(explain)
 app.command("eval")(evaluate)
 app.command("models")(models)

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, ModelError
 from groundkit.weights.catalog import Kind, nano_folder
 
 if TYPE_CHECKING:
     import torch
 
     from groundkit.pipelines.refam import RefAM
+    from groundkit.pipelines.vlsam import VLSAM
+    from groundkit.segmenters.base import Segmenter
 
+VLM_EXAMPLE = "Qwen/Qwen2.5-VL-3B-Instruct"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -29,12 +32,14 @@ def load(
     variant: str | None = None,
     local_files_only: bool = False,
     config: Mapping[str, Any] | None = None,
-) -> RefAM:
+) -> RefAM | VLSAM:
     """Load a method with its model and its segmenter.
 
     Args:
-        pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM.
-        model: hub id or folder of a FLUX.1 pipeline, or ``nano``, the embedded one.
+        pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM; ``vlsam``, or ``decaf``, the
+            same model read another way.
+        model: hub id or folder of a FLUX.1 pipeline, or ``nano``, the embedded one; of a vision-language model for
+            ``vlsam`` and ``decaf``, which have no embedded one yet.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
@@ -43,23 +48,43 @@ def load(
         revision: branch, tag or commit of the model on the hub.
         variant: of the model's weight files, such as ``fp16``.
         local_files_only: never ask the hub.
-        config: fields of ``RefAMConfig``; see there.
+        config: fields of ``RefAMConfig`` or ``VLSAMConfig``; see there.
 
     Raises:
         ConfigError: an unknown pipeline, device, dtype or field.
         ModelError: something that cannot be loaded.
     """
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
-    from groundkit.pipelines.refam import PRESETS, RefAM, read_config
+    from groundkit.pipelines import refam, vlsam
 
-    if pipeline not in PRESETS:
-        raise ConfigError(f"no pipeline named {pipeline!r}: use {' or '.join(PRESETS)}")
-    settings = read_config({**PRESETS[pipeline], **(config or {})})
+    method = next((m for m in (refam, vlsam) if pipeline in m.PRESETS), None)
+    if method is None:
+        raise ConfigError(f"no pipeline named {pipeline!r}: use {', '.join([*refam.PRESETS, *vlsam.PRESETS])}")
     place = _device(device)
     kind = _dtype(dtype, place)
 
-    from groundkit.models.flux import FluxModel
     from groundkit.segmenters.load import load_segmenter
+
+    def load_sam() -> Segmenter:
+        return load_segmenter(_folder(segmenter, "segmenter"), device=place, local_files_only=local_files_only)
+
+    if method is vlsam:
+        looking = vlsam.read_config({**vlsam.PRESETS[pipeline], **(config or {})})
+        if str(model) == "nano":
+            raise ModelError(f"{pipeline} has no embedded model: name one, such as --model {VLM_EXAMPLE}")
+        if offload or variant:
+            raise ConfigError(f"{pipeline} takes neither offload nor variant: leave them out")
+
+        from groundkit.models.families import load_vision_language
+
+        vlm = load_vision_language(
+            model, device=place, dtype=kind, revision=revision, local_files_only=local_files_only
+        )
+        return vlsam.VLSAM(vlm, load_sam(), looking, name=pipeline)
+
+    settings = refam.read_config({**refam.PRESETS[pipeline], **(config or {})})
+
+    from groundkit.models.flux import FluxModel
 
     diffusion = FluxModel.from_pretrained(
         _folder(model, "pipeline"),
@@ -71,8 +96,7 @@ def load(
         variant=variant,
         local_files_only=local_files_only,
     )
-    sam = load_segmenter(_folder(segmenter, "segmenter"), device=place, local_files_only=local_files_only)
-    return RefAM(diffusion, sam, settings, name=pipeline)
+    return refam.RefAM(diffusion, load_sam(), settings, name=pipeline)
 
 
 def _folder(source: str | Path, kind: Kind) -> str | Path:

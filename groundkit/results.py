@@ -132,6 +132,73 @@ class Grounding:
         )
 
 
+@dataclass(frozen=True)
+class Discovery:
+    """What was found in a picture without being asked for.
+
+    Attributes:
+        image: uint8 ``(height, width, 3)`` RGB.
+        labels: K names, those of the same name several times.
+        masks: bool ``(K, height, width)``.
+        scores: float32 ``(K,)``, falling.
+        points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
+        answers: what the model said, in the order it was asked.
+        pipeline, model, seconds: as in :class:`Grounding`.
+
+    Raises:
+        ValueError: when an array has another shape or dtype than stated here.
+    """
+
+    image: npt.NDArray[np.uint8]
+    labels: tuple[str, ...]
+    masks: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float32]
+    points: tuple[npt.NDArray[np.float32], ...]
+    answers: tuple[str, ...]
+    pipeline: str
+    model: str
+    seconds: float
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        _check("masks", self.masks, np.bool_, (count, *self.image.shape[:2]))
+        _check("scores", self.scores, np.float32, (count,))
+        if len(self.points) != count:
+            raise ValueError(f"there must be {count} arrays of points, got {len(self.points)}")
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """Float32 ``(K, 4)``, XYXY pixels."""
+        return boxes_of(self.masks)
+
+    def groundings(self) -> list[Grounding]:
+        """One :class:`Grounding` a label, in the order of their best scores; the heatmap is left empty."""
+        found = []
+        for label in dict.fromkeys(self.labels):
+            rows = [index for index, other in enumerate(self.labels) if other == label]
+            found.append(
+                Grounding(
+                    image=self.image,
+                    phrase=label,
+                    masks=self.masks[rows],
+                    scores=self.scores[rows],
+                    boxes=self.boxes[rows],
+                    points=np.concatenate([self.points[row] for row in rows]),
+                    heatmap=np.zeros(self.image.shape[:2], np.float32),
+                    pipeline=self.pipeline,
+                    model=self.model,
+                    seconds=self.seconds,
+                )
+            )
+        return found
+
+    def overlay(self) -> npt.NDArray[np.uint8]:
+        """Draw masks, contours and labels over the picture: uint8 ``(height, width, 3)`` RGB."""
+        from groundkit.outputs.overlay import draw_labelled
+
+        return draw_labelled(self.image, self.masks, self.labels, self.scores)
+
+
 def boxes_of(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """The tight box of each mask.
 

@@ -16,15 +16,16 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks
-from groundkit.errors import ConfigError, GroundkitError
+from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
+from groundkit.pipelines.settings import validate
 from groundkit.prompting.peaks import find_peaks, upsample
 from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
 from groundkit.results import Grounding, boxes_of
@@ -96,14 +97,7 @@ def read_config(settings: Mapping[str, object]) -> RefAMConfig:
     Raises:
         ConfigError: naming the first field that does not exist or cannot take its value.
     """
-    try:
-        return RefAMConfig.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(f"no setting named {field!r}: use one of {', '.join(RefAMConfig.model_fields)}") from None
-        raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    return validate(RefAMConfig, settings)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,18 @@ def head_span(words: Sequence[str], tags: Sequence[str]) -> tuple[int, int]:
     return whole
 
 
+def noun_phrases(words: Sequence[str], tags: Sequence[str]) -> list[tuple[int, int]]:
+    """First and last-plus-one index of every base noun phrase, whatever it hangs on."""
+    chunker = _Chunker(words, tags)
+    found, index = [], 0
+    while index < len(words):
+        end, has_noun = chunker.chunk(index)
+        if has_noun:
+            found.append((index, end))
+        index = max(end, index + 1)
+    return found
+
+
 class _Chunker:
     """Reads base noun phrases: determiner, modifiers, nouns."""
 

@@ -73,6 +73,13 @@ def _corrected(words: Sequence[str], tags: Sequence[str], index: int) -> str:
     return tag
 
 
+def lemma(noun: str) -> str:
+    """The singular of an English noun, in lower case."""
+    word = plain(noun)
+    found: str = _tagger().analyze(word, casesensitive=False)[0] if word.isascii() and word.isalpha() else word
+    return plain(found)
+
+
 @cache
 def _tagger() -> Any:
     from HanTa import HanoverTagger

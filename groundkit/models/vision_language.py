@@ -243,3 +243,14 @@ class VisionLanguageModel(ABC):
         out = self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
         last: Tensor = out.logits[0, -1].float().cpu()
         return last
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Float32 ``(texts, width)``: the mean of each text's token embeddings, less the mean of the vocabulary."""
+        table = self.model.get_input_embeddings().weight
+        centre = table.float().mean(dim=0)
+        vectors = []
+        for text in texts:
+            ids = torch.tensor(self.tokenizer(text, add_special_tokens=False).input_ids, device=table.device)
+            vectors.append(table[ids].float().mean(dim=0) - centre)
+        return torch.stack(vectors).cpu()

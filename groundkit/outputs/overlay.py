@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -42,23 +45,57 @@ def draw_overlay(
     Returns:
         A new uint8 ``(height, width, 3)`` RGB picture of the same size.
     """
-    canvas = image.copy()
-    line = stroke(image)
-    colours = [MASK_COLOURS[index % len(MASK_COLOURS)] for index in range(len(masks))]
-    for mask, colour in zip(masks, colours, strict=True):
-        tint(canvas, mask, colour)
-        outline(canvas, mask, colour, line)
-    mark_points(canvas, points, radius=3 * line)
-    if not phrase or min(image.shape[:2]) < _SMALLEST_LABELLED:
+    canvas = _paint(image, masks)
+    mark_points(canvas, points, radius=3 * stroke(image))
+    if not phrase:
         return canvas
-
-    drawing = Image.fromarray(canvas)
     if len(masks) == 0:
-        _label(drawing, f"{phrase}: nothing found", 0, 0, (71, 85, 105))
-    for index, (mask, colour) in enumerate(zip(masks, colours, strict=True)):
+        return _announce(canvas, f"{phrase}: nothing found")
+    return _name(canvas, masks, [phrase] * len(masks), scores)
+
+
+def draw_labelled(
+    image: npt.NDArray[np.uint8],
+    masks: npt.NDArray[np.bool_],
+    labels: Sequence[str],
+    scores: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Tint, outline and name each of K masks, bool ``(K, height, width)``; see ``draw_overlay``."""
+    if len(masks) == 0:
+        return _announce(image.copy(), "nothing found")
+    return _name(_paint(image, masks), masks, labels, scores)
+
+
+def _paint(image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    canvas = image.copy()
+    for mask, colour in zip(masks, itertools.cycle(MASK_COLOURS), strict=False):
+        tint(canvas, mask, colour)
+        outline(canvas, mask, colour, stroke(image))
+    return canvas
+
+
+def _announce(canvas: npt.NDArray[np.uint8], text: str) -> npt.NDArray[np.uint8]:
+    if min(canvas.shape[:2]) < _SMALLEST_LABELLED:
+        return canvas
+    drawing = Image.fromarray(canvas)
+    _label(drawing, text, 0, 0, (71, 85, 105))
+    return np.array(drawing)
+
+
+def _name(
+    canvas: npt.NDArray[np.uint8],
+    masks: npt.NDArray[np.bool_],
+    labels: Sequence[str],
+    scores: npt.NDArray[np.float32] | None,
+) -> npt.NDArray[np.uint8]:
+    """Write each mask's label, and its score, at its top left."""
+    if min(canvas.shape[:2]) < _SMALLEST_LABELLED:
+        return canvas
+    drawing = Image.fromarray(canvas)
+    for index, (mask, colour) in enumerate(zip(masks, itertools.cycle(MASK_COLOURS), strict=False)):
         score = "" if scores is None else f"  {scores[index]:.2f}"
         x, y, _, _ = cv2.boundingRect(mask.astype(np.uint8))
-        _label(drawing, phrase, x, y, colour, score)
+        _label(drawing, labels[index], x, y, colour, score)
     return np.array(drawing)
 
 

@@ -1,6 +1,6 @@
 """What every promptable segmenter offers, and the rule that picks one of its masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,10 +16,12 @@ class MaskProposals:
     Attributes:
         masks: bool ``(C, height, width)`` at the resolution of the original picture.
         scores: float32 ``(C,)``, the segmenter's own estimate of each mask's IoU.
+        logits: float32 ``(C, s, s)``, the masks as the decoder made them, in its own small square: a mask prompt.
     """
 
     masks: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.masks.ndim != 3 or self.masks.dtype != np.bool_:
@@ -36,5 +38,19 @@ class Segmenter(Protocol):
     def embed(self, image: npt.NDArray[np.uint8]) -> Any:
         """Embed an RGB picture, uint8 ``(height, width, 3)``. What comes back is for ``segment`` only."""
 
-    def segment(self, embedding: Any, prompts: PointPrompts) -> MaskProposals:
-        """Propose masks for the one object that ``prompts`` describe."""
+    def segment(
+        self,
+        embedding: Any,
+        prompts: PointPrompts,
+        *,
+        mask: npt.NDArray[np.float32] | None = None,
+        box: npt.NDArray[np.float32] | None = None,
+        several: bool = True,
+    ) -> MaskProposals:
+        """Propose masks for the one object that ``prompts`` describe.
+
+        Args:
+            mask: float32 ``(s, s)``, one of the ``logits`` of an earlier proposal, to refine.
+            box: float32 ``(4,)``, XYXY pixels, around the object.
+            several: False for the one mask that fits best, whether it is a part or the whole.
+        """

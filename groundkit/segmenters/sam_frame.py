@@ -41,12 +41,13 @@ class SamEmbedding:
         scaled = xy * np.array([input_width / width, input_height / height], dtype=np.float32) - np.float32(0.5)
         return torch.from_numpy(scaled).to(self.features.device)
 
-    def to_proposals(self, masks: torch.Tensor, scores: torch.Tensor) -> MaskProposals:
-        """Wrap bool ``(C, padded height, padded width)`` masks and ``(C,)`` scores, cut to the picture."""
+    def to_proposals(self, masks: torch.Tensor, scores: torch.Tensor, logits: torch.Tensor) -> MaskProposals:
+        """Wrap bool ``(C, padded height, padded width)`` masks, ``(C,)`` scores and ``(C, s, s)`` logits."""
         height, width = self.original_size
         return MaskProposals(
             masks=np.ascontiguousarray(masks[:, :height, :width].cpu().numpy()),
             scores=scores.float().cpu().numpy(),
+            logits=logits.float().cpu().numpy(),
         )
 
     def no_proposals(self) -> MaskProposals:

@@ -70,23 +70,34 @@ class OriginalSam:
         )
 
     @torch.inference_mode()
-    def segment(self, embedding: SamEmbedding, prompts: PointPrompts) -> MaskProposals:
-        """Propose SAM's masks (three, for the published models) for the object that all points together describe.
+    def segment(
+        self,
+        embedding: SamEmbedding,
+        prompts: PointPrompts,
+        *,
+        mask: npt.NDArray[np.float32] | None = None,
+        box: npt.NDArray[np.float32] | None = None,
+        several: bool = True,
+    ) -> MaskProposals:
+        """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
 
-        Without a point there are no proposals.
+        Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
         """
         if len(prompts.xy) == 0:
             return embedding.no_proposals()
-        labels = torch.from_numpy(prompts.labels).to(self.model.device)
+        device = self.model.device
+        labels = torch.from_numpy(prompts.labels).to(device)
         sparse, dense = self.model.prompt_encoder(
-            points=(embedding.to_input_frame(prompts.xy)[None], labels[None]), boxes=None, masks=None
+            points=(embedding.to_input_frame(prompts.xy)[None], labels[None]),
+            boxes=None if box is None else embedding.to_input_frame(box.reshape(2, 2)).reshape(1, 4),
+            masks=None if mask is None else torch.from_numpy(mask).to(device)[None, None],
         )
-        logits, scores = self.model.mask_decoder(
+        small, scores = self.model.mask_decoder(
             image_embeddings=embedding.features,
             image_pe=self.model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=True,
+            multimask_output=several,
         )
-        logits = self.model.postprocess_masks(logits, embedding.input_size, embedding.padded_size)
-        return embedding.to_proposals(logits[0] > self.model.mask_threshold, scores[0])
+        logits = self.model.postprocess_masks(small, embedding.input_size, embedding.padded_size)
+        return embedding.to_proposals(logits[0] > self.model.mask_threshold, scores[0], small[0])

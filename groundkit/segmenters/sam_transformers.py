@@ -110,18 +110,29 @@ class TransformersSam:
         )
 
     @torch.inference_mode()
-    def segment(self, embedding: SamEmbedding, prompts: PointPrompts) -> MaskProposals:
-        """Propose SAM's masks (three, for the published models) for the object that all points together describe.
+    def segment(
+        self,
+        embedding: SamEmbedding,
+        prompts: PointPrompts,
+        *,
+        mask: npt.NDArray[np.float32] | None = None,
+        box: npt.NDArray[np.float32] | None = None,
+        several: bool = True,
+    ) -> MaskProposals:
+        """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
 
-        Without a point there are no proposals.
+        Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
         """
         if len(prompts.xy) == 0:
             return embedding.no_proposals()
+        device = self.model.device
         output = self.model(
             image_embeddings=embedding.features,
             input_points=embedding.to_input_frame(prompts.xy)[None, None],
-            input_labels=torch.from_numpy(prompts.labels).to(self.model.device)[None, None],
-            multimask_output=True,
+            input_labels=torch.from_numpy(prompts.labels).to(device)[None, None],
+            input_boxes=None if box is None else embedding.to_input_frame(box.reshape(2, 2)).reshape(1, 1, 4),
+            input_masks=None if mask is None else torch.from_numpy(mask).to(device)[None, None],
+            multimask_output=several,
         )
         masks = self.processor.post_process_masks(output.pred_masks, [embedding.padded_size], [embedding.input_size])
-        return embedding.to_proposals(masks[0][0], output.iou_scores[0, 0])
+        return embedding.to_proposals(masks[0][0], output.iou_scores[0, 0], output.pred_masks[0, 0])

@@ -85,7 +85,7 @@ class SquareSegmenter:
         self.images_embedded += 1
         return image.shape[0], image.shape[1]
 
-    def segment(self, embedding: tuple[int, int], prompts: PointPrompts) -> MaskProposals:
+    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
         masks = np.zeros((2, *embedding), dtype=bool)
         (x, y), *_ = prompts.xy.astype(int)
         masks[0, max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = True

@@ -31,10 +31,11 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 from groundkit.weights.training.captions import Mention, caption
 from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
 from groundkit.weights.training.tokenizers import t5_tokenizer
+from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 TEXT_WIDTH = 128
-LATENT_CHANNELS = 8
+
 WARM_UP = 200
 CAPTION_HEAD = "caption_head.safetensors"  # beside the exported pipeline: no part of it, but training goes on with it
 # Noise level = sigmoid(normal). Words matter where the picture is hardly seen: at lower levels the latents alone tell

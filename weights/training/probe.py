@@ -28,7 +28,7 @@ class WholeImage:
     def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, int]:
         return image.shape[0], image.shape[1]
 
-    def segment(self, embedding: tuple[int, int], prompts: PointPrompts) -> MaskProposals:
+    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
         return MaskProposals(np.ones((1, *embedding), dtype=bool), np.ones(1, dtype=np.float32))
 
 

@@ -190,3 +190,26 @@ def test_half_precision_holds_the_encoder_in_half_the_memory_and_the_decoder_in_
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
     assert {parameter.dtype for parameter in model.mask_decoder.parameters()} == {torch.float32}
     assert {parameter.dtype for parameter in model.prompt_encoder.parameters()} == {torch.float32}
+
+
+def test_a_mask_and_a_box_as_prompts_give_the_same_masks_in_both(
+    sam_folder: Path, sam_checkpoint: Path, make_picture: Callable[[int, int], np.ndarray]
+) -> None:
+    image = make_picture(64, 48)
+    box = np.array([5, 8, 30, 40], dtype=np.float32)
+    results = []
+    for source in (sam_folder, sam_checkpoint):
+        segmenter = load_segmenter(source)
+        embedding = segmenter.embed(image)
+        first = segmenter.segment(embedding, two_points(image), several=False)
+        assert first.masks.shape[0] == 1
+        assert first.logits is not None
+        plain = segmenter.segment(embedding, two_points(image))
+        refined = segmenter.segment(embedding, two_points(image), mask=first.logits[0])
+        boxed = segmenter.segment(embedding, two_points(image), mask=first.logits[0], box=box)
+        assert np.abs(plain.scores - refined.scores).max() > 1e-4
+        assert np.abs(refined.scores - boxed.scores).max() > 1e-4
+        results.append((first, refined, boxed))
+    for one, other in zip(*results, strict=True):
+        assert iou(one, other).min() >= 0.999
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)

@@ -1,0 +1,118 @@
+"""groundkit discover: pictures in, every object that a vision-language model names out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundkit.cli.options import PipelineOptions, with_pipeline_options
+from groundkit.cli.progress import progress
+from groundkit.errors import ConfigError, GroundkitError, InputError
+
+if TYPE_CHECKING:
+    from groundkit.pipelines.vlsam import VLSAM
+    from groundkit.results import Discovery
+
+
+@with_pipeline_options
+def discover(
+    chosen: PipelineOptions,
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs or - for stdin.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("groundkit-out"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="overlay, png, cutout, json or coco. Repeatable; overlay, cutout and json by default.",
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Categories, one a line, to which the names are mapped by likeness."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
+    ] = False,
+    fail_on_empty: Annotated[
+        bool, typer.Option("--fail-on-empty", help="Exit with 1 when nothing is found in a picture.")
+    ] = False,
+) -> None:
+    """Name and cut out every object in a picture, with no list of categories.
+
+    For example: groundkit discover photo.jpg --model Qwen/Qwen2.5-VL-3B-Instruct --segmenter facebook/sam-vit-huge
+    """
+    from groundkit.language.vocabulary import Vocabulary, read_vocabulary
+    from groundkit.media.inputs import resolve_inputs, unique_stems
+    from groundkit.outputs.coco import CocoDataset
+    from groundkit.outputs.discovery import check_discovery_formats, discovery_record, write_discovery
+
+    formats = list(check_discovery_formats(formats or ["overlay", "cutout", "json"]))
+    categories = read_vocabulary(vocabulary) if vocabulary else None
+    resolved = resolve_inputs(inputs)
+    failed = empty = False
+    records: list[dict[str, Any]] = []
+    for name, error in resolved.failed:
+        failed = True
+        records.append(_refused(name, error))
+    coco = CocoDataset()
+    if resolved.found:
+        pipeline = _load(chosen)
+        naming = Vocabulary(categories, pipeline.vlm.embed_texts) if categories else None
+        with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
+            for item, stem in zip(resolved.found, unique_stems(resolved.found), strict=True):
+                try:
+                    found = pipeline.discover(item.read(), seed=chosen.seed)
+                    if naming:
+                        found = _renamed(found, naming)
+                    files = write_discovery(found, output, stem, formats, item.name)
+                except GroundkitError as error:
+                    failed = True
+                    records.append(_refused(item.name, error))
+                    advance(1)
+                    continue
+                for grounding in found.groundings():
+                    coco.add(grounding, item.name)
+                if not found.labels:
+                    empty = True
+                    if not chosen.quiet:
+                        typer.echo(f"groundkit: nothing found in {item.name}", err=True)
+                records.append(discovery_record(found, item.name))
+                if not as_json:
+                    for file in files:
+                        typer.echo(file)
+                advance(1)
+        if "coco" in formats:
+            file = coco.write(output / "coco.json")
+            if not as_json:
+                typer.echo(file)
+    if as_json:
+        typer.echo(json.dumps(records, indent=2))
+    if failed or (empty and fail_on_empty):
+        raise typer.Exit(1)
+
+
+def _load(chosen: PipelineOptions) -> VLSAM:
+    from groundkit.pipelines.vlsam import VLSAM
+
+    if chosen.pipeline == "refam":  # the default of the other commands
+        chosen = dataclasses.replace(chosen, pipeline="vlsam")
+    pipeline = chosen.load()
+    if not isinstance(pipeline, VLSAM):
+        raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
+    return pipeline
+
+
+def _renamed(found: Discovery, vocabulary: Any) -> Discovery:
+    return dataclasses.replace(found, labels=tuple(vocabulary.category(label) for label in found.labels))
+
+
+def _refused(name: str, error: GroundkitError | InputError) -> dict[str, Any]:
+    text = str(error)
+    typer.echo(f"groundkit: error: {text if text.startswith(name) else f'{name}: {text}'}", err=True)
+    return {"input": name, "error": text}

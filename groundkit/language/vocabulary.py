@@ -1,0 +1,61 @@
+"""Names that a model found, mapped to given categories by the likeness of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from groundkit.errors import InputError
+from groundkit.language.tagging import lemma
+from groundkit.language.words import plain
+
+Embed = Callable[[Sequence[str]], Tensor]
+"""Texts to vectors, ``(texts, width)``."""
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """The categories of a text file, one a line.
+
+    Raises:
+        InputError: a file that cannot be read, or holds none.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the vocabulary {path}: {getattr(error, 'strerror', None) or error}") from error
+    names = list(dict.fromkeys(name for name in names if name))
+    if not names:
+        raise InputError(f"the vocabulary {path} has no category: write one a line")
+    return names
+
+
+class Vocabulary:
+    """Given categories, of which every name becomes one.
+
+    The same words, in singular or plural, decide; then the same last word ("red cup" is a "cup"); then the cosine of
+    the texts "a {name}", as VL-SAM does with CLIP's text encoder.
+    """
+
+    def __init__(self, categories: Sequence[str], embed: Embed) -> None:
+        self.categories = list(categories)
+        self._embed = embed
+        self._known = {_key(category): category for category in reversed(self.categories)}
+        self._vectors: Tensor | None = None
+
+    def category(self, name: str) -> str:
+        """The category of one name."""
+        for key in (_key(name), _key(name.split()[-1])):
+            if key in self._known:
+                return self._known[key]
+        if self._vectors is None:
+            self._vectors = normalize(self._embed([f"a {category}" for category in self.categories]), dim=-1)
+        vector = normalize(self._embed([f"a {name}"]), dim=-1)
+        return self.categories[int((self._vectors @ vector[0]).argmax())]
+
+
+def _key(name: str) -> str:
+    *before, last = plain(name).split()
+    return " ".join([*before, lemma(last)])

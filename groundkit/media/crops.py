@@ -1,0 +1,56 @@
+"""A picture and its four corner crops: VL-SAM's scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_EDGE = 2  # pixels: a mask that comes so near to an inner border of its crop is cut off by it
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture.
+
+    Attributes:
+        pixels: uint8 ``(h, w, 3)`` RGB.
+        x, y: where its top left corner stands in the picture.
+        size: (height, width) of the whole picture.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    x: int
+    y: int
+    size: tuple[int, int]
+
+    def place(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """A mask of the crop, bool ``(h, w)``, in the frame of the whole picture."""
+        whole = np.zeros(self.size, dtype=np.bool_)
+        height, width = mask.shape
+        whole[self.y : self.y + height, self.x : self.x + width] = mask
+        return whole
+
+    def cuts(self, mask: npt.NDArray[np.bool_]) -> bool:
+        """Whether a mask reaches an inner border of the crop, beyond which the object goes on."""
+        height, width = mask.shape
+        sides = (
+            (self.y > 0, mask[:_EDGE]),
+            (self.y + height < self.size[0], mask[-_EDGE:]),
+            (self.x > 0, mask[:, :_EDGE]),
+            (self.x + width < self.size[1], mask[:, -_EDGE:]),
+        )
+        return any(inner and part.any() for inner, part in sides)
+
+
+def crops(image: npt.NDArray[np.uint8], *, corners: bool) -> list[Crop]:
+    """The whole picture, and with ``corners`` its four quarters, of half its height and width each."""
+    height, width = image.shape[:2]
+    found = [Crop(image, 0, 0, (height, width))]
+    if corners and min(height, width) >= 2:
+        half, middle = height // 2, width // 2
+        for y in (slice(0, half), slice(half, height)):
+            for x in (slice(0, middle), slice(middle, width)):
+                found.append(Crop(np.ascontiguousarray(image[y, x]), x.start, y.start, (height, width)))
+    return found

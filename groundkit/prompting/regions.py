@@ -1,0 +1,52 @@
+"""From a heatmap to one positive and one negative point: VL-SAM's prompts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.errors import ConfigError
+from groundkit.prompting.points import PointPrompts
+from groundkit.prompting.spatial import minmax
+
+Heat = npt.NDArray[np.float32]
+
+
+def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np.bool_]:
+    """The largest 8-connected component above a threshold, bool ``(height, width)``; empty for a constant map.
+
+    Args:
+        heat: float32 ``(height, width)``.
+        threshold: ``otsu``, or a share of the way from the lowest to the highest heat, in (0, 1). The paper names none.
+
+    Raises:
+        ConfigError: another threshold.
+    """
+    scaled = np.round(255 * minmax(heat)).astype(np.uint8)
+    if threshold == "otsu":
+        level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    else:
+        try:
+            share = float(threshold)
+        except ValueError:
+            share = 0.0
+        if not 0 < share < 1:
+            raise ConfigError(f"threshold={threshold}: use otsu or a number between 0 and 1")
+        level = 255 * share
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((scaled > level).astype(np.uint8), connectivity=8)
+    if len(stats) == 1:
+        return np.zeros(heat.shape, dtype=np.bool_)
+    area: npt.NDArray[np.bool_] = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return area
+
+
+def point_pair(heat: Heat, area: npt.NDArray[np.bool_]) -> PointPrompts:
+    """The hottest place inside ``area`` as a positive point, and the coldest outside as a negative one, if any."""
+    inside = np.where(area, heat, -np.inf)
+    found = [(np.unravel_index(int(inside.argmax()), heat.shape), 1)]
+    if not area.all():
+        outside = np.where(area, np.inf, heat)
+        found.append((np.unravel_index(int(outside.argmin()), heat.shape), 0))
+    xy = np.array([[x + 0.5, y + 0.5] for (y, x), _ in found], dtype=np.float32)
+    return PointPrompts(xy, np.array([label for _, label in found], dtype=np.int64))

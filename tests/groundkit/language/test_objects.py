@@ -1,0 +1,44 @@
+"""Names read from what models answer."""
+
+import pytest
+
+from groundkit.language.objects import object_names, token_offsets
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("cup, ball, teddy bear", ["cup", "ball", "teddy bear"]),
+        ("a red cup, a blue ball, a lemon and three glasses.", ["red cup", "blue ball", "lemon", "glasses"]),
+        ("The image shows two blue balls on a wooden table.", ["blue ball", "wooden table"]),
+        ("1. Chair\n2. Two dogs\n3. A man in a red shirt", ["chair", "dog", "man", "red shirt"]),
+        ("- **Cup**: it is red and stands on the left\n- Laptop: silver", ["cup", "laptop"]),
+        (
+            "There are several objects in the picture: a bus, cars, traffic lights and people.",
+            ["bus", "car", "traffic light", "people"],
+        ),
+        ("a big, red cup and a small ball", ["big red cup", "small ball"]),
+        ("cups, cups, cups", ["cup", "cup", "cup"]),
+        ("", []),
+        ("I am not sure.", []),
+        ("...", []),
+    ],
+)
+def test_names_are_read_from_lists_and_sentences(answer: str, expected: list[str]) -> None:
+    assert [name.label for name in object_names(answer)] == expected
+
+
+def test_a_name_says_where_its_words_stand() -> None:
+    answer = "- **Cup**: red\n- two blue balls"
+    assert [answer[name.start : name.end] for name in object_names(answer)] == ["Cup", "blue balls"]
+
+
+class Letters:
+    """Two letters a token."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return "".join("redcup"[2 * i : 2 * i + 2] for i in ids)
+
+
+def test_tokens_know_their_characters() -> None:
+    assert token_offsets(Letters(), [0, 1, 2]) == ("redcup", [(0, 2), (2, 4), (4, 6)])

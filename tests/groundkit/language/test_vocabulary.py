@@ -1,0 +1,37 @@
+"""Names become given categories."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundkit.errors import InputError
+from groundkit.language.vocabulary import Vocabulary, read_vocabulary
+
+
+def letters(texts: Sequence[str]) -> torch.Tensor:
+    """How often each letter stands in each text."""
+    return torch.tensor([[float(text.count(chr(97 + i))) for i in range(26)] for text in texts])
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [("cup", "cup"), ("Cups", "cup"), ("red cup", "cup"), ("teddy bear", "teddy bear"), ("bares", "teddy bear")],
+)
+def test_words_decide_before_likeness(name: str, category: str) -> None:
+    assert Vocabulary(["cup", "teddy bear", "stool"], letters).category(name) == category
+
+
+def test_a_file_gives_one_category_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("cup\n\n teddy bear \ncup\n")
+    assert read_vocabulary(path) == ["cup", "teddy bear"]
+
+
+def test_an_empty_or_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(InputError, match="has no category"):
+        read_vocabulary(tmp_path / "empty.txt")
+    with pytest.raises(InputError, match="cannot read the vocabulary"):
+        read_vocabulary(tmp_path / "missing.txt")

@@ -1,0 +1,204 @@
+"""VL-SAM on a stand-in that looks where the named colour is, and on a tiny LLaVA of the real class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from groundkit.attention.heads import HeadWeights, LayerAttention
+from groundkit.errors import ConfigError, PhraseError
+from groundkit.models.vision_language import Conversation, EncodedPicture, View
+from groundkit.pipelines.vlsam import PRESETS, QUESTIONS, VLSAM, read_config
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals
+
+Pixels = npt.NDArray[np.uint8]
+COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220), "green": (20, 200, 20)}
+NOUNS = {"red": "cup", "blue": "ball", "green": "lemon"}
+GRID, LAYERS = 16, 4
+
+
+def picture(*objects: tuple[str, int, int, int], size: tuple[int, int] = (128, 128)) -> Pixels:
+    """A grey picture with squares: colour, x, y, side."""
+    image = np.full((*size, 3), 128, dtype=np.uint8)
+    for colour, x, y, side in objects:
+        image[y : y + side, x : x + side] = COLOURS[colour]
+    return image
+
+
+def is_of(image: Pixels, colour: str) -> npt.NDArray[np.bool_]:
+    return np.asarray((np.abs(image.astype(int) - COLOURS[colour]) < 30).all(axis=-1))
+
+
+class Words:
+    """One token a word; the ids are places in a growing list."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> Any:
+        ids = []
+        for word in text.replace(",", " ,").split():
+            if word not in self.words:
+                self.words.append(word)
+            ids.append(self.words.index(word))
+        return SimpleNamespace(input_ids=ids)
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        return " ".join(self.words[i] for i in ids)
+
+    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
+        return [self.words[i] for i in ids]
+
+
+@dataclass
+class PlantedModel:
+    """Names the colours it sees; each colour's words look at the patches that have it, everything at the first token.
+
+    ``names_nothing`` makes it silent.
+    """
+
+    name: str = "planted"
+    causal: bool = True
+    names_nothing: bool = False
+    tokenizer: Words = field(default_factory=Words)
+    encoded: int = 0
+    questions: list[str] = field(default_factory=list)
+
+    def encode(self, image: Pixels) -> EncodedPicture:
+        self.encoded += 1
+        return EncodedPicture(image, None)
+
+    def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
+        start = 1 + GRID * GRID + 3
+        self.questions.append(question)
+        ids = torch.tensor([[0] * start + list(answer)])
+        view = View(torch.arange(1, 1 + GRID * GRID), (GRID, GRID))
+        return Conversation(picture, {"input_ids": ids}, (view,), range(start, start + len(answer)))
+
+    def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+        image = conversation.picture.image
+        seen = [] if self.names_nothing else [colour for colour in COLOURS if is_of(image, colour).any()]
+        ids: list[int] = self.tokenizer(", ".join(f"a {colour} {NOUNS[colour]}" for colour in seen)).input_ids
+        return ids
+
+    def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:
+        ids = talk.inputs["input_ids"][0].tolist()
+        scores = torch.zeros(len(ids), len(ids))
+        scores[:, 0] = 4
+        for place in talk.answer:
+            word = self.tokenizer.words[ids[place]]
+            colour = next((c for c in COLOURS if word in (c, NOUNS[c])), None)
+            if colour:
+                cells = cv2.resize(is_of(talk.picture.image, colour).astype(np.float32), (GRID, GRID), interpolation=3)
+                scores[place, 1 : 1 + GRID * GRID] = 4 * torch.from_numpy(cells).flatten()
+        matrix = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1)
+        return [LayerAttention(len(ids), (0,), (0.5 * matrix,), torch.ones(1))] * LAYERS
+
+
+class SameColour:
+    """Answers a point with everything of its colour that hangs together; the more of the picture, the less sure."""
+
+    name = "same colour"
+
+    def embed(self, image: Pixels) -> Pixels:
+        return image
+
+    def segment(self, embedding: Pixels, prompts: PointPrompts, **_: object) -> MaskProposals:
+        x, y = prompts.xy[0].astype(int)
+        same = (np.abs(embedding.astype(int) - embedding[y, x]) < 30).all(axis=-1)
+        _, labels = cv2.connectedComponents(same.astype(np.uint8))
+        mask = labels == labels[y, x]
+        return MaskProposals(mask[None], np.array([1 - mask.mean()], dtype=np.float32), mask[None].astype(np.float32))
+
+
+def pipeline(model: PlantedModel, preset: str = "vlsam", **settings: object) -> VLSAM:
+    return VLSAM(model, SameColour(), read_config({**PRESETS[preset], **settings}))  # type: ignore[arg-type]
+
+
+SCENE = picture(("red", 8, 8, 30), ("blue", 80, 16, 24), ("green", 40, 84, 36))
+
+
+@pytest.mark.parametrize("refine", ["none", "cascade", "mask_in", "mask_out"])
+@pytest.mark.parametrize("multi_scale", [False, True])
+def test_every_object_is_found_once_with_its_name_and_mask(multi_scale: bool, refine: str) -> None:
+    found = pipeline(PlantedModel(), multi_scale=multi_scale, refine=refine).discover(SCENE)
+    assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
+    for label, mask in zip(found.labels, found.masks, strict=True):
+        np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))
+    assert list(found.scores) == sorted(found.scores, reverse=True)
+
+
+def test_points_lie_on_the_object_and_off_it_in_the_frame_of_the_picture_also_from_a_crop() -> None:
+    found = pipeline(PlantedModel()).discover(SCENE)
+    for label, points in zip(found.labels, found.points, strict=True):
+        on = is_of(SCENE, label.split()[0])
+        for x, y, positive in points:
+            assert on[int(y), int(x)] == bool(positive)
+
+
+def test_an_object_that_a_crop_cuts_is_taken_whole() -> None:
+    scene = picture(("red", 44, 44, 40))  # over the middle: every crop sees a quarter of it
+    found = pipeline(PlantedModel()).discover(scene)
+    assert found.labels == ("red cup",)
+    np.testing.assert_array_equal(found.masks[0], is_of(scene, "red"))
+
+
+def test_each_picture_and_crop_is_encoded_once_whatever_is_asked() -> None:
+    model = PlantedModel()
+    pipeline(model).discover(SCENE)
+    assert model.encoded == 5
+    assert set(model.questions) == set(QUESTIONS)
+
+
+def test_ensembles_can_be_switched_off() -> None:
+    model = PlantedModel()
+    pipeline(model, multi_scale=False, questions="one").discover(SCENE)
+    assert model.encoded == 1
+    assert set(model.questions) == {QUESTIONS[0]}
+
+
+def test_a_model_that_names_nothing_finds_nothing() -> None:
+    found = pipeline(PlantedModel(names_nothing=True)).discover(SCENE)
+    assert found.labels == ()
+    assert found.masks.shape == (0, 128, 128)
+    assert found.groundings() == []
+    assert found.overlay().shape == SCENE.shape
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_given_phrase_is_grounded_by_its_own_words(colour: str) -> None:
+    grounding = pipeline(PlantedModel())(SCENE, f"the {colour} {NOUNS[colour]}")
+    np.testing.assert_array_equal(grounding.mask, is_of(SCENE, colour))
+    assert is_of(SCENE, colour)[np.unravel_index(grounding.heatmap.argmax(), grounding.heatmap.shape)]
+
+
+def test_mask_out_finds_a_second_object_of_the_same_name() -> None:
+    scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
+    found = pipeline(PlantedModel(), multi_scale=False, refine="mask_out").discover(scene)
+    assert found.labels == ("red cup", "red cup")
+    np.testing.assert_array_equal(found.masks.any(axis=0), is_of(scene, "red"))
+    (both,) = found.groundings()
+    assert both.phrase == "red cup"
+    assert len(both.masks) == 2
+
+
+def test_an_empty_phrase_yields_its_error_and_the_others_their_results() -> None:
+    outcomes = list(pipeline(PlantedModel()).ground(SCENE, ["the red cup", "...", "the blue ball"]))
+    assert isinstance(outcomes[1], PhraseError)
+    assert outcomes[0].masks.shape == outcomes[2].masks.shape == (1, 128, 128)  # type: ignore[union-attr]
+
+
+def test_an_unknown_setting_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="no setting named 'noise_level'"):
+        read_config({"noise_level": 0.3})
+    with pytest.raises(ConfigError, match="refine=often"):
+        read_config({"refine": "often"})
