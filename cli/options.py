@@ -9,7 +9,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,9 +51,12 @@ class PipelineOptions:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
 
-    def load(self) -> Pipeline:
-        """Load what the options name. Nothing heavy is imported before the settings have been read."""
-        config = read_settings(self.config_file, self.settings or [])
+    def load(self, extra: Mapping[str, Any] | None = None) -> Pipeline:
+        """Load what the options name, with ``extra`` settings over those given by ``--set``.
+
+        Nothing heavy is imported before the settings have been read.
+        """
+        config = {**read_settings(self.config_file, self.settings or []), **(extra or {})}
         # huggingface_hub and transformers read these once, when they are imported.
         if self.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"

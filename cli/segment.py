@@ -43,6 +43,10 @@ def segment(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
     ] = False,
+    min_evidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase; see --json."),
+    ] = None,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in a picture.")
     ] = False,
@@ -62,7 +66,7 @@ def segment(
     for result in results:
         _tell(result, as_json, chosen.quiet)
     if resolved.found:
-        loaded = chosen.load()
+        loaded = chosen.load({} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence})
         with progress("segment", len(resolved.found) * len(phrases), quiet=chosen.quiet) as advance:
             for item, wanted, outcome in ground_files(loaded, resolved.found, phrases, seed=chosen.seed):
                 results.append(writer.write(item, wanted, outcome))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
+
+if TYPE_CHECKING:
+    from groundkit.prompting.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Grounding:
         pipeline: name of the method, such as ``refam``.
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
+        evidence: in [0, 1], how much speaks for the object being there at all; None when it was not asked for.
         trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
 
     Raises:
@@ -44,6 +48,7 @@ class Grounding:
     pipeline: str
     model: str
     seconds: float
+    evidence: float | None = None
     trace: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -197,6 +202,16 @@ class Discovery:
         from groundkit.outputs.overlay import draw_labelled
 
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
+
+
+def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
+    """The grounding with its evidence; without masks and points where there is less than ``least``."""
+    grounding = replace(grounding, evidence=evidence.score)
+    if evidence.score >= least:
+        return grounding
+    none = np.zeros(0, np.float32)
+    empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)
+    return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))
 
 
 def boxes_of(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

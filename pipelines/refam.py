@@ -26,9 +26,10 @@ from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phras
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
 from groundkit.pipelines.settings import validate
+from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
 from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
-from groundkit.results import Grounding, boxes_of
+from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.choose import MaskRule, choose_mask
 
@@ -74,6 +75,9 @@ class RefAMConfig(BaseModel):
         0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
     )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
+    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
+    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
 
 
 PRESETS: dict[str, dict[str, object]] = {
@@ -129,6 +133,17 @@ class RefAMTrace:
     chosen: int
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What the words of one phrase see: see ``RefAMTrace``."""
+
+    tokens: tuple[Token, ...]
+    maps: torch.Tensor
+    sinks: torch.Tensor
+    kept: torch.Tensor
+    filtered: Map
+
+
 class RefAM:
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
@@ -176,14 +191,16 @@ class RefAM:
         Args:
             image: uint8 ``(height, width, 3)`` RGB.
         """
-        encoded = embedding = None
+        encoded = embedding = null = None
         for text in phrases:
             started = time.perf_counter()
             try:
                 phrase = parse_phrase(text)
                 if encoded is None:
                     encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
-                yield self._ground(image, text, phrase, encoded, embedding, seed, started)
+                    if self.config.evidence or self.config.min_evidence:
+                        null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
+                yield self._ground(image, text, phrase, encoded, embedding, null, seed, started)
             except GroundkitError as error:
                 yield error
 
@@ -194,25 +211,19 @@ class RefAM:
         phrase: Phrase,
         encoded: EncodedImage,
         embedding: object,
+        null: Map | None,
         seed: int,
         started: float,
     ) -> Grounding:
         config = self.config
         height, width = image.shape[:2]
 
-        # 1. Append the magnets and read the attention of one noised pass (or several).
-        tokens = self._tokens(phrase)
-        attention = self._attention(encoded, self._encode(tokens, phrase), seed)
+        # 1. and 2. The attention of the words that name the object.
+        read = self._read(phrase, encoded, seed)
 
-        # 2. Let the tokens compete at each patch; drop the maps of magnets, stop words, specials and sinks.
-        maps = merge_layers(attention.token_maps, config.normalisation)
-        sinks = find_sinks(attention)
-        kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
-
-        # 3. Put the remaining maps together and weight them by the direction words.
-        filtered = _reduce(maps[kept], config.reduction).numpy()
-        bias = self._bias(filtered, phrase) if config.spatial_bias else None
-        heatmap = minmax(upsample(filtered if bias is None else minmax(filtered) * bias, height, width))
+        # 3. Weight their map by the direction words.
+        bias = self._bias(read.filtered, phrase) if config.spatial_bias else None
+        heatmap = minmax(upsample(read.filtered if bias is None else minmax(read.filtered) * bias, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
         masks, scores = [], []
@@ -232,23 +243,22 @@ class RefAM:
         assert first is not None  # find_peaks returns at least the argmax
         trace = RefAMTrace(
             phrase,
-            tokens,
-            maps.numpy(),
-            sinks.numpy(),
-            kept.numpy(),
-            filtered,
+            read.tokens,
+            read.maps.numpy(),
+            read.sinks.numpy(),
+            read.kept.numpy(),
+            read.filtered,
             bias,
             first[0].masks,
             first[0].scores,
             first[1],
         )
-        found = np.stack(masks)
-        return Grounding(
+        grounding = Grounding(
             image=image,
             phrase=text,
-            masks=found,
+            masks=np.stack(masks),
             scores=np.array(scores, dtype=np.float32),
-            boxes=boxes_of(found),
+            boxes=boxes_of(np.stack(masks)),
             points=np.array(points, dtype=np.float32),
             heatmap=heatmap,
             pipeline=self.name,
@@ -256,6 +266,21 @@ class RefAM:
             seconds=time.perf_counter() - started,
             trace=trace,
         )
+        # 5. If asked for: does more speak for it than for a phrase that names nothing?
+        if null is None:
+            return grounding
+        return judged(grounding, weigh_evidence(read.filtered, null, grounding.mask), config.min_evidence)
+
+    def _read(self, phrase: Phrase, encoded: EncodedImage, seed: int) -> _Reading:
+        # 1. Append the magnets and read the attention of one noised pass (or several).
+        tokens = self._tokens(phrase)
+        attention = self._attention(encoded, self._encode(tokens, phrase), seed)
+
+        # 2. Let the tokens compete at each patch; drop the maps of magnets, stop words, specials and sinks.
+        maps = merge_layers(attention.token_maps, self.config.normalisation)
+        sinks = find_sinks(attention)
+        kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
+        return _Reading(tokens, maps, sinks, kept, _reduce(maps[kept], self.config.reduction).numpy())
 
     def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
         return tokenize(

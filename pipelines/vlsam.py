@@ -27,10 +27,11 @@ from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.vision_language import Conversation, EncodedPicture, View, VisionLanguageModel
 from groundkit.pipelines.settings import validate
+from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.prompting.spatial import minmax
-from groundkit.results import Discovery, Grounding, boxes_of
+from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.refine import cascade, suppress
 
@@ -77,6 +78,9 @@ class VLSAMConfig(BaseModel):
         description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",
     )
     overlap: float = Field(0.7, gt=0, le=1, description="box IoU from which the lower of two masks of a name goes")
+    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
+    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
     max_tokens: int = Field(256, ge=1, description="longest answer")
     temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")
     top_p: float = Field(1.0, gt=0, le=1, description="with a temperature; the paper has 0.1")
@@ -209,13 +213,16 @@ class VLSAM:
             image: uint8 ``(height, width, 3)`` RGB.
         """
         (crop,) = crops(image, corners=False)
-        picture = embedding = None
+        picture = embedding = null = None
         for text in phrases:
             started = time.perf_counter()
             try:
                 phrase = parse_phrase(text)
                 if picture is None:
                     picture, embedding = self.vlm.encode(image), self.segmenter.embed(image)
+                    if self.config.evidence or self.config.min_evidence:
+                        thing = self.config.null_phrase
+                        null = self._first_view(*self._phrase_maps(picture, thing, thing))
                 talk, maps = self._phrase_maps(picture, phrase.text, phrase.head)
                 heat = self._heat(talk.views, maps, image)
                 candidate, area = self._segment(crop, embedding, text, heat)
@@ -224,8 +231,8 @@ class VLSAM:
                 continue
             masks = candidate.mask[None] if candidate else np.zeros((0, *image.shape[:2]), np.bool_)
             ids = talk.inputs["input_ids"][0, talk.answer.start : talk.answer.stop].tolist()
-            rows, columns = talk.views[0].grid
-            yield Grounding(
+            first = self._first_view(talk, maps)
+            grounding = Grounding(
                 image=image,
                 phrase=text,
                 masks=masks,
@@ -239,10 +246,19 @@ class VLSAM:
                 trace=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),
-                    maps[: rows * columns].reshape(rows, columns).numpy(),
+                    first,
                     area,
                 ),
             )
+            if null is None:
+                yield grounding
+            else:
+                yield judged(grounding, weigh_evidence(first, null, grounding.mask), self.config.min_evidence)
+
+    @staticmethod
+    def _first_view(talk: Conversation, maps: torch.Tensor) -> Heat:
+        rows, columns = talk.views[0].grid
+        return np.asarray(maps[: rows * columns].reshape(rows, columns).float().numpy())
 
     def _questions(self, picture: EncodedPicture, seed: int) -> Sequence[str]:
         """What the model is asked: one question, the built-in ones, or those it writes itself."""

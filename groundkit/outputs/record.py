@@ -20,7 +20,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
 
     Returns:
         ``input``, ``phrase``, ``pipeline``, ``model``, ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels),
-        ``points`` (``[x, y, label]``) and ``seconds``.
+        ``points`` (``[x, y, label]``), ``seconds`` and, where it was asked for, ``evidence``.
     """
     return {
         "input": source,
@@ -32,6 +32,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "boxes": [[float(side) for side in box] for box in grounding.boxes],
         "points": [[float(x), float(y), int(label)] for x, y, label in grounding.points],
         "seconds": round(grounding.seconds, 3),
+        **({} if grounding.evidence is None else {"evidence": round(grounding.evidence, 4)}),
     }
 
 

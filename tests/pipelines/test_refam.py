@@ -253,3 +253,14 @@ def test_settings_are_read_from_text_and_refused_by_name() -> None:
         read_config({"noise": 1})
     with pytest.raises(ConfigError, match=r"^noise_level=2: input should be less than 1$"):
         read_config({"noise_level": 2})
+
+
+def test_a_phrase_that_no_patch_looks_at_has_less_evidence_and_can_be_turned_into_nothing() -> None:
+    model = PlantedModel({"cup": (2, 2), "red": (2, 2)})
+    present, absent = ground(model, "the red cup", evidence=True), ground(model, "the chair", evidence=True)
+    assert present.evidence is not None
+    assert absent.evidence is not None
+    assert present.evidence > absent.evidence + 0.1
+    least = (present.evidence + absent.evidence) / 2
+    assert len(ground(model, "the red cup", min_evidence=least).masks) == 1
+    assert len(ground(model, "the chair", min_evidence=least).masks) == 0
