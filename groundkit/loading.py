@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from groundkit.weights.catalog import Kind, nano_folder
 if TYPE_CHECKING:
     import torch
 
+    from groundkit.pipelines.ensemble import Ensemble
     from groundkit.pipelines.refam import RefAM
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.segmenters.base import Segmenter
@@ -32,71 +33,82 @@ def load(
     variant: str | None = None,
     local_files_only: bool = False,
     config: Mapping[str, Any] | None = None,
-) -> RefAM | VLSAM:
+) -> RefAM | VLSAM | Ensemble:
     """Load a method with its model and its segmenter.
 
     Args:
         pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM; ``vlsam``, or ``decaf``, the
-            same model read another way.
+            same model read another way; ``ensemble``, several of them together.
         model: hub id or folder of a FLUX.1 pipeline, or ``nano``, the embedded one; of a vision-language model for
-            ``vlsam`` and ``decaf``, which have no embedded one yet.
+            ``vlsam`` and ``decaf``, which have no embedded one yet; of each member of an ensemble, joined by commas.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
             segmenter always runs in float32.
-        offload: keep on the GPU only the part of the model that runs.
+        offload: keep on the GPU only the part of the model that runs; for FLUX.
         revision: branch, tag or commit of the model on the hub.
-        variant: of the model's weight files, such as ``fp16``.
+        variant: of the model's weight files, such as ``fp16``; for FLUX.
         local_files_only: never ask the hub.
-        config: fields of ``RefAMConfig`` or ``VLSAMConfig``; see there.
+        config: fields of ``RefAMConfig``, ``VLSAMConfig`` or ``EnsembleConfig``; see there.
 
     Raises:
         ConfigError: an unknown pipeline, device, dtype or field.
         ModelError: something that cannot be loaded.
     """
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
-    from groundkit.pipelines import refam, vlsam
+    from groundkit.pipelines import ensemble
 
-    method = next((m for m in (refam, vlsam) if pipeline in m.PRESETS), None)
-    if method is None:
-        raise ConfigError(f"no pipeline named {pipeline!r}: use {', '.join([*refam.PRESETS, *vlsam.PRESETS])}")
+    together = pipeline in ensemble.PRESETS
+    settings = ensemble.read_config(config or {}) if together else None
+    names = list(settings.members) if settings else [pipeline]
+    sources: list[str | Path] = [*str(model).split(",")] if settings else [model]
+    if len(sources) != len(names):
+        raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
     place = _device(device)
     kind = _dtype(dtype, place)
-
+    makers = [
+        _member(
+            name,
+            source,
+            {} if settings else config or {},
+            {"device": place, "dtype": kind, "revision": revision, "local_files_only": local_files_only},
+            {"offload": offload, "variant": variant},
+        )
+        for name, source in zip(names, sources, strict=True)
+    ]
     from groundkit.segmenters.load import load_segmenter
 
-    def load_sam() -> Segmenter:
-        return load_segmenter(_folder(segmenter, "segmenter"), device=place, local_files_only=local_files_only)
+    sam: Segmenter = load_segmenter(_folder(segmenter, "segmenter"), device=place, local_files_only=local_files_only)
+    if settings is None:
+        return makers[0](sam)
+    shared = ensemble.EmbeddedOnce(sam)
+    return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
 
-    if method is vlsam:
-        looking = vlsam.read_config({**vlsam.PRESETS[pipeline], **(config or {})})
-        if str(model) == "nano":
-            raise ModelError(f"{pipeline} has no embedded model: name one, such as --model {VLM_EXAMPLE}")
-        if offload or variant:
-            raise ConfigError(f"{pipeline} takes neither offload nor variant: leave them out")
+
+def _member(
+    name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any], flux: dict[str, Any]
+) -> Callable[[Segmenter], RefAM | VLSAM]:
+    """Check one method's settings, load its model, and return what makes the pipeline, given a segmenter."""
+    from groundkit.pipelines import ensemble, refam, vlsam
+
+    if name in refam.PRESETS:
+        settings = refam.read_config({**refam.PRESETS[name], **config})
+
+        from groundkit.models.flux import FluxModel
+
+        diffusion = FluxModel.from_pretrained(_folder(source, "pipeline"), name=str(source), **options, **flux)
+        return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
+    if name in vlsam.PRESETS:
+        looking = vlsam.read_config({**vlsam.PRESETS[name], **config})
+        if str(source) == "nano":
+            raise ModelError(f"{name} has no embedded model: name one, such as --model {VLM_EXAMPLE}")
 
         from groundkit.models.families import load_vision_language
 
-        vlm = load_vision_language(
-            model, device=place, dtype=kind, revision=revision, local_files_only=local_files_only
-        )
-        return vlsam.VLSAM(vlm, load_sam(), looking, name=pipeline)
-
-    settings = refam.read_config({**refam.PRESETS[pipeline], **(config or {})})
-
-    from groundkit.models.flux import FluxModel
-
-    diffusion = FluxModel.from_pretrained(
-        _folder(model, "pipeline"),
-        name=str(model),
-        device=place,
-        dtype=kind,
-        offload=offload,
-        revision=revision,
-        variant=variant,
-        local_files_only=local_files_only,
-    )
-    return refam.RefAM(diffusion, load_sam(), settings, name=pipeline)
+        vlm = load_vision_language(source, **options)
+        return lambda segmenter: vlsam.VLSAM(vlm, segmenter, looking, name=name)
+    known = [*refam.PRESETS, *vlsam.PRESETS, *ensemble.PRESETS]
+    raise ConfigError(f"no pipeline named {name!r}: use {', '.join(known)}")
 
 
 def _folder(source: str | Path, kind: Kind) -> str | Path:

@@ -35,7 +35,7 @@ def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pipeline": "vlsum"}, r"no pipeline named 'vlsum': use refam, cross-attention, vlsam, decaf"),
+        ({"pipeline": "vlsum"}, r"no pipeline named 'vlsum': use refam, cross-attention, vlsam, decaf, ensemble"),
         ({"device": "gpu"}, r"no device named 'gpu': use auto, cpu, cuda, cuda:1 or mps"),
         ({"device": "cuda:99"}, r"device 'cuda:99' is not on this machine: use --device auto or cpu"),
         ({"dtype": "int8"}, r"no dtype named 'int8': use auto, float32, bfloat16, float16"),

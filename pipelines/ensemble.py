@@ -1,0 +1,152 @@
+"""Several pipelines on one phrase: their heatmaps become one, which the segmenter is prompted with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from groundkit.batch import Pipeline, ground_phrases
+from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.images import ImageSource, read_image
+from groundkit.pipelines.settings import validate
+from groundkit.prompting.peaks import find_peaks
+from groundkit.prompting.points import PointPrompts
+from groundkit.prompting.spatial import minmax
+from groundkit.results import Grounding, boxes_of
+from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.choose import MaskRule, agreement, choose_mask
+
+
+class EnsembleConfig(BaseModel):
+    """Which pipelines are put together, and how. Each member has the settings of its preset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: tuple[str, ...] = Field(("refam", "vlsam"), min_length=2, description="names of pipelines")
+    weights: tuple[float, ...] = Field((), description="of each member's heatmap; all the same by default")
+    fusion: Literal["mean", "product"] = Field("mean", description="of the heatmaps, each stretched to [0, 1]")
+    mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
+
+
+PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}
+
+
+def read_config(settings: Mapping[str, object]) -> EnsembleConfig:
+    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
+    config = validate(EnsembleConfig, settings)
+    if config.weights and len(config.weights) != len(config.members):
+        raise ConfigError(f"weights: give one for each of the {len(config.members)} members")
+    return config
+
+
+@dataclass(frozen=True)
+class EnsembleTrace:
+    """What each member found.
+
+    Attributes:
+        members: each member's own result, in their order.
+        agreements: how well each member's heatmap agrees with the mask that was taken; the best one decided.
+        decided_by: the name of that member.
+    """
+
+    members: tuple[Grounding, ...]
+    agreements: tuple[float, ...]
+    decided_by: str
+
+
+class EmbeddedOnce:
+    """A segmenter that several pipelines share: the same picture is embedded once."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.name = segmenter.name
+        self._segmenter = segmenter
+        self._last: tuple[npt.NDArray[np.uint8], Any] | None = None
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> Any:
+        if self._last is None or self._last[0] is not image:
+            self._last = (image, self._segmenter.embed(image))
+        return self._last[1]
+
+    def segment(self, embedding: Any, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
+        return self._segmenter.segment(embedding, prompts, **prompt)
+
+
+class Ensemble:
+    """Members that share one segmenter, see :class:`EmbeddedOnce`, and a configuration."""
+
+    def __init__(
+        self, members: Sequence[Pipeline], segmenter: EmbeddedOnce, config: EnsembleConfig, *, name: str = "ensemble"
+    ) -> None:
+        self.members = list(members)
+        self.segmenter = segmenter
+        self.config = config
+        self.name = name
+        self.model = " + ".join(member.model for member in members)
+
+    def __call__(
+        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
+    ) -> Any:
+        """Ground phrases in pictures; see ``RefAM.__call__``."""
+        if isinstance(image, (list, tuple)):
+            return [self(one, phrase, seed=seed) for one in image]
+        pixels = read_image(cast(ImageSource, image))
+        results = []
+        for result in self.ground(pixels, [phrase] if isinstance(phrase, str) else list(phrase), seed=seed):
+            if isinstance(result, GroundkitError):
+                raise result
+            results.append(result)
+        return results[0] if isinstance(phrase, str) else results
+
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        """Ground several phrases in one picture. A phrase that fails in one member yields that error.
+
+        Args:
+            image: uint8 ``(height, width, 3)`` RGB.
+        """
+        embedding = None
+        outcomes = [ground_phrases(member, image, phrases, seed=seed) for member in self.members]
+        for text, found in zip(phrases, zip(*outcomes, strict=True), strict=True):
+            started = time.perf_counter()
+            errors = [each for each in found if isinstance(each, GroundkitError)]
+            if errors:
+                yield errors[0]
+                continue
+            members = cast(tuple[Grounding, ...], found)
+            embedding = embedding or (self.segmenter.embed(image),)
+            yield self._fuse(text, members, embedding[0], started)
+
+    def _fuse(self, text: str, members: tuple[Grounding, ...], embedding: Any, started: float) -> Grounding:
+        config = self.config
+        weights = np.array(config.weights or [1.0] * len(members))
+        maps = np.stack([minmax(member.heatmap) for member in members])
+        if config.fusion == "mean":
+            fused = np.average(maps, axis=0, weights=weights)
+        else:
+            fused = np.exp(np.average(np.log(np.maximum(maps, 1e-6)), axis=0, weights=weights))
+        heatmap = minmax(fused.astype(np.float32))
+        (prompts,) = find_peaks(heatmap)
+        proposals = self.segmenter.segment(embedding, prompts)
+        chosen = choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
+        mask = proposals.masks[chosen]
+        agreements = tuple(agreement(mask, member.heatmap) for member in members)
+        return Grounding(
+            image=members[0].image,
+            phrase=text,
+            masks=mask[None],
+            scores=proposals.scores[chosen : chosen + 1],
+            boxes=boxes_of(mask[None]),
+            points=np.column_stack([prompts.xy, prompts.labels]).astype(np.float32),
+            heatmap=heatmap,
+            pipeline=self.name,
+            model=self.model,
+            seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
+            trace=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
+        )

@@ -1,0 +1,96 @@
+"""Two stand-in members whose heatmaps are known, and a segmenter that answers with a square."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from groundkit.errors import ConfigError, GroundkitError, PhraseError
+from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble, read_config
+from groundkit.prompting.points import PointPrompts
+from groundkit.results import Grounding
+from groundkit.segmenters.base import MaskProposals
+
+IMAGE = np.zeros((60, 80, 3), np.uint8)
+MakeGrounding = Callable[..., Grounding]
+
+
+class Square:
+    name = "square"
+
+    def __init__(self) -> None:
+        self.embedded = 0
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+        self.embedded += 1
+        return image.shape[0], image.shape[1]
+
+    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
+        mask = np.zeros((1, *embedding), np.bool_)
+        x, y = prompts.xy[0].astype(int)
+        mask[0, max(0, y - 5) : y + 5, max(0, x - 5) : x + 5] = True
+        return MaskProposals(mask, np.array([0.8], np.float32))
+
+
+class Member:
+    """Sees a blob of some strength at each of several places."""
+
+    def __init__(self, name: str, make: MakeGrounding, segmenter: EmbeddedOnce, *blobs: tuple[int, int, float]) -> None:
+        self.name, self.model = name, f"{name}'s model"
+        self.make, self.segmenter, self.blobs = make, segmenter, blobs
+
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        self.segmenter.embed(image)
+        rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+        heat = sum(h * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 50) for x, y, h in self.blobs)
+        for phrase in phrases:
+            if phrase == "bad":
+                yield PhraseError("the phrase is bad")
+            else:
+                yield self.make(
+                    (1, 1, 3, 3), image=image, phrase=phrase, pipeline=self.name, heatmap=heat.astype(np.float32)
+                )
+
+
+def ensemble(make: MakeGrounding, **settings: object) -> tuple[Ensemble, Square]:
+    square = Square()
+    shared = EmbeddedOnce(square)
+    first = Member("refam", make, shared, (20, 30, 1.0), (60, 30, 0.8))
+    second = Member("vlsam", make, shared, (60, 30, 1.0), (40, 10, 0.9))
+    return Ensemble([first, second], shared, read_config(settings)), square
+
+
+@pytest.mark.parametrize("fusion", ["mean", "product"])
+def test_the_point_lies_where_both_members_see_something(make_grounding: MakeGrounding, fusion: str) -> None:
+    fused, _ = ensemble(make_grounding, fusion=fusion)
+    result = fused(IMAGE, "the cup")
+    np.testing.assert_allclose(result.points[0, :2], (60.5, 30.5), atol=1)
+    assert result.mask[30, 60]
+    assert result.pipeline == "ensemble"
+    assert result.model == "refam's model + vlsam's model"
+
+
+def test_it_says_which_member_s_map_agrees_best_with_the_mask(make_grounding: MakeGrounding) -> None:
+    assert ensemble(make_grounding)[0](IMAGE, "the cup").trace.decided_by == "vlsam"
+    assert ensemble(make_grounding, weights=(9, 1))[0](IMAGE, "the cup").trace.decided_by == "refam"
+
+
+def test_the_picture_is_embedded_once_for_all_members_and_phrases(make_grounding: MakeGrounding) -> None:
+    fused, square = ensemble(make_grounding)
+    fused(IMAGE, ["the cup", "the ball"])
+    assert square.embedded == 1
+
+
+def test_a_phrase_that_a_member_refuses_yields_its_error_alone(make_grounding: MakeGrounding) -> None:
+    outcomes = list(ensemble(make_grounding)[0].ground(IMAGE, ["the cup", "bad", "the ball"]))
+    assert [isinstance(outcome, PhraseError) for outcome in outcomes] == [False, True, False]
+
+
+def test_weights_must_be_as_many_as_members() -> None:
+    with pytest.raises(ConfigError, match="one for each of the 2 members"):
+        read_config({"weights": (1,)})
