@@ -97,6 +97,12 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     """
     if grounding.trace is None:
         raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
+    from groundkit.outputs import explain_answer as other
+
+    if isinstance(grounding.trace, other.VLSAMTrace):
+        return other.draw_answer_explanation(grounding, grounding.trace)
+    if isinstance(grounding.trace, other.EnsembleTrace):
+        return other.draw_ensemble_explanation(grounding, grounding.trace)
     trace: ExplainTrace = grounding.trace
     image = shrink(grounding.image)
     sections = [

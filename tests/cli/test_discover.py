@@ -140,3 +140,15 @@ def test_segment_grounds_a_phrase_with_the_same_model(
         assert run([*arguments, "-o", pipeline]) == 0
         assert (tmp_path / pipeline / "a-the-red-cup-overlay.png").exists()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("pipeline", ["vlsam", "decaf", "ensemble"])
+def test_explain_draws_the_steps_of_each_method(
+    speaking: Path, discover: Discover, tmp_path: Path, pipeline: str
+) -> None:
+    model = f"nano,{speaking}" if pipeline == "ensemble" else str(speaking)
+    arguments = ["explain", "a.png", "the red cup", "--pipeline", pipeline, "--model", model, "--quiet"]
+    assert run([*arguments, "-o", "steps.png"]) == 0
+    with Image.open(tmp_path / "steps.png") as page:
+        assert page.width == 1600
+        assert len(np.unique(np.asarray(page)[:, :30].reshape(-1, 3), axis=0)) == 1  # nothing runs into the margin
