@@ -10,31 +10,24 @@ in float32, then takes the same slice of it.
 Time: all cases take turns within each round of one process, each round in another order; seconds are medians over the
 rounds, and a ratio is the median of the rounds' own ratios to plain, so that a slow spell of the machine hits both.
 
-Memory: every case runs once in a fresh process, three times over (once with --quick). With its inputs in place and its
-kernels warmed up on a small input, free heap is returned to the system (malloc_trim), the system's record of highest
-resident size is reset (5 into /proc/self/clear_refs), the case runs, and peak = VmHWM afterwards - VmRSS before: what
-the case needed on top of its inputs, its output and the attention it read included. The number is the median of the
-three. Linux only.
+Memory: every case runs once in a fresh process, three times over (once with --quick), with its inputs in place and its
+kernels warmed up on a small input; see memory.py. What it needed on top of its inputs counts, its output and the
+attention it read included. The number is the median of the three.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import json
-import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from memory import in_fresh_process, peak_mib
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -184,24 +177,7 @@ def measure_peak(size: Size, case: str, threads: int) -> float:
     warm_up = Size(size.heads, size.head_size, 2 * FEW_TOKENS, 8, size.dtype, min(size.blocks, 1))
     Subject(warm_up).run(case)
     subject = Subject(size)
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
-    kept = subject.run(case)
-    peak = (_resident("VmHWM") - before) / 1024
-    del kept
-    return peak
-
-
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))  # KiB
-
-
-def in_fresh_process(function: Callable[..., float], *arguments: object) -> float:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    return peak_mib(lambda: subject.run(case))
 
 
 def measure(name: str, size: Size, rounds: int, processes: int, threads: int) -> list[Cost]:

@@ -97,12 +97,14 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     """
     if grounding.trace is None:
         raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
-    from groundkit.outputs import explain_answer as other
+    from groundkit.outputs.explain_answer import draw_answer_explanation, draw_ensemble_explanation
+    from groundkit.pipelines.ensemble import EnsembleTrace
+    from groundkit.pipelines.vlsam import VLSAMTrace
 
-    if isinstance(grounding.trace, other.VLSAMTrace):
-        return other.draw_answer_explanation(grounding, grounding.trace)
-    if isinstance(grounding.trace, other.EnsembleTrace):
-        return other.draw_ensemble_explanation(grounding, grounding.trace)
+    if isinstance(grounding.trace, VLSAMTrace):
+        return draw_answer_explanation(grounding, grounding.trace)
+    if isinstance(grounding.trace, EnsembleTrace):
+        return draw_ensemble_explanation(grounding, grounding.trace)
     trace: ExplainTrace = grounding.trace
     image = shrink(grounding.image)
     sections = [

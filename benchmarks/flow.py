@@ -1,0 +1,156 @@
+"""What attention flow costs, against the plain forward, eager's output_attentions and a naive rollout.
+
+    python benchmarks/flow.py [--tokens 500 1000 2000 4000] [--layers 2] [--json] [--repeats N]
+
+The subject is the language model of Qwen2.5-VL-3B's shapes (16 heads of 128, 2 key heads, hidden 2048, MLP 11008), of
+transformers' own class, float32 and random weights, with few of its 36 layers. Time and what grows with the layers
+(attention that is kept) are linear in them, and are scaled to 36; what one layer needs while it runs is counted once:
+
+    seconds(36) = seconds(L) 36 / L        kept(36) = kept(L) 36 / L
+
+"kept" is what is alive after the forward pass besides its output, counted in bytes of tensors. "peak" is measured, see
+memory.py, for the layers that ran. "flow" keeps half of each layer's N x N (causal blocks) in float16, as an option of
+``WeighedHeads``, and takes one row through all layers; "eager" keeps H x N x N a layer; "rollout" also multiplies all
+layers' N x N matrices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from memory import in_fresh_process, peak_mib
+from rich.console import Console
+from rich.table import Table
+from transformers import Qwen2_5_VLTextConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
+
+from groundkit.attention.flow import flow_rows
+from groundkit.attention.heads import WeighedHeads
+from groundkit.attention.tap import AttentionTap
+
+LAYERS, CASES = 36, ("plain", "flow", "eager", "rollout")
+
+
+@dataclass(frozen=True)
+class Cost:
+    tokens: int
+    case: str
+    seconds: float
+    time_ratio: float
+    peak_mib: float
+    kept_mib_36: float
+
+
+class Subject:
+    def __init__(self, tokens: int, layers: int, eager: bool) -> None:
+        torch.manual_seed(0)
+        config = Qwen2_5_VLTextConfig(
+            hidden_size=2048,
+            intermediate_size=11008,
+            num_hidden_layers=layers,
+            num_attention_heads=16,
+            num_key_value_heads=2,
+            vocab_size=128,
+            bos_token_id=None,
+            eos_token_id=None,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+            attn_implementation="eager" if eager else "sdpa",
+        )
+        self.model = Qwen2_5_VLTextModel(config).eval()
+        self.inputs = torch.randn(1, tokens, 2048)
+
+    @torch.no_grad()
+    def run(self, case: str) -> tuple[Any, int]:
+        """The result, and the bytes of attention kept at the end of the pass."""
+        if case == "plain":
+            return self.model(inputs_embeds=self.inputs, use_cache=False), 0
+        size = self.inputs.shape[1]
+        row = torch.zeros(1, size)
+        row[0, -1] = 1
+        if case == "flow":
+            layers = {str(i): layer for i, layer in enumerate(self.model.layers)}
+            heads = WeighedHeads(slice(0, size), dtype=torch.float16)
+            with AttentionTap(layers, {"heads": heads}) as tap:
+                self.model(inputs_embeds=self.inputs, use_cache=False)
+            read = tap.read_layers("heads")
+            return flow_rows(read, row), sum(block.nbytes for layer in read for block in layer.blocks)
+        attentions = self.model(inputs_embeds=self.inputs, use_cache=False, output_attentions=True).attentions
+        kept = sum(attention.nbytes for attention in attentions)
+        if case == "eager":
+            return attentions, kept
+        product = torch.eye(size)
+        for attention in attentions:
+            product = (torch.eye(size) + attention[0].mean(0)) / 2 @ product
+        return product, kept
+
+
+def peak(tokens: int, layers: int, case: str) -> float:
+    Subject(64, 1, case in ("eager", "rollout")).run(case)
+    subject = Subject(tokens, layers, case in ("eager", "rollout"))
+    return peak_mib(lambda: subject.run(case))
+
+
+def measure(tokens: int, layers: int, repeats: int) -> list[Cost]:
+    subjects = {eager: Subject(tokens, layers, eager) for eager in (False, True)}
+    seconds: dict[str, list[float]] = {case: [] for case in CASES}
+    kept = {}
+    for number in range(repeats + 1):
+        for case in CASES:
+            started = time.perf_counter()
+            result, kept[case] = subjects[case in ("eager", "rollout")].run(case)
+            if number:  # the first round warms up
+                seconds[case].append(time.perf_counter() - started)
+            del result
+    del subjects
+    return [
+        Cost(
+            tokens,
+            case,
+            statistics.median(seconds[case]),
+            statistics.median(mine / plain for mine, plain in zip(seconds[case], seconds["plain"], strict=True)),
+            in_fresh_process(peak, tokens, layers, case),
+            kept[case] / 2**20 * LAYERS / layers,
+        )
+        for case in CASES
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[500, 1000, 2000, 4000])
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    costs: list[Cost] = []
+    for tokens in options.tokens:
+        print(f"measuring {tokens} tokens ...", file=sys.stderr)
+        costs += measure(tokens, options.layers, options.repeats)
+    if options.json:
+        print(json.dumps({"torch": torch.__version__, **vars(options), "costs": [asdict(c) for c in costs]}, indent=2))
+        return
+    table = Table(title=f"Attention flow: {options.layers} layers run, medians of {options.repeats}")
+    for column in ("tokens", "case", "seconds", "of plain", "peak MiB", "kept MiB at 36 layers"):
+        table.add_column(column, justify="right")
+    for cost in costs:
+        table.add_row(
+            str(cost.tokens),
+            cost.case,
+            f"{cost.seconds:.2f}",
+            f"{cost.time_ratio:.2f}",
+            f"{cost.peak_mib:.0f}",
+            f"{cost.kept_mib_36:.0f}",
+            end_section=cost.case == CASES[-1],
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
