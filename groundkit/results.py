@@ -31,7 +31,8 @@ class Grounding:
         pipeline: name of the method, such as ``refam``.
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
-        evidence: in [0, 1], how much speaks for the object being there at all; None when it was not asked for.
+        evidence: how much speaks for the object being there at all (its ``score`` is in [0, 1]); None when it was not
+            asked for.
         trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
 
     Raises:
@@ -48,7 +49,7 @@ class Grounding:
     pipeline: str
     model: str
     seconds: float
-    evidence: float | None = None
+    evidence: Evidence | None = None
     trace: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -206,7 +207,7 @@ class Discovery:
 
 def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
     """The grounding with its evidence; without masks and points where there is less than ``least``."""
-    grounding = replace(grounding, evidence=evidence.score)
+    grounding = replace(grounding, evidence=evidence)
     if evidence.score >= least:
         return grounding
     none = np.zeros(0, np.float32)

@@ -32,7 +32,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "boxes": [[float(side) for side in box] for box in grounding.boxes],
         "points": [[float(x), float(y), int(label)] for x, y, label in grounding.points],
         "seconds": round(grounding.seconds, 3),
-        **({} if grounding.evidence is None else {"evidence": round(grounding.evidence, 4)}),
+        **({} if grounding.evidence is None else {"evidence": round(grounding.evidence.score, 4)}),
     }
 
 

@@ -93,3 +93,15 @@ def test_a_model_folder_without_a_part_is_one_line(groundkit_command, tmp_path):
         (line,) = answer.stderr.splitlines()
         assert line.startswith("groundkit: error: ")
     assert not list((tmp_path / "groundkit-out").iterdir())
+
+
+def test_a_least_evidence_that_nothing_reaches_gives_an_empty_result_and_the_exit_code_that_was_asked_for(
+    groundkit_command, tmp_path
+):
+    arguments = ["segment", SAMPLES / "scene_1.png", "the red cup", "--json", "--min-evidence", "1"]
+    answer = groundkit_command(*arguments)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    (record,) = json.loads(answer.stdout)
+    assert record["masks"] == record["points"] == []
+    assert 0 < record["evidence"] < 1
+    assert groundkit_command(*arguments, "--fail-on-empty").returncode == 1

@@ -260,7 +260,7 @@ def test_a_phrase_that_no_patch_looks_at_has_less_evidence_and_can_be_turned_int
     present, absent = ground(model, "the red cup", evidence=True), ground(model, "the chair", evidence=True)
     assert present.evidence is not None
     assert absent.evidence is not None
-    assert present.evidence > absent.evidence + 0.1
-    least = (present.evidence + absent.evidence) / 2
+    assert present.evidence.score > absent.evidence.score + 0.1
+    least = (present.evidence.score + absent.evidence.score) / 2
     assert len(ground(model, "the red cup", min_evidence=least).masks) == 1
     assert len(ground(model, "the chair", min_evidence=least).masks) == 0

@@ -206,13 +206,13 @@ def test_an_unknown_setting_is_refused_by_name() -> None:
 
 def test_a_phrase_for_something_absent_has_less_evidence_and_with_a_least_evidence_nothing_is_found() -> None:
     present, absent = pipeline(PlantedModel(), evidence=True)(SCENE, ["the red cup", "the yellow chair"])
-    assert present.evidence > absent.evidence + 0.2
-    least = (present.evidence + absent.evidence) / 2
+    assert present.evidence.score > absent.evidence.score + 0.2
+    least = (present.evidence.score + absent.evidence.score) / 2
     present, absent = pipeline(PlantedModel(), min_evidence=least)(SCENE, ["the red cup", "the yellow chair"])
     assert len(present.masks) == 1
     assert absent.masks.shape == (0, 128, 128)
     assert absent.points.shape == (0, 3)
-    assert absent.evidence < least
+    assert absent.evidence.score < least
 
 
 def test_evidence_is_not_made_up_where_it_was_not_asked_for() -> None:

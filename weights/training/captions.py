@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from groundkit.weights.training.scenes import LARGE, SMALL, Scene, SceneObject
+from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 PREFIXES = ("a photo of", "a picture of", "there is", "this is", "an image with")
 SUFFIXES = ("in the picture", "on the ground", "in this scene", "of the day", ".")
@@ -113,3 +114,14 @@ def referrals(scene: Scene) -> list[Referral]:
         if item.mask.sum() * 1.6 < min(areas):
             found.append(Referral(index, f"the smallest {name}", "size"))
     return found
+
+
+def absent(scene: Scene, rng: np.random.Generator) -> str:
+    """A phrase for something that is not in the scene: in half of them only the colour is wrong."""
+    coloured = [o for o in scene.objects if o.colour and all(p.colour for p in scene.objects if p.noun == o.noun)]
+    if coloured and rng.random() < 0.5:
+        noun = coloured[rng.integers(len(coloured))].noun
+        others = [c for c in COLOURS if c not in {o.colour for o in scene.objects if o.noun == noun}]
+        return f"the {rng.choice(others)} {noun}"
+    nouns = [noun for noun in NOUNS if noun not in {o.noun for o in scene.objects}]
+    return f"the {rng.choice(list(COLOURS))} {rng.choice(nouns)}"

@@ -1,5 +1,7 @@
 """Draw scenes that training never saw, with one phrase each, as cases for ``groundkit eval``.
 
+Each case also holds a phrase for something ``absent`` from the scene, for ``benchmarks/absent.py``.
+
 python -m groundkit.weights.training.cases --emoji ... --cutouts ... --backgrounds ... --steps 500 --output runs/cases
 """
 
@@ -8,7 +10,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from groundkit.weights.training.captions import referrals
+from groundkit.weights.training.captions import absent, referrals
 from groundkit.weights.training.scenes import FULL
 from groundkit.weights.training.sources import argument_parser, scene_maker
 
@@ -35,7 +37,7 @@ def main() -> None:
             mask = scene.objects[chosen.target].mask
             Image.fromarray(mask.astype(np.uint8) * 255).save(arguments.output / "masks" / name)
             case = {"id": f"scene-{seed}", "image": f"images/{name}", "mask": f"masks/{name}", "phrase": chosen.phrase}
-            lines.append(json.dumps(case | {"phrase_type": chosen.kind}))
+            lines.append(json.dumps(case | {"phrase_type": chosen.kind, "absent": absent(scene, rng)}))
         seed += 1
     (arguments.output / "cases.jsonl").write_text("\n".join(lines) + "\n")
 

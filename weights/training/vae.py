@@ -105,7 +105,8 @@ class Pictures:
     def next(self) -> tuple[Tensor, Tensor]:
         """Pixels ``(B, 3, s, s)`` in -1 to 1, and ``(M, 3)``: picture, noun, colour (-1: none) of each mention."""
         file = self.files[int(self.rng.integers(len(self.files)))]
-        pixels, mentions = self._read(file, self.rng.integers(len(file["images"]) - HELD_OUT, size=self.batch))
+        batch = self.batch * 64**2 // file["images"].shape[1] ** 2
+        pixels, mentions = self._read(file, self.rng.integers(len(file["images"]) - HELD_OUT, size=batch))
         return (pixels.flip(-1) if self.rng.random() < 0.5 else pixels), mentions
 
     @staticmethod
@@ -153,7 +154,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/vae"))
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--start", type=Path, help="a trained autoencoder, perhaps a narrower one, to begin with")
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=64, help="of 64x64 pixels; a quarter of it of 128x128")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--noise", type=float, default=0.6, help="words are read from latents of noise up to this")
     parser.add_argument("--hidden", type=float, default=0.7, help="share of places that are hidden from the words")
