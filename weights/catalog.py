@@ -19,7 +19,7 @@ class Entry:
         name: short name for people.
         kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` for what ``--segmenter`` takes.
         source: hub id, or the word that the option takes.
-        size_gb: download size in gigabytes as published, to plan by.
+        size_gb: download size in gigabytes as published, to plan by; None where we know of no figure.
         licence: its licence.
         note: what to know before use.
         sha256: first digits of the file's SHA-256 where its publisher states them.
@@ -28,7 +28,7 @@ class Entry:
     name: str
     kind: Kind
     source: str
-    size_gb: float
+    size_gb: float | None
     licence: str
     note: str
     sha256: str = ""
@@ -70,6 +70,9 @@ def entries() -> list[Entry]:
             "FLUX.1 [dev] Non-Commercial",
             "gated: accept the licence on its page, then set HF_TOKEN",
         ),
+        Entry("Qwen2.5-VL 3B", "pipeline", "Qwen/Qwen2.5-VL-3B-Instruct", None, "Qwen Research", "for vlsam, decaf"),
+        Entry("Qwen2.5-VL 7B", "pipeline", "Qwen/Qwen2.5-VL-7B-Instruct", None, "Apache-2.0", "for vlsam, decaf"),
+        Entry("LLaVA-1.5 7B", "pipeline", "llava-hf/llava-1.5-7b-hf", None, "Llama 2", "for vlsam, decaf"),
         Entry("SAM ViT-B", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "fastest"),
         Entry("SAM ViT-L", "segmenter", "facebook/sam-vit-large", 1.25, "Apache-2.0", ""),
         Entry("SAM ViT-H", "segmenter", "facebook/sam-vit-huge", 2.56, "Apache-2.0", "best"),
