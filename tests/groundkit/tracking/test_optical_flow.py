@@ -1,0 +1,105 @@
+"""The weightless tracker on textured squares that move by known steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals
+from groundkit.tracking.optical_flow import OpticalFlowSettings, OpticalFlowTracker
+
+Pixels = npt.NDArray[np.uint8]
+GENERATOR = np.random.default_rng(0)
+
+
+def texture(height: int, width: int) -> Pixels:
+    import cv2
+
+    coarse = GENERATOR.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+GROUND, OBJECT = texture(120, 160), texture(36, 44)
+
+
+def frame(x: int, y: int, shown: bool = True) -> tuple[Pixels, npt.NDArray[np.bool_]]:
+    """The object's top left corner at (x, y), and its true mask."""
+    image, mask = GROUND.copy(), np.zeros(GROUND.shape[:2], np.bool_)
+    if shown:
+        image[y : y + 36, x : x + 44] = OBJECT
+        mask[y : y + 36, x : x + 44] = True
+    return image, mask
+
+
+def iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+@pytest.mark.parametrize("step", [(0, 0), (3, 0), (0, -2), (-2, 2)])
+def test_a_mask_follows_an_object_that_moves_by_a_known_step(step: tuple[int, int]) -> None:
+    x, y = 60, 40
+    track = OpticalFlowTracker().start(*frame(x, y))
+    for _ in range(10):
+        x, y = x + step[0], y + step[1]
+        image, truth = frame(x, y)
+        found = track.follow(image)
+        assert iou(found.mask, truth) > 0.65  # warped ten times over, and never drawn anew: its rim wears off
+        assert found.score > 0.5
+
+
+def test_an_object_that_disappears_is_lost_and_found_again_where_it_was() -> None:
+    track = OpticalFlowTracker().start(*frame(60, 40))
+    gone = track.follow(frame(60, 40, shown=False)[0])
+    assert gone.score < 0.5
+    image, truth = frame(60, 40)
+    assert iou(track.follow(image).mask, truth) > 0.7
+
+
+class Exact:
+    """Answers with the true mask, and counts how often it is asked."""
+
+    name = "exact"
+
+    def __init__(self) -> None:
+        self.truth = frame(60, 40)[1]
+        self.asked: list[PointPrompts] = []
+
+    def embed(self, image: Pixels) -> Pixels:
+        return image
+
+    def segment(self, embedding: Pixels, prompts: PointPrompts, **_: object) -> MaskProposals:
+        self.asked.append(prompts)
+        return MaskProposals(np.stack([~self.truth, self.truth]), np.array([0.9, 0.5], np.float32))
+
+
+def test_the_segmenter_s_mask_is_taken_where_it_overlaps_the_warped_one() -> None:
+    segmenter = Exact()
+    track = OpticalFlowTracker(segmenter).start(*frame(60, 40))
+    image, segmenter.truth = frame(62, 41)
+    found = track.follow(image)
+    np.testing.assert_array_equal(found.mask, segmenter.truth)
+    for x, y in segmenter.asked[0].xy:
+        assert segmenter.truth[int(y), int(x)]
+
+
+def test_a_segmenter_that_sees_something_else_is_not_believed() -> None:
+    segmenter = Exact()
+    segmenter.truth = frame(10, 70)[1]
+    track = OpticalFlowTracker(segmenter).start(*frame(60, 40))
+    image, truth = frame(61, 40)
+    assert iou(track.follow(image).mask, truth) > 0.85
+
+
+def test_with_redraw_1_the_segmenter_is_never_asked() -> None:
+    segmenter = Exact()
+    OpticalFlowTracker(segmenter, OpticalFlowSettings(redraw=1)).start(*frame(60, 40)).follow(frame(61, 40)[0])
+    assert segmenter.asked == []
+
+
+def test_an_empty_mask_stays_empty() -> None:
+    image, mask = frame(60, 40)
+    found = OpticalFlowTracker().start(image, np.zeros_like(mask)).follow(image)
+    assert not found.mask.any()
+    assert found.score == 0
