@@ -29,12 +29,15 @@ class OpticalFlowSettings:
         redraw: least IoU of a segmenter's mask with the warped one at which it replaces it; 1 never asks the segmenter.
         likeness: grey levels, of 255, by which a pixel may differ from where it came from.
         consistency: pixels, at the size at which flow is computed, by which flow forth and back may miss its start.
+        rigid: least share of an object's pixels that one shift, turn and scale explains, for it to move as a whole: at
+            its rim flow mixes with that of the ground, and a mask that is warped again and again would wear off.
         lost: share of reliable pixels in the mask below which the object is hidden or gone.
     """
 
     redraw: float = 0.75
     likeness: float = 25.0
     consistency: float = 1.5
+    rigid: float = 0.8
     lost: float = 0.3
 
 
@@ -73,7 +76,8 @@ class OpticalFlowTrack:
         self._grey = grey
         if not self._mask.any():
             return Tracked(self._mask, 0.0)
-        warped = _warp(self._mask, back)
+        rigid = _rigid_motion(self._mask, forth, settings.rigid)
+        warped = _warp(self._mask, back) if rigid is None else _move(self._mask, rigid)
         returned = np.linalg.norm(back + _sample(forth, back), axis=-1) < settings.consistency
         alike = np.abs(_sample(before.astype(np.float32), back) - grey) < settings.likeness
         reliable = cv2.resize((returned & alike).astype(np.uint8), warped.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -120,6 +124,30 @@ def _sample(field: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float3
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     there = cv2.remap(field, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderValue=(1e6, 1e6))
     return np.asarray(there, dtype=np.float32)
+
+
+def _rigid_motion(mask: Mask, forth: Flow, least: float) -> npt.NDArray[np.float64] | None:
+    """The shift, turn and scale, ``(2, 3)`` in pixels of the mask, that most of its pixels follow; None if too few do."""
+    height, width = forth.shape[:2]
+    small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    rows, columns = np.nonzero(cv2.erode(small, np.ones((3, 3), np.uint8)))
+    if len(rows) < 12:
+        return None
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), 600)).astype(int)
+    start = np.stack([columns[chosen], rows[chosen]], axis=-1).astype(np.float32)
+    end = start + forth[rows[chosen], columns[chosen]]
+    cv2.setRNGSeed(0)
+    motion, inliers = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=1.0)
+    if motion is None or inliers.mean() < least:
+        return None
+    motion[:, 2] *= np.array([mask.shape[1] / width, mask.shape[0] / height])
+    return np.asarray(motion, dtype=np.float64)
+
+
+def _move(mask: Mask, motion: npt.NDArray[np.float64]) -> Mask:
+    soft = cv2.warpAffine(mask.astype(np.float32), motion, mask.shape[::-1], flags=cv2.INTER_LINEAR)
+    moved: Mask = soft > 0.5
+    return moved
 
 
 def _warp(mask: Mask, back: Flow) -> Mask:
