@@ -127,7 +127,7 @@ def _sample(field: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float3
 
 
 def _rigid_motion(mask: Mask, forth: Flow, least: float) -> npt.NDArray[np.float64] | None:
-    """The shift, turn and scale, ``(2, 3)`` in pixels of the mask, that most of its pixels follow; None if too few do."""
+    """The shift, turn and scale, ``(2, 3)`` in pixels of the mask, that most of its pixels follow; None for too few."""
     height, width = forth.shape[:2]
     small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
     rows, columns = np.nonzero(cv2.erode(small, np.ones((3, 3), np.uint8)))
