@@ -1,0 +1,246 @@
+"""A phrase and a video: the phrase is grounded on key frames, and a tracker carries the mask from there, both ways.
+
+RefAM reads a video diffusion transformer; here any pipeline for pictures grounds the phrase on single frames, and the
+one with the most evidence can be the key frame. On the way the phrase is grounded anew every so often, and whenever the
+tracker is unsure, so that an object that comes late or comes back is found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from groundkit.batch import Pipeline, ground_phrases
+from groundkit.errors import GroundkitError, InputError
+from groundkit.outputs.rle import RunLength, decode, encode
+from groundkit.pipelines.settings import validate
+from groundkit.results import Grounding
+from groundkit.tracking.base import Mask, Track, Tracked, Tracker
+
+_CHUNK = 64  # frames in memory while time runs backwards
+
+
+class VideoConfig(BaseModel):
+    """How a phrase is followed through a video. ``--set key=value`` sets any of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_frame: Literal["first", "middle", "evidence"] = Field(
+        "first", description="where the phrase is grounded first; evidence takes the best of ``candidates`` frames"
+    )
+    candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
+    ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
+    least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which the phrase is grounded anew")
+    patience: int = Field(4, ge=1, description="frames between two groundings of an unsure tracker")
+    agreement: float = Field(0.5, ge=0, le=1, description="IoU from which a new mask and a tracked one are one object")
+
+
+def read_config(settings: Mapping[str, object]) -> VideoConfig:
+    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
+    return validate(VideoConfig, settings)
+
+
+class AnyFrame(Protocol):
+    """A frame of :class:`groundkit.media.videos.Video`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def seconds(self) -> Fraction: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> npt.NDArray[np.uint8]: ...
+
+
+Frames = Callable[[], Iterator[AnyFrame]]
+"""Starts reading the video from its first frame."""
+
+
+@dataclass(frozen=True)
+class FrameMask:
+    """The object on one frame.
+
+    Attributes:
+        index, seconds, name: of the frame.
+        rle: its mask as COCO run-length encoding; all zero where it is not seen.
+        score: the tracker's, or the segmenter's on a frame where the phrase was grounded.
+        grounded: whether the mask is from the phrase itself.
+    """
+
+    index: int
+    seconds: Fraction
+    name: str
+    rle: RunLength
+    score: float
+    grounded: bool
+
+    @property
+    def mask(self) -> Mask:
+        """Bool ``(height, width)``."""
+        return decode(self.rle)
+
+
+@dataclass(frozen=True)
+class VideoGrounding:
+    """Where a phrase was found in a video, in order of time.
+
+    Attributes:
+        phrase: the phrase as given.
+        frames: one a frame of the video.
+        key_frame: index of the frame on which the phrase was grounded first.
+        key: what was found there.
+        pipeline, model, tracker: what grounded and what followed.
+        seconds: wall-clock time.
+    """
+
+    phrase: str
+    frames: tuple[FrameMask, ...]
+    key_frame: int
+    key: Grounding
+    pipeline: str
+    model: str
+    tracker: str
+    seconds: float
+
+
+class VideoPipeline:
+    """A pipeline for pictures, a tracker and a configuration."""
+
+    def __init__(self, pipeline: Pipeline, tracker: Tracker, config: VideoConfig | None = None) -> None:
+        self.pipeline = pipeline
+        self.tracker = tracker
+        self.config = config or VideoConfig()
+
+    def ground(
+        self, frames: Frames, phrase: str, *, seed: int = 0, advance: Callable[[int], None] = lambda _: None
+    ) -> VideoGrounding:
+        """Ground one phrase in a video. No more than ``_CHUNK`` frames are in memory at a time.
+
+        Args:
+            frames: starts reading the video; called once for each way of time, and more often for long ones.
+            phrase: what to look for.
+            seed: of the pipeline's noise.
+            advance: told the number of frames done, for a progress bar.
+
+        Raises:
+            InputError: a video without a frame, or a phrase with nothing to look for.
+        """
+        started = time.perf_counter()
+        key, grounding = self._key_frame(frames, phrase, seed)
+        found = {key.index: _record(key, grounding.mask, _score(grounding), grounded=True)}
+        advance(1)
+        for way in (_from(frames, key.index + 1), _backwards(frames, key.index)):
+            for record in self._follow(way, key, grounding, phrase, seed):
+                found[record.index] = record
+                advance(1)
+        return VideoGrounding(
+            phrase,
+            tuple(found[index] for index in sorted(found)),
+            key.index,
+            grounding,
+            self.pipeline.name,
+            self.pipeline.model,
+            self.tracker.name,
+            time.perf_counter() - started,
+        )
+
+    def _key_frame(self, frames: Frames, phrase: str, seed: int) -> tuple[AnyFrame, Grounding]:
+        """The frame to begin with, and what was found there."""
+        if self.config.key_frame == "first":
+            wanted = [0]
+        else:
+            count = sum(1 for _ in frames())
+            spaced = np.linspace(0, max(0, count - 1), min(self.config.candidates, max(1, count))).astype(int)
+            wanted = [count // 2] if self.config.key_frame == "middle" else sorted(set(spaced.tolist()))
+        best: tuple[AnyFrame, Grounding] | None = None
+        for place, frame in enumerate(frames()):
+            if place not in wanted:
+                continue
+            grounding = self._ground(frame, phrase, seed)
+            if best is None or _evidence(grounding) > _evidence(best[1]):
+                best = (frame, grounding)
+            if place == wanted[-1]:
+                break
+        if best is None:
+            raise InputError("the video has no frame")
+        return best
+
+    def _ground(self, frame: AnyFrame, phrase: str, seed: int) -> Grounding:
+        (outcome,) = ground_phrases(self.pipeline, frame.image, [phrase], seed=seed)
+        if isinstance(outcome, GroundkitError):
+            raise outcome
+        return outcome
+
+    def _follow(
+        self, way: Iterator[AnyFrame], key: AnyFrame, grounding: Grounding, phrase: str, seed: int
+    ) -> Iterator[FrameMask]:
+        """Track frame by frame; ground anew where it is time to or the tracker is unsure."""
+        config = self.config
+        track = self.tracker.start(key.image, grounding.mask) if grounding.mask.any() else None
+        since = 0
+        for frame in way:
+            since += 1
+            tracked = track.follow(frame.image) if track else Tracked(np.zeros(frame.image.shape[:2], np.bool_), 0.0)
+            unsure = tracked.score < config.least_score or not tracked.mask.any()
+            if not ((config.ground_every and since >= config.ground_every) or (unsure and since >= config.patience)):
+                yield _record(frame, tracked.mask, tracked.score, grounded=False)
+                continue
+            since = 0
+            fresh = self._ground(frame, phrase, seed)
+            chosen = self._merge(tracked, fresh, unsure=unsure)
+            if chosen is None:
+                yield _record(frame, tracked.mask, tracked.score, grounded=False)
+                continue
+            track: Track | None = self.tracker.start(frame.image, chosen)
+            yield _record(frame, chosen, _score(fresh), grounded=True)
+
+    def _merge(self, tracked: Tracked, fresh: Grounding, *, unsure: bool) -> Mask | None:
+        """The mask to go on with, or None to keep tracking.
+
+        A new mask that overlaps the tracked one is the same object, seen better. One that does not is taken only
+        where the tracker has lost its object: a sure tracker is not led to another thing of the same name.
+        """
+        mask = fresh.mask
+        if not mask.any():
+            return None
+        union = float((mask | tracked.mask).sum())
+        same = (mask & tracked.mask).sum() / union >= self.config.agreement
+        return mask if same or unsure else None
+
+
+def _from(frames: Frames, start: int) -> Iterator[AnyFrame]:
+    return (frame for frame in frames() if frame.index >= start)
+
+
+def _backwards(frames: Frames, stop: int) -> Iterator[AnyFrame]:
+    """The frames before ``stop``, last first, a chunk of them at a time: a video can only be read forwards."""
+    while stop > 0:
+        start = max(0, stop - _CHUNK)
+        chunk: list[AnyFrame] = []
+        for frame in frames():
+            if frame.index >= stop:
+                break
+            if frame.index >= start:
+                chunk.append(frame)
+        yield from reversed(chunk)
+        stop = start
+
+
+def _record(frame: AnyFrame, mask: Mask, score: float, *, grounded: bool) -> FrameMask:
+    return FrameMask(frame.index, frame.seconds, frame.name, encode(mask), score, grounded)
+
+
+def _score(grounding: Grounding) -> float:
+    return float(grounding.scores.max()) if len(grounding.scores) else 0.0
+
+
+def _evidence(grounding: Grounding) -> float:
+    return grounding.evidence.score if grounding.evidence else _score(grounding)
