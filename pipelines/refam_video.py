@@ -184,7 +184,7 @@ class VideoPipeline:
     ) -> Iterator[FrameMask]:
         """Track frame by frame; ground anew where it is time to or the tracker is unsure."""
         config = self.config
-        track = self.tracker.start(key.image, grounding.mask) if grounding.mask.any() else None
+        track: Track | None = self.tracker.start(key.image, grounding.mask) if grounding.mask.any() else None
         since = 0
         for frame in way:
             since += 1
@@ -199,7 +199,7 @@ class VideoPipeline:
             if chosen is None:
                 yield _record(frame, tracked.mask, tracked.score, grounded=False)
                 continue
-            track: Track | None = self.tracker.start(frame.image, chosen)
+            track = self.tracker.start(frame.image, chosen)
             yield _record(frame, chosen, _score(fresh), grounded=True)
 
     def _merge(self, tracked: Tracked, fresh: Grounding, *, unsure: bool) -> Mask | None:

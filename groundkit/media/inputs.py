@@ -1,4 +1,4 @@
-"""Which pictures a list of arguments stands for."""
+"""Which pictures and videos a list of arguments stands for."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
     | {".tga", ".tif", ".tiff", ".webp"}
 )
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts"}
+    | {".webm", ".wmv", ".y4m"}
+)
 
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to work on.
+    """One picture or video to work on.
 
     Attributes:
         name: what messages call it: the path as it was given, or ``-`` for standard input.
-        path: the file, or None for standard input.
+        path: the file, or None for standard input; for a video also a folder of frames.
+        is_video: whether it is for ``groundkit.media.videos.read_video`` and not for ``read``.
     """
 
     name: str
     path: Path | None
+    is_video: bool = False
 
     def read(self) -> npt.NDArray[np.uint8]:
         """Read the picture as ``groundkit.media.images.read_image`` does. Standard input can be read once."""
@@ -47,8 +53,8 @@ class ResolvedInputs:
     """What a list of arguments came to.
 
     Attributes:
-        found: the pictures, each once, in the order in which the arguments name them first.
-        failed: the arguments that name no picture, each with the error that says why. The others can still be used;
+        found: the pictures and videos, each once, in the order in which the arguments name them first.
+        failed: the arguments that name none, each with the error that says why. The others can still be used;
             a caller that wants all or nothing raises the first error.
     """
 
@@ -56,19 +62,23 @@ class ResolvedInputs:
     failed: list[tuple[str, InputError]]
 
 
-def resolve_inputs(arguments: Sequence[str]) -> ResolvedInputs:
+def resolve_inputs(arguments: Sequence[str], *, videos: bool = False) -> ResolvedInputs:
     """Find the pictures that files, folders, quoted globs and ``-`` stand for, without reading any of them.
 
     A file is taken whatever its suffix. A folder gives the pictures right inside it, and a glob (``*``, ``?``,
     ``[...]``, and ``**`` for folders below) the pictures among its matches: both go by suffix, leave out hidden files,
     and sort ``2.png`` before ``10.png``. ``-`` is one picture on standard input. A file that is named twice, in
     whatever spelling or through a link, counts once. Nothing is raised: see ``ResolvedInputs.failed``.
+
+    With ``videos``, files with a video's suffix are videos, and so are folders of numbered frames (see
+    ``frame_files``), whether they are named, lie in a folder that is, or match a glob. Without, a video file that is
+    named is taken for a picture, and any folder is a folder of pictures.
     """
     found: dict[Path | None, Input] = {}
     failed: list[tuple[str, InputError]] = []
     for argument in arguments:
         try:
-            for item in _resolve(argument):
+            for item in _resolve(argument, videos=videos):
                 found.setdefault(item.path and item.path.resolve(), item)
         except InputError as error:
             failed.append((argument, error))
@@ -101,38 +111,70 @@ def unique_stems(inputs: Sequence[Input]) -> list[str]:
     return names
 
 
-def _resolve(argument: str) -> list[Input]:
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures of a folder of numbered frames by their numbers; none when the folder is of another kind.
+
+    All pictures in such a folder, at least two, are named alike but for the number that ends the name, and no two have
+    the same number: ``frame_2.png``, ``frame_10.png``. Other files and hidden ones do not matter.
+    """
+    numbered: dict[int, Path] = {}
+    pictures = [path for path in folder.iterdir() if _is_file_of(path, PICTURE_SUFFIXES)]
+    names = [re.fullmatch(r"(.*?)(\d+)", path.stem.casefold(), re.DOTALL) for path in pictures]
+    for path, name in zip(pictures, names, strict=True):
+        if name is None or names[0] is None or name[1] != names[0][1] or int(name[2]) in numbered:
+            return []
+        numbered[int(name[2])] = path
+    return [numbered[number] for number in sorted(numbered)] if len(numbered) > 1 else []
+
+
+def _resolve(argument: str, *, videos: bool) -> list[Input]:
     if argument == STDIN:
         if sys.stdin is None or sys.stdin.isatty():
             raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
         return [Input(STDIN, None)]
+    kind = "picture or video" if videos else "picture"
     if re.match(r"https?://", argument):
-        raise InputError(f"{argument}: addresses are not read; download the picture and give its file")
+        raise InputError(f"{argument}: addresses are not read; download the {kind} and give its file")
     path = Path(argument).expanduser()
     if path.is_dir():
-        pictures = _pictures(path.iterdir())
-        if not pictures:
-            raise InputError(f"{argument}: no pictures in this folder; give a folder that holds some, or a quoted glob")
-        return pictures
+        if videos and frame_files(path):
+            return [Input(argument, path, is_video=True)]
+        found = _found(path.iterdir(), videos=videos)
+        if not found:
+            kinds = "pictures or videos" if videos else "pictures"
+            raise InputError(f"{argument}: no {kinds} in this folder; give a folder that holds some, or a quoted glob")
+        return found
     if path.exists():
-        return [Input(argument, path)]
+        return [Input(argument, path, is_video=videos and path.suffix.lower() in VIDEO_SUFFIXES)]
     if glob.has_magic(argument):
         # Path.glob takes no absolute pattern.
         matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207
-        pictures = _pictures(Path(match) for match in matches)
-        if not pictures:
-            raise InputError(f"{argument}: no picture matches; check the pattern")
-        return pictures
+        found = _found((Path(match) for match in matches), videos=videos)
+        if not found:
+            raise InputError(f"{argument}: no {kind} matches; check the pattern")
+        return found
     raise InputError(f"{argument}: no such file or folder; check the path")
 
 
-def _pictures(paths: Iterable[Path]) -> list[Input]:
-    chosen = (
-        path
-        for path in paths
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    return [Input(str(path), path) for path in sorted(chosen, key=_natural_order)]
+def _found(paths: Iterable[Path], *, videos: bool) -> list[Input]:
+    """The pictures and, with ``videos``, the videos among paths, in natural order."""
+    found: list[Input] = []
+    for path in sorted(paths, key=_natural_order):
+        if _is_file_of(path, PICTURE_SUFFIXES):
+            found.append(Input(str(path), path))
+        elif videos and (_is_file_of(path, VIDEO_SUFFIXES) or _is_frame_folder(path)):
+            found.append(Input(str(path), path, is_video=True))
+    # With ** a folder of frames and the frames in it both match.
+    folders = {item.path for item in found if item.is_video}
+    return [item for item in found if item.path is None or item.path.parent not in folders]
+
+
+def _is_file_of(path: Path, suffixes: frozenset[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+
+
+def _is_frame_folder(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_dir() and bool(frame_files(path))
 
 
 def _natural_order(path: Path) -> tuple[list[str | int], str]:

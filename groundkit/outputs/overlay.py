@@ -93,6 +93,8 @@ def _name(
         return canvas
     drawing = Image.fromarray(canvas)
     for index, (mask, colour) in enumerate(zip(masks, itertools.cycle(MASK_COLOURS), strict=False)):
+        if not mask.any():  # out of sight on this frame
+            continue
         score = "" if scores is None else f"  {scores[index]:.2f}"
         x, y, _, _ = cv2.boundingRect(mask.astype(np.uint8))
         _label(drawing, labels[index], x, y, colour, score)

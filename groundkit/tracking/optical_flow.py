@@ -7,6 +7,7 @@ segmenter, and of the segmenter's masks the one that overlaps the warped mask be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,7 +73,7 @@ class OpticalFlowTrack:
         look as they did there, times the IoU of the warped and the redrawn mask where there is one.
         """
         settings, grey, before = self._tracker.settings, _grey(image), self._grey
-        back, forth = self._flow.calc(grey, before, None), self._flow.calc(before, grey, None)
+        back, forth = self._between(grey, before), self._between(before, grey)
         self._grey = grey
         if not self._mask.any():
             return Tracked(self._mask, 0.0)
@@ -90,6 +91,11 @@ class OpticalFlowTrack:
             if overlap >= settings.redraw:
                 self._mask, score = redrawn, score * overlap
         return Tracked(self._mask, score)
+
+    def _between(self, one: Pixels, other: Pixels) -> Flow:
+        """Where each pixel of ``one`` is in ``other``, ``(h, w, 2)``."""
+        dense: Any = self._flow  # its annotations know no call without a flow to begin with
+        return np.asarray(dense.calc(one, other, None), dtype=np.float32)
 
     def _redraw(self, segmenter: Segmenter, image: Pixels, warped: Mask) -> tuple[float, Mask]:
         """The segmenter's mask for points inside the warped one, and its IoU with it."""

@@ -1,0 +1,336 @@
+"""Read a video frame by frame, the way a person sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from groundkit.errors import ConfigError, ImageError
+from groundkit.media.images import read_image
+from groundkit.media.inputs import VIDEO_SUFFIXES, frame_files
+
+FOLDER_RATE = 24  # frames a second of a folder of frames, which does not say: that of DAVIS
+# Without these two flags swscale halves the chroma's width on its way and rounds each channel on its own: white out of
+# 10 bits becomes 253. Bilinear is how chroma is spread over pixels; the size stays.
+COLOUR_CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_UNSTATED = 2  # libavutil's AVCOL_SPC_UNSPECIFIED
+_TS_PACKETS = (188, 192, 204)  # bytes: MPEG-TS plain, with time codes (M2TS), with error correction
+_AGAIN = "save or download it again"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a video.
+
+    Attributes:
+        index: its place among all frames of the video, from 0.
+        seconds: when it is shown, exactly: the time stamp times the time base, which need not start at 0. Where the
+            video has no time stamps (bare H.264, a folder of frames), ``index`` divided by the frame rate.
+        name: the file name without suffix in a folder of frames, and ``index`` with five digits in a file.
+        image: uint8 ``(height, width, 3)`` RGB, upright.
+    """
+
+    index: int
+    seconds: Fraction
+    name: str
+    image: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file or a folder of numbered frames; made by ``read_video``.
+
+    Attributes:
+        name: the file name without suffix, or the folder's name.
+        path: the file or folder.
+        rate: frames a second of a folder; a file says its own.
+    """
+
+    name: str
+    path: Path
+    rate: Fraction = Fraction(FOLDER_RATE)
+
+    def frames(self, stride: int = 1, max_frames: int | None = None) -> Iterator[Frame]:
+        """Decode the frames in the order they are shown, one at a time: no more than a few are ever in memory.
+
+        Frames are turned upright by the display matrix (quarter turns and mirrors). Colours go to 8-bit RGB by the
+        matrix and range that the file states; where it states none, by BT.709 from 1280 columns or 577 lines on and by
+        BT.601 below, as players do. Deep colours are rounded. HDR is not tone-mapped. Transparent pixels are laid over
+        white, as ``read_image`` does. Pixels that are not square stay as stored.
+
+        Args:
+            stride: every how many-th frame is given, beginning with the first. Those between are decoded but not
+                converted, and keep their place in ``Frame.index``.
+            max_frames: how many frames are given at most.
+
+        Raises:
+            ConfigError: at once, when stride or max_frames is below 1.
+            ImageError: while reading, when the file is cut short or damaged, or the frames change their size. The
+                frames before have been given then, but for at most the few that wait for their order in a file whose
+                frames are not stored in the order they are shown.
+        """
+        if stride < 1 or (max_frames is not None and max_frames < 1):
+            raise ConfigError(f"stride and max_frames must be 1 or more, got {stride} and {max_frames}")
+        return self._frames(stride, max_frames)
+
+    def _frames(self, stride: int, max_frames: int | None) -> Generator[Frame]:
+        read = _folder_frames(self.path, self.rate, stride) if self.path.is_dir() else _file_frames(self.path, stride)
+        size = None
+        with closing(read):
+            for frame in islice(read, max_frames):
+                height, width = frame.image.shape[:2]
+                size = size or (height, width)
+                if (height, width) != size:
+                    raise ImageError(
+                        f"{_printable(self.path)}: frame {frame.name} has {width}x{height} pixels and those before it "
+                        f"{size[1]}x{size[0]}; convert the video to one size"
+                    )
+                yield frame
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a path is a folder of numbered frames, or a file with a video's suffix; the file is not opened."""
+    path = Path(path)
+    return bool(frame_files(path)) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def read_video(path: str | Path, rate: Fraction | int = FOLDER_RATE) -> Video:
+    """Open a video and look that there is something to decode; the frames are read later, by ``Video.frames``.
+
+    Args:
+        path: a file of any suffix, or a folder of numbered frames: two or more pictures, named alike but for the number
+            at the end of the name, which gives their order.
+        rate: frames a second of a folder, which does not say them; a file says its own.
+
+    Raises:
+        ImageError: when there is no such file, or it holds no video that FFmpeg can decode; one line with the remedy.
+        ConfigError: for a rate that is not positive.
+    """
+    path = Path(path).expanduser()
+    if rate <= 0:
+        raise ConfigError(f"the frame rate must be above 0, got {rate}")
+    if path.is_dir():
+        if not frame_files(path):
+            raise ImageError(
+                f"{_printable(path)}: no folder of frames; it must hold two or more pictures that are named alike but "
+                "for their numbers (frame_1.png, frame_2.png)"
+            )
+        return Video(path.resolve().name, path, Fraction(rate))
+    with _opened(path):
+        return Video(path.stem, path)
+
+
+def _folder_frames(folder: Path, rate: Fraction, stride: int) -> Generator[Frame]:
+    for index, path in enumerate(frame_files(folder)):
+        if index % stride == 0:
+            yield Frame(index, index / rate, path.stem, read_image(path))
+
+
+def _file_frames(path: Path, stride: int) -> Generator[Frame]:
+    converter = _Converter()
+    with _opened(path) as (container, stream):
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            if index % stride == 0:
+                seconds = _seconds(frame, stream)
+                seconds = index / Fraction(rate) if seconds is None else seconds
+                yield Frame(index, seconds, f"{index:05d}", converter.convert(frame))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The file and its first video stream; what FFmpeg raises meanwhile becomes ImageError."""
+    name = _printable(path)
+    try:
+        # The prefix keeps a colon in a file name from being read as a protocol.
+        with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
+            covers = Disposition.attached_pic  # music files hold the picture of their cover as a video stream
+            streams = [stream for stream in container.streams.video if not stream.disposition & covers]
+            if container.format.name.endswith("_pipe"):
+                raise ImageError(f"{name}: this is a picture; give a video or a folder of numbered frames")
+            if not streams:
+                raise ImageError(f"{name}: there is no video in this file; give one that has pictures")
+            if streams[0].codec_context is None:
+                raise ImageError(f"{name}: its codec is not known to FFmpeg; convert it to H.264 in MP4")
+            yield container, streams[0]
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: no such file; check the path") from error
+    except PermissionError as error:
+        raise ImageError(f"{name}: cannot be opened ({error.strerror}); check the file's permissions") from error
+    except av.FFmpegError as error:
+        raise ImageError(
+            f"{name}: not a video, or broken from its start ({_reason(error)}); {_AGAIN}, or convert it to MP4"
+        ) from error
+
+
+def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Every frame in the order shown; ImageError after the last one of which it is sure that none before it is missing.
+
+    A frame that is stored later is shown later than its decoding time: up to the last packet's decoding time nothing
+    can be missing.
+    """
+    decoder = _decoder(stream)
+    packets, complete = 0, None
+    damage = ""
+    try:
+        for packet in container.demux(stream):
+            if _ends(packet):
+                break
+            if packet.is_corrupt:
+                damage = "the file ends within a frame, or was damaged on its way"
+                break
+            packets += 1
+            if packet.size:
+                for frame in decoder.decode(packet):
+                    if frame.is_corrupt:
+                        raise _damaged(path, _place(frame, stream))
+                    yield frame
+            complete = packet.dts if packet.dts is not None else complete
+    except av.FFmpegError as error:
+        damage = _reason(error)
+    damage = damage or _cut_short(path, container, stream, packets)
+    try:
+        for frame in decoder.decode(None):
+            sure = complete is not None and frame.pts is not None and frame.pts <= complete
+            damage = damage or (_place(frame, stream) if frame.is_corrupt else "")
+            if damage and (frame.is_corrupt or not sure):
+                break
+            yield frame
+    except av.FFmpegError as error:
+        damage = damage or _reason(error)
+    if damage:
+        raise _damaged(path, damage)
+    if packets == 0:
+        raise ImageError(f"{_printable(path)}: the video has no frames; {_AGAIN}")
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's decoder, or libvpx for VP9 with transparency, which FFmpeg's own decoder leaves out."""
+    if stream.codec_context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
+        return av.CodecContext.create("libvpx-vp9", "r")
+    return stream.codec_context
+
+
+def _ends(packet: Packet[VideoStream]) -> bool:
+    """Whether this is the empty packet that PyAV appends. Some recorders store empty ones for repeated frames."""
+    return packet.size == 0 and packet.dts is None and packet.pts is None
+
+
+def _damaged(path: Path, damage: str) -> ImageError:
+    return ImageError(f"{_printable(path)}: the video is damaged or incomplete ({damage}); {_AGAIN}")
+
+
+def _place(frame: VideoFrame, stream: VideoStream) -> str:
+    seconds = _seconds(frame, stream)
+    return "a frame is broken" if seconds is None else f"the frame at {float(seconds):.2f} s is broken"
+
+
+def _seconds(frame: VideoFrame, stream: VideoStream) -> Fraction | None:
+    """The frame's time; the frame's own time base is not set where it came out only at the end."""
+    return None if frame.pts is None or stream.time_base is None else frame.pts * stream.time_base
+
+
+def _cut_short(path: Path, container: InputContainer, stream: VideoStream, packets: int) -> str:
+    """What is missing at the end of a file that was read to its end without an error; empty when nothing is.
+
+    MP4 lists its frames, Matroska says its length, and MPEG-TS is made of packets of one size. A file that is cut
+    between two packets of MPEG-TS, AVI and bare H.264 may just end, and a frame that was cut may be given.
+    """
+    size = path.stat().st_size
+    if "mov" in container.format.name and packets < len(stream.index_entries):
+        return f"{packets} of {len(stream.index_entries)} frames are there"
+    if "matroska" in container.format.name:
+        with path.open("rb") as file:
+            end = _matroska_end(file)
+        return f"the last {end - size:,} bytes are missing" if end > size else ""
+    if container.format.name == "mpegts" and all(size % packet for packet in _TS_PACKETS):
+        return "the file ends within a packet"
+    return ""
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    """Where a Matroska or WebM file must end by its header; 0 when it does not say, as in live recordings."""
+    end = 0
+    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # the header and, right behind it, the segment
+        file.seek(end)
+        if file.read(4) != identifier:
+            return 0
+        first = file.read(1)
+        length = 9 - first[0].bit_length() if first else 9
+        if length > 8:
+            return 0
+        # The number's highest bit that is set says how many bytes it has.
+        size = int.from_bytes(first + file.read(length - 1)) & ((1 << 7 * length) - 1)
+        if size == (1 << 7 * length) - 1:
+            return 0
+        end = file.tell() + size
+    return end
+
+
+class _Converter:
+    """Turns the frames of one file into upright RGB pictures."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._matrices: dict[int, tuple[int, int, int, int]] = {}
+
+    def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+        """Uint8 ``(height, width, 3)`` RGB, a copy."""
+        alpha = any(component.is_alpha for component in frame.format.components)
+        large = frame.width >= 1280 or frame.height > 576
+        guess = large and frame.colorspace == _UNSTATED and not frame.format.is_rgb
+        converted = self._reformatter.reformat(
+            frame,
+            format="rgba" if alpha else "rgb24",
+            src_colorspace=Colorspace.ITU709 if guess else None,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=COLOUR_CONVERSION,
+        )
+        pixels = self._upright(np.asarray(converted.to_ndarray(), np.uint8), frame)
+        return read_image(pixels) if alpha else np.array(pixels, order="C")
+
+    def _upright(self, pixels: npt.NDArray[np.uint8], frame: VideoFrame) -> npt.NDArray[np.uint8]:
+        """Apply the display matrix: the pixel at column p and row q is shown at column a*p + c*q and row b*p + d*q."""
+        if frame.rotation not in self._matrices:
+            # Once an angle: a frame whose side data were looked at is part of a cycle and stays in memory.
+            self._matrices[frame.rotation] = _display_matrix(frame)
+        a, b, c, d = self._matrices[frame.rotation]
+        if abs(b) > abs(a):
+            pixels, a, d = pixels.swapaxes(0, 1), c, b
+        return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    side_data: Any = frame.side_data  # PyAV's annotation knows motion vectors only
+    matrix = side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _reason(error: av.FFmpegError) -> str:
+    """What FFmpeg's log said last before the error, or the error's own words."""
+    text = error.log[1][2] if error.log and error.log[1] else error.strerror or type(error).__name__
+    return " ".join(text.split()).rstrip(".")
+
+
+def _printable(path: Path) -> str:
+    """A message is one line, even if a file name is not."""
+    return str(path) if str(path).isprintable() else repr(str(path))
