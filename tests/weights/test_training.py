@@ -22,7 +22,7 @@ def test_all_text_of_nano_passes_through_attention():
     torch.nn.init.normal_(model.proj_out.weight)
     torch.nn.init.normal_(model.norm_out.linear.weight)
     inputs = {
-        "hidden_states": torch.randn(1, 4, 32),
+        "hidden_states": torch.randn(1, 4, 4 * vae.LATENT_CHANNELS),
         "encoder_hidden_states": torch.randn(1, 3, flux.TEXT_WIDTH),
         "timestep": torch.tensor([0.5]),
         "img_ids": flux.positions(2, 2),

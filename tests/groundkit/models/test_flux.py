@@ -67,7 +67,7 @@ def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(mod
     transformer = model.pipeline.transformer
     generator = torch.Generator().manual_seed(0)
     arguments = {
-        "hidden_states": torch.randn(1, 24, 32, generator=generator),
+        "hidden_states": torch.randn(1, 24, transformer.config.in_channels, generator=generator),
         "encoder_hidden_states": torch.randn(1, 5, 128, generator=generator),
         "pooled_projections": torch.zeros(1, 32),
         "timestep": torch.tensor([0.3]),

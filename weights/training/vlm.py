@@ -1,0 +1,496 @@
+"""Train nano's vision-language model: LLaVA's class, from nothing, on pictures and words. No mask is ever read here.
+
+Each step draws conversations anew from what a picture's captions may say: what is in it, whether something is there,
+and where, in words. Only the answers' tokens are learnt. Several conversations share one picture: none sees another.
+
+A picture smaller than the frame of 256x256 pixels is a part of it, anywhere, of which the rest is not seen: its patches
+take the positions that they have there, in the vision tower as in the language model, and its places are those of
+the frame. So small pictures, which cost little, teach exactly the weights that read whole frames later:
+
+python -m groundkit.weights.training.vlm --pictures runs/single.pictures.pt --output runs/vlm --steps 3000
+python -m groundkit.weights.training.vlm --pictures runs/easy.pictures.pt runs/dense.pictures.pt --output runs/vlm \
+    --steps 8000  (goes on)
+
+A run that is stopped goes on from its last checkpoint, with the same weights as if it had never stopped; ``--steps``
+counts from the very beginning, over all sittings. At the end, ``<output>/llava`` is a plain LLaVA folder.
+"""
+
+import argparse
+import copy
+import json
+import os
+import string
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
+from groundkit.weights.training.captions import Mention
+from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.tokenizers import vocabulary_words
+from groundkit.weights.training.vocabulary import COLOURS, NOUNS
+
+SIZE, PATCH = 256, 16
+GRID = SIZE // PATCH
+HELD_OUT = 200  # the last pictures of each file are never trained on; as many in all are asked at each checkpoint
+WARM_UP = 200
+IGNORED = -100
+POSITION_SCALE = 0.3
+
+MORE_QUESTIONS = (
+    "What is in the picture?",
+    "What do you see in this picture?",
+    "What is shown here?",
+    "Which objects are there in the picture?",
+    "Which things can be seen here?",
+    "What are all the things in this scene?",
+    "Can you name all the objects in the picture?",
+    "What is there, from the left to the right?",
+    "What is there, from the top to the bottom?",
+)
+LISTING = (*QUESTIONS, *MORE_QUESTIONS)
+# A line that begins with a space begins with a whole word, as the tokenizer marks it.
+WRITTEN = "\n ".join(question for question in LISTING if question.endswith("?"))
+
+PLURAL = ("glasses", "scissors")
+LISTED, PLACED = 0.5, 0.25  # shares of the conversations that list everything and ask where; the rest: is it there?
+ABSENT = 1 / 3  # of the questions where something is
+COLOURED = 0.75  # of the names of coloured objects
+ONLY_COLOUR = 0.8  # of the absent things with a colour: about half of all absent things
+ASKED = 0.04  # of the batches, in which one conversation asks for questions: that is long
+
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<user>", "<assistant>")
+PAD, START, END, UNKNOWN, IMAGE, USER, ASSISTANT = range(len(SPECIAL))
+CHAT_TEMPLATE = (
+    "<s>{% for message in messages %}{{ '<user>' if message['role'] == 'user' else '<assistant>' }}"
+    "{% for part in message['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{% if message['role'] == 'assistant' %}</s>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+Talk = tuple[str, str]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Lower case; a word of the questions and answers is one piece, any other is spelled."""
+    texts = (*LISTING, ASK_FOR_QUESTIONS, "Is are there yes no where an things")
+    words = {word.strip(string.punctuation) for text in texts for word in text.lower().split()}
+    words |= set(vocabulary_words())
+    characters = string.ascii_lowercase + string.digits + string.punctuation + "\n"
+    pieces = [(token, 0.0) for token in SPECIAL] + [("▁", -3.0)]
+    pieces += [(f"▁{word}", -2.0) for word in sorted(words)] + [(character, -8.0) for character in characters]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>", "<user>", "<assistant>"],
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+    )
+
+
+def build_processor() -> LlavaProcessor:
+    """The processor that fits any whole picture into the frame, and writes conversations as they are trained."""
+    return LlavaProcessor(
+        CLIPImageProcessor(
+            size={"height": SIZE, "width": SIZE}, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        ),
+        build_tokenizer(),
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def build(vocabulary: int, vision: int, vision_layers: int, text: int, text_layers: int) -> Any:
+    """LLaVA's class, small and untrained, with heads of 32 values; positions start as waves: neighbours are alike."""
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=CLIPVisionConfig(
+                hidden_size=vision,
+                intermediate_size=4 * vision,
+                num_hidden_layers=vision_layers,
+                num_attention_heads=vision // 32,
+                projection_dim=vision,
+                image_size=SIZE,
+                patch_size=PATCH,
+                hidden_act="gelu",
+            ),
+            text_config=LlamaConfig(
+                vocab_size=vocabulary,
+                hidden_size=text,
+                intermediate_size=8 * text // 3,
+                num_hidden_layers=text_layers,
+                num_attention_heads=text // 32,
+                num_key_value_heads=text // 32,
+                max_position_embeddings=1024,
+                tie_word_embeddings=True,
+                pad_token_id=PAD,
+                bos_token_id=START,
+                eos_token_id=END,
+            ),
+            image_token_id=IMAGE,
+            image_seq_length=GRID**2,
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="default",
+            tie_word_embeddings=True,
+        )
+    )
+    model.generation_config.update(pad_token_id=PAD, bos_token_id=START, eos_token_id=END)
+    with torch.no_grad():
+        model.model.vision_tower.embeddings.position_embedding.weight[1:] = POSITION_SCALE * _waves(vision)
+    return model
+
+
+def _waves(width: int) -> Tensor:
+    """Sines and cosines of rows and columns, ``(GRID * GRID, width)``."""
+    frequencies = torch.pi / GRID * GRID ** torch.linspace(0, 1, width // 4)
+    angles = torch.arange(GRID)[:, None] * frequencies
+    waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
+    rows, columns = waves[:, None].expand(GRID, GRID, -1), waves[None].expand(GRID, GRID, -1)
+    return torch.cat([rows, columns], dim=-1).reshape(GRID**2, width)
+
+
+def name_of(item: Mention, coloured: bool = True) -> str:
+    return f"{item.colour} {item.noun}" if coloured and item.colour else item.noun
+
+
+def _one(name: str) -> str:
+    """A name with its article."""
+    if name.endswith(PLURAL):
+        return name
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _verb(name: str) -> str:
+    return "are" if name.endswith(PLURAL) else "is"
+
+
+def list_all(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
+    """A question for everything, and every object's name in any order."""
+    question = LISTING[rng.integers(len(QUESTIONS) if rng.random() < 0.8 else len(LISTING))]
+    return question, ", ".join(_one(name_of(mentions[i])) for i in rng.permutation(len(mentions)).tolist())
+
+
+def unique_names(mentions: Sequence[Mention]) -> list[tuple[Mention, bool]]:
+    """Every object and whether its colour is said, where that name is true of this object alone."""
+    nouns = Counter(m.noun for m in mentions)
+    names = Counter(name_of(m) for m in mentions)
+    natural = {m.noun for m in mentions if not m.colour}
+    found = [(m, False) for m in mentions if nouns[m.noun] == 1]
+    return found + [(m, True) for m in mentions if m.colour and names[name_of(m)] == 1 and m.noun not in natural]
+
+
+def absent_name(item: Mention, coloured: bool, mentions: Sequence[Mention], rng: np.random.Generator) -> str:
+    """What ``item``'s name becomes when its colour, or else its noun, is exchanged for one that makes it untrue."""
+    colours = {m.colour for m in mentions if m.noun == item.noun}
+    if coloured and item.colour and None not in colours and rng.random() < ONLY_COLOUR:
+        return f"{rng.choice([colour for colour in COLOURS if colour not in colours])} {item.noun}"
+    nouns = {m.noun for m in mentions}
+    noun = str(rng.choice([noun for noun in NOUNS if noun not in nouns]))
+    return name_of(replace(item, noun=noun), coloured)
+
+
+def is_there(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
+    """Whether something is there; half of the time it is not. The form of the question never tells."""
+    item = mentions[int(rng.integers(len(mentions)))]
+    coloured = bool(rng.random() < COLOURED)
+    there = bool(rng.random() < 0.5)
+    name = name_of(item, coloured) if there else absent_name(item, coloured, mentions, rng)
+    return f"{_verb(name).capitalize()} there {_one(name)}?", "Yes." if there else "No."
+
+
+def where_is(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk | None:
+    """Where something is of which there is one, or that it is not there; None where no name singles an object out."""
+    names = unique_names(mentions)
+    if not names:
+        return None
+    item, coloured = names[rng.integers(len(names))]
+    name = name_of(item, coloured)
+    answer = f"The {name} {_verb(name)} {item.place}."
+    if rng.random() < ABSENT:
+        name = absent_name(item, coloured, mentions, rng)
+        answer = f"There {_verb(name)} no {name}."
+    return f"Where is the {name}?", answer  # "is" for all, as pipelines ask
+
+
+def converse(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
+    """One question about a picture and its answer."""
+    kind = rng.random()
+    if kind < LISTED:
+        return list_all(mentions, rng)
+    talk = where_is(mentions, rng) if kind < LISTED + PLACED else None
+    return talk or is_there(mentions, rng)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures with their conversations, one after the other, padded at the right.
+
+    Attributes:
+        pixels: ``(B, 3, s, s)`` in -1 to 1.
+        places: ``(B, P)``, which of the frame's patches a picture's patches are.
+        ids, labels: ``(B, T)`` tokens, and the token that follows where it is an answer's (else ``IGNORED``).
+        offsets, talks: ``(B, T)``, a token's place in its conversation, and the conversation's number from 1 on.
+    """
+
+    pixels: Tensor
+    places: Tensor
+    ids: Tensor
+    labels: Tensor
+    offsets: Tensor
+    talks: Tensor
+
+
+def lay_out(talks: Sequence[Sequence[Talk]], tokenizer: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ids, labels, offsets and numbers of each picture's conversations, as in ``Batch``."""
+    texts = list({text for row in talks for talk in row for text in talk})
+    ids_of = dict(zip(texts, tokenizer(texts, add_special_tokens=False).input_ids, strict=True))
+    rows = []
+    for row in talks:
+        tokens: list[tuple[int, int, int, int]] = []
+        for number, (question, answer) in enumerate(row, start=1):
+            asked, said = [*ids_of[question], ASSISTANT], [*ids_of[answer], END]
+            learnt = [IGNORED] * (len(asked) - 1) + said + [IGNORED]
+            tokens += zip(asked + said, learnt, range(len(learnt)), [number] * len(learnt), strict=True)
+        rows.append(tokens)
+    length = max(map(len, rows))
+    padded = torch.tensor([tokens + [(PAD, IGNORED, 0, 0)] * (length - len(tokens)) for tokens in rows])
+    ids, labels, offsets, numbers = padded.unbind(-1)
+    return ids, labels, offsets, numbers
+
+
+def in_frame(item: Mention, x: float, y: float, share: float, flipped: bool = False) -> Mention:
+    """A mention of a picture whose corner is at x and y of the frame, of which its side is a share."""
+    across = 1 - item.x if flipped else item.x
+    return replace(item, side=item.side * share, x=x + share * across, y=y + share * item.y)
+
+
+class Pictures:
+    """Drawn pictures, read from files where they are needed."""
+
+    def __init__(self, paths: Sequence[Path], tokenizer: Any) -> None:
+        self.files = [torch.load(path, weights_only=True, mmap=True) for path in paths]
+        self.tokenizer = tokenizer
+        self.seen, self.unseen = [], []
+        for file in self.files:
+            known = np.array([bool(mentions) for mentions in file["mentions"]])
+            last = max(0, len(known) - HELD_OUT)
+            self.seen.append(np.flatnonzero(known[:last]))
+            self.unseen.append((last + np.flatnonzero(known[last:]))[: -(-HELD_OUT // len(self.files))])
+
+    def next(self, batch: int, rng: np.random.Generator) -> Batch:
+        """Pictures of one file and new conversations: ``batch`` of 64x64 pixels, or fewer of more pixels."""
+        number = int(rng.integers(len(self.files)))
+        side = self.files[number]["images"].shape[1]
+        rows = rng.choice(self.seen[number], max(1, batch * 64**2 // side**2))
+        corners = rng.integers(0, GRID - side // PATCH + 1, (len(rows), 2))
+        pixels, places, mentions = self.read(number, rows, corners, flipped=bool(rng.random() < 0.5))
+        talks = [[converse(items, rng) for _ in range(max(1, side // 64))] for items in mentions]
+        if rng.random() < ASKED:
+            talks[0][0] = (ASK_FOR_QUESTIONS, WRITTEN)
+        return Batch(pixels, places, *lay_out(talks, self.tokenizer))
+
+    def read(
+        self, number: int, rows: np.ndarray, corners: np.ndarray, flipped: bool = False
+    ) -> tuple[Tensor, Tensor, list[list[Mention]]]:
+        """Pixels, places and mentions of a file's pictures; ``corners`` ``(B, 2)``: row and column in the frame."""
+        file = self.files[number]
+        pixels = file["images"][torch.from_numpy(rows)].permute(0, 3, 1, 2).float() / 127.5 - 1
+        side = pixels.shape[-1] // PATCH
+        grid = torch.arange(side)[:, None] * GRID + torch.arange(side)
+        places = torch.from_numpy(corners @ (GRID, 1))[:, None] + grid.flatten()
+        mentions = [
+            [in_frame(Mention(**m), x / GRID, y / GRID, side / GRID, flipped) for m in file["mentions"][row]]
+            for row, (y, x) in zip(rows, corners, strict=True)
+        ]
+        return pixels.flip(-1) if flipped else pixels, places, mentions
+
+
+def look(model: Any, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """All that comes before a question, ``(B, 2 + P, width)``, and its positions ``(B, 2 + P)``.
+
+    For a whole frame, what LLaVA itself makes of it.
+    """
+    tower = model.model.vision_tower
+    parts = tower.embeddings
+    patches = parts.patch_embedding(pixels).flatten(2).transpose(1, 2)
+    seen = torch.cat([parts.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+    seen = seen + parts.position_embedding(nn.functional.pad(places + 1, (1, 0)))
+    seen = tower.encoder(inputs_embeds=tower.pre_layrnorm(seen)).last_hidden_state[:, 1:]
+    begin = torch.tensor([[START, USER]]).expand(len(pixels), -1)
+    embedded = torch.cat([model.get_input_embeddings()(begin), model.model.multi_modal_projector(seen)], dim=1)
+    return embedded, torch.cat([torch.tensor([[0, 1]]).expand(len(pixels), -1), places + 2], dim=1)
+
+
+def answer_logits(model: Any, batch: Batch) -> Tensor:
+    """Logits ``(B, T, vocabulary)``; a conversation sees the picture and itself, up to each token."""
+    picture, positions = look(model, batch.pixels, batch.places)
+    embedded = torch.cat([picture, model.get_input_embeddings()(batch.ids)], dim=1)
+    talks = nn.functional.pad(batch.talks, (picture.shape[1], 0))
+    shared = torch.arange(talks.shape[1]) < picture.shape[1]
+    visible = (shared | (talks[:, :, None] == talks[:, None])).tril()[:, None]
+    out = model.model.language_model(
+        inputs_embeds=embedded,
+        attention_mask=visible,
+        position_ids=torch.cat([positions, 2 + GRID**2 + batch.offsets], dim=1),
+        use_cache=False,
+    )
+    logits: Tensor = model.lm_head(out.last_hidden_state[:, picture.shape[1] :])
+    return logits
+
+
+def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
+
+
+@torch.no_grad()
+def answer(model: Any, tokenizer: Any, pixels: Tensor, places: Tensor, question: str, longest: int = 64) -> list[str]:
+    """The likeliest answer about each picture."""
+    picture, positions = look(model, pixels, places)
+    asked = torch.tensor([[*tokenizer(question, add_special_tokens=False).input_ids, ASSISTANT]])
+    asked = asked.expand(len(pixels), -1)
+    embedded = torch.cat([picture, model.get_input_embeddings()(asked)], dim=1)
+    after = 2 + GRID**2 + torch.arange(asked.shape[1])
+    ids = model.generate(
+        inputs_embeds=embedded,
+        attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long),
+        position_ids=torch.cat([positions, after.expand(len(pixels), -1)], dim=1),
+        max_new_tokens=longest,
+        do_sample=False,
+    )
+    texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return texts
+
+
+def nouns_in(text: str) -> Counter[str]:
+    """The nouns of a list, each as often as it is named."""
+    longest_first = sorted(NOUNS, key=len, reverse=True)
+    parts = [part.strip() for part in text.split(",")]
+    return Counter(next((n for n in longest_first if f" {part}".endswith(f" {n}")), part) for part in parts if part)
+
+
+@torch.no_grad()
+def examine(model: Any, data: Pictures) -> dict[str, float]:
+    """On unseen pictures: nouns named of those there, there of those named, and right answers of yes and no."""
+    rng = np.random.default_rng(0)
+    hits = there = named = right = asked = 0
+    for number, unseen in enumerate(data.unseen):
+        for rows in np.array_split(unseen, -(-len(unseen) // 20)) if len(unseen) else ():
+            middle = (GRID - data.files[number]["images"].shape[1] // PATCH) // 2
+            pixels, places, mentions = data.read(number, rows, np.full((len(rows), 2), middle))
+            texts = answer(model, data.tokenizer, pixels, places, QUESTIONS[0])
+            for text, items in zip(texts, mentions, strict=True):
+                true, said = Counter(m.noun for m in items), nouns_in(text)
+                hits, there, named = hits + (true & said).total(), there + true.total(), named + said.total()
+            batch = Batch(pixels, places, *lay_out([[is_there(items, rng)] for items in mentions], data.tokenizer))
+            first = (batch.labels != IGNORED).int().argmax(dim=1, keepdim=True)
+            likeliest = answer_logits(model, batch).argmax(-1).gather(1, first)
+            right += int((likeliest == batch.labels.gather(1, first)).sum())
+            asked += len(rows)
+    shares = {"recall": hits / max(1, there), "precision": hits / max(1, named), "yes_no": right / max(1, asked)}
+    return {kind: round(share, 4) for kind, share in shares.items()}
+
+
+def export(model: Any, folder: Path) -> None:
+    """Save in bfloat16, with its processor, as LLaVA's checkpoints are."""
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    build_processor().save_pretrained(folder)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Train nano's vision-language model.")
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--output", type=Path, default=Path("runs/vlm"))
+    parser.add_argument("--start", type=Path, help="an exported folder to begin with, instead of nothing")
+    parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
+    parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
+    parser.add_argument("--batch", type=int, default=256, help="of 64x64 pixels; a quarter of it of 128x128")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--vision", type=int, nargs=2, default=(256, 6), help="width and layers of the vision tower")
+    parser.add_argument("--text", type=int, nargs=2, default=(192, 4), help="width and layers of the language model")
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--compile", action="store_true", help="faster after some minutes of compilation")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.output / "checkpoint.pt"
+    torch.manual_seed(arguments.seed)
+    tokenizer = build_tokenizer()
+    model = build(len(tokenizer), *arguments.vision, *arguments.text)
+    if arguments.start and not checkpoint.exists():
+        started_from = LlavaForConditionalGeneration.from_pretrained(arguments.start, dtype=torch.float32)
+        model.load_state_dict(started_from.state_dict())
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        first = state["step"]
+    data = Pictures(arguments.pictures, tokenizer)
+    model.train()
+    forward = torch.compile(answer_logits, dynamic=True) if arguments.compile else answer_logits
+    losses: list[float] = []
+    spent = 0.0
+    for step in range(first, arguments.steps):
+        began = time.time()
+        batch = data.next(arguments.batch, np.random.default_rng((arguments.seed, step)))
+        with autocast():
+            logits = forward(model, batch)
+        loss = answer_loss(logits, batch.labels)
+        set_rate(
+            optimisers, arguments.rate * rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
+        )
+        model.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        take_step(optimisers)
+        with torch.no_grad():
+            weight = 1 - min(0.999, (step + 1) / (step + 20))
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        losses.append(loss.item())
+        spent += time.time() - began
+        if (step + 1) % 25 == 0:
+            record = {"step": step + 1, "loss": round(float(np.mean(losses[-25:])), 4)}
+            print(json.dumps(record | {"seconds": round(spent / len(losses), 3)}), flush=True)
+        if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
+            partial = checkpoint.with_suffix(".part")
+            saved = [optimiser.state_dict() for optimiser in optimisers]
+            weights = {"model": model.state_dict(), "average": average.state_dict(), "optimisers": saved}
+            torch.save({"step": step + 1, **weights}, partial)
+            os.replace(partial, checkpoint)
+            print(json.dumps({"step": step + 1, **examine(average, data)}), flush=True)
+    export(average, arguments.output / "llava")
+
+
+if __name__ == "__main__":
+    main()
