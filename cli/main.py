@@ -1,4 +1,4 @@
-"""The command line: ``groundkit segment``, ``discover``, ``explain``, ``eval`` and ``models``.
+"""The command line: ``groundkit segment``, ``discover``, ``follow``, ``explain``, ``eval`` and ``models``.
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
@@ -19,6 +19,7 @@ import typer
 from groundkit.cli.discover import discover
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
+from groundkit.cli.follow import follow
 from groundkit.cli.models import models
 from groundkit.cli.segment import segment
 from groundkit.errors import GroundkitError
@@ -53,6 +54,7 @@ def groundkit(
 
 app.command("segment")(segment)
 app.command("discover")(discover)
+app.command("follow")(follow)
 app.command("explain")(explain)
 app.command("eval")(evaluate)
 app.command("models")(models)

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(description: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar while the block runs; call what is given with the number of steps done since the last call."""
+def progress(description: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar while the block runs; call what is given with the number of steps done since the last call.
+
+    ``total`` None is for work whose end is not known.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda count: None
         return

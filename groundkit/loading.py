@@ -64,7 +64,7 @@ def load(
     sources: list[str | Path] = [*str(model).split(",")] if settings else [model]
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
-    place = _device(device)
+    place = choose_device(device)
     kind = _dtype(dtype, place)
     makers = [
         _member(
@@ -115,7 +115,7 @@ def _folder(source: str | Path, kind: Kind) -> str | Path:
     return nano_folder(kind) if str(source) == "nano" else source
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     import torch
 
     if name == "auto":
