@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
-from groundkit.media.images import ImageSource, read_image
+from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import validate
 from groundkit.prompting.peaks import find_peaks
 from groundkit.prompting.points import PointPrompts
@@ -77,7 +77,7 @@ class EmbeddedOnce:
         return self._segmenter.segment(embedding, prompts, **prompt)
 
 
-class Ensemble:
+class Ensemble(PhrasePipeline):
     """Members that share one segmenter, see :class:`EmbeddedOnce`, and a configuration."""
 
     def __init__(
@@ -89,28 +89,9 @@ class Ensemble:
         self.name = name
         self.model = " + ".join(member.model for member in members)
 
-    def __call__(
-        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
-    ) -> Any:
-        """Ground phrases in pictures; see ``RefAM.__call__``."""
-        if isinstance(image, (list, tuple)):
-            return [self(one, phrase, seed=seed) for one in image]
-        pixels = read_image(cast(ImageSource, image))
-        results = []
-        for result in self.ground(pixels, [phrase] if isinstance(phrase, str) else list(phrase), seed=seed):
-            if isinstance(result, GroundkitError):
-                raise result
-            results.append(result)
-        return results[0] if isinstance(phrase, str) else results
-
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | GroundkitError]:
-        """Ground several phrases in one picture. A phrase that fails in one member yields that error.
-
-        Args:
-            image: uint8 ``(height, width, 3)`` RGB.
-        """
         embedding = None
         outcomes = [ground_phrases(member, image, phrases, seed=seed) for member in self.members]
         for text, found in zip(phrases, zip(*outcomes, strict=True), strict=True):

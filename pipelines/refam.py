@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,8 @@ from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
-from groundkit.media.images import ImageSource, read_image
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
+from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
@@ -144,7 +144,7 @@ class _Reading:
     filtered: Map
 
 
-class RefAM:
+class RefAM(PhrasePipeline):
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
     def __init__(
@@ -156,41 +156,9 @@ class RefAM:
         self.name = name
         self.model = model.name
 
-    def __call__(
-        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
-    ) -> Any:
-        """Ground phrases in pictures.
-
-        Args:
-            image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB; or a list of them.
-            phrase: what to look for; or a list.
-            seed: of the noise.
-
-        Returns:
-            One ``Grounding``; a list of them where one argument is a list; a list per picture where both are.
-
-        Raises:
-            ImageError, PhraseError: the first input that cannot be used.
-        """
-        if isinstance(image, (list, tuple)):
-            return [self(one, phrase, seed=seed) for one in image]
-        pixels = read_image(cast(ImageSource, image))
-        phrases = [phrase] if isinstance(phrase, str) else list(phrase)
-        results = []
-        for result in self.ground(pixels, phrases, seed=seed):
-            if isinstance(result, GroundkitError):
-                raise result
-            results.append(result)
-        return results[0] if isinstance(phrase, str) else results
-
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | GroundkitError]:
-        """Ground several phrases in one picture, which is encoded once. A phrase that fails yields its error.
-
-        Args:
-            image: uint8 ``(height, width, 3)`` RGB.
-        """
         encoded = embedding = null = None
         for text in phrases:
             started = time.perf_counter()

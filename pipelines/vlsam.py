@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from groundkit.language.objects import object_names, token_offsets
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.vision_language import Conversation, EncodedPicture, View, VisionLanguageModel
+from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.points import PointPrompts
@@ -133,7 +134,7 @@ class _Candidate:
     heat: Heat
 
 
-class VLSAM:
+class VLSAM(PhrasePipeline):
     """A vision-language model, a segmenter and a configuration."""
 
     def __init__(
@@ -149,20 +150,6 @@ class VLSAM:
         self.config = config or VLSAMConfig()
         self.name = name
         self.model = model.name
-
-    def __call__(
-        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
-    ) -> Any:
-        """Ground phrases in pictures; see ``RefAM.__call__``."""
-        if isinstance(image, (list, tuple)):
-            return [self(one, phrase, seed=seed) for one in image]
-        pixels = read_image(cast(ImageSource, image))
-        results = []
-        for result in self.ground(pixels, [phrase] if isinstance(phrase, str) else list(phrase), seed=seed):
-            if isinstance(result, GroundkitError):
-                raise result
-            results.append(result)
-        return results[0] if isinstance(phrase, str) else results
 
     def discover(self, image: ImageSource, *, seed: int = 0) -> Discovery:
         """Find everything that the model names.
@@ -207,11 +194,6 @@ class VLSAM:
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | GroundkitError]:
-        """Ground several phrases in one picture, which is encoded once. A phrase that fails yields its error.
-
-        Args:
-            image: uint8 ``(height, width, 3)`` RGB.
-        """
         (crop,) = crops(image, corners=False)
         picture = embedding = null = None
         for text in phrases:

@@ -1,0 +1,54 @@
+"""What every pipeline is called like, whatever its method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.errors import GroundkitError
+from groundkit.media.images import ImageSource, read_image
+from groundkit.results import Grounding
+
+
+class PhrasePipeline(ABC):
+    """Phrases and pictures in, groundings out."""
+
+    def __call__(
+        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
+    ) -> Any:
+        """Ground phrases in pictures.
+
+        Args:
+            image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB; or a list of them.
+            phrase: what to look for; or a list.
+            seed: of the noise.
+
+        Returns:
+            One ``Grounding``; a list of them where one argument is a list; a list per picture where both are.
+
+        Raises:
+            ImageError, PhraseError: the first input that cannot be used.
+        """
+        if isinstance(image, (list, tuple)):
+            return [self(one, phrase, seed=seed) for one in image]
+        pixels = read_image(cast(ImageSource, image))
+        results = []
+        for result in self.ground(pixels, [phrase] if isinstance(phrase, str) else list(phrase), seed=seed):
+            if isinstance(result, GroundkitError):
+                raise result
+            results.append(result)
+        return results[0] if isinstance(phrase, str) else results
+
+    @abstractmethod
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        """Ground several phrases in one picture, which is encoded once. A phrase that fails yields its error.
+
+        Args:
+            image: uint8 ``(height, width, 3)`` RGB.
+        """
