@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
-from groundkit.errors import ConfigError, GroundkitError, InputError
+from groundkit.errors import ConfigError, GroundkitError
 
 if TYPE_CHECKING:
     from groundkit.pipelines.vlsam import VLSAM
@@ -60,7 +61,7 @@ def discover(
     for name, error in resolved.failed:
         failed = True
         records.append(_refused(name, error))
-    coco = CocoDataset()
+    coco = CocoDataset() if "coco" in formats else None
     if resolved.found:
         pipeline = _load(chosen)
         naming = Vocabulary(categories, pipeline.vlm.embed_texts) if categories else None
@@ -70,24 +71,26 @@ def discover(
                     found = pipeline.discover(item.read(), seed=chosen.seed)
                     if naming:
                         found = _renamed(found, naming)
-                    files = write_discovery(found, output, stem, formats, item.name)
+                    record = discovery_record(found, item.name)
+                    files = write_discovery(found, output, stem, formats, record)
                 except GroundkitError as error:
                     failed = True
                     records.append(_refused(item.name, error))
                     advance(1)
                     continue
-                for grounding in found.groundings():
-                    coco.add(grounding, item.name)
+                if coco:
+                    for grounding in found.groundings():
+                        coco.add(grounding, item.name)
                 if not found.labels:
                     empty = True
                     if not chosen.quiet:
                         typer.echo(f"groundkit: nothing found in {item.name}", err=True)
-                records.append(discovery_record(found, item.name))
+                records.append(record)
                 if not as_json:
                     for file in files:
                         typer.echo(file)
                 advance(1)
-        if "coco" in formats:
+        if coco:
             file = coco.write(output / "coco.json")
             if not as_json:
                 typer.echo(file)
@@ -112,7 +115,6 @@ def _renamed(found: Discovery, vocabulary: Any) -> Discovery:
     return dataclasses.replace(found, labels=tuple(vocabulary.category(label) for label in found.labels))
 
 
-def _refused(name: str, error: GroundkitError | InputError) -> dict[str, Any]:
-    text = str(error)
-    typer.echo(f"groundkit: error: {text if text.startswith(name) else f'{name}: {text}'}", err=True)
-    return {"input": name, "error": text}
+def _refused(name: str, error: GroundkitError) -> dict[str, Any]:
+    tell_error(name, error)
+    return {"input": name, "error": str(error)}

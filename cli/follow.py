@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments
@@ -58,7 +59,7 @@ def follow(
     records: list[dict[str, Any]] = []
     failed = bool(resolved.failed)
     for name, error in resolved.failed:
-        records.append(_refused(name, str(error)))
+        records.append(_refused(name, error))
     if resolved.found:
         loaded: Any = chosen.load({"evidence": True} if key_frame == "evidence" else {})
         pipeline = VideoPipeline(loaded, _tracker(tracker, loaded, chosen), config)
@@ -73,7 +74,7 @@ def follow(
                         )
                 except GroundkitError as error:
                     failed = True
-                    records.append(_refused(item.name, str(error)))
+                    records.append(_refused(item.name, error))
                     continue
                 records.append(record)
                 if not as_json:
@@ -96,6 +97,6 @@ def _tracker(name: str, pipeline: Any, chosen: PipelineOptions) -> Tracker:
     return Sam2Tracker.from_pretrained(name, device=choose_device(chosen.device), local_files_only=chosen.offline)
 
 
-def _refused(name: str, text: str) -> dict[str, Any]:
-    typer.echo(f"groundkit: error: {text if text.startswith(name) else f'{name}: {text}'}", err=True)
-    return {"input": name, "error": text}
+def _refused(name: str, error: GroundkitError) -> dict[str, Any]:
+    tell_error(name, error)
+    return {"input": name, "error": str(error)}

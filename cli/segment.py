@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
 
@@ -85,9 +86,7 @@ def _tell(result: Written, as_json: bool, quiet: bool) -> None:
     """Print what was written at once, so that a long run can be followed and piped on."""
     name, phrase = result.record["input"], result.record["phrase"]
     if result.failed:
-        # Errors about a picture open with its name, errors about a phrase know nothing of the picture.
-        error = result.record["error"]
-        typer.echo(f"groundkit: error: {error if error.startswith(name) else f'{name}: {error}'}", err=True)
+        tell_error(name, result.record["error"])
     elif result.empty and not quiet:
         typer.echo(f"groundkit: nothing found for {phrase!r} in {name}", err=True)
     if not as_json:

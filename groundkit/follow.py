@@ -42,16 +42,18 @@ def follow_video(
         open_rle_lines(lines) as run_lengths,
         MaskFolder(output, video.name, expression) as folder,
     ):
+        seen = 0
         for frame, record in zip(video.frames(), found.frames, strict=True):
             mask, score = record.mask, np.array([record.score], np.float32)
+            seen += bool(mask.any())
             overlay.add(frame, mask[None], score)
             run_lengths.add(frame.name, frame.seconds, mask[None], score)
             folder.add(frame.name, mask)
             advance(1)
-    return _record(found, video), [film, lines, output / video.name / expression]
+    return _record(found, video, seen), [film, lines, output / video.name / expression]
 
 
-def _record(found: VideoGrounding, video: Video) -> dict[str, Any]:
+def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:
     return {
         "input": str(video.path),
         "phrase": found.phrase,
@@ -59,7 +61,7 @@ def _record(found: VideoGrounding, video: Video) -> dict[str, Any]:
         "model": found.model,
         "tracker": found.tracker,
         "frames": len(found.frames),
-        "seen": sum(bool(frame.mask.any()) for frame in found.frames),
+        "seen": seen,
         "key_frame": found.key_frame,
         "grounded": [frame.index for frame in found.frames if frame.grounded],
         "seconds": round(found.seconds, 3),

@@ -124,7 +124,7 @@ class Ensemble(PhrasePipeline):
             masks=mask[None],
             scores=proposals.scores[chosen : chosen + 1],
             boxes=boxes_of(mask[None]),
-            points=np.column_stack([prompts.xy, prompts.labels]).astype(np.float32),
+            points=prompts.rows,
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

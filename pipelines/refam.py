@@ -195,7 +195,7 @@ class RefAM(PhrasePipeline):
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
         masks, scores = [], []
-        points: list[list[float]] = []
+        points = []
         peaks = find_peaks(
             heatmap, count=config.peaks, separation=config.peak_separation, threshold=config.peak_threshold
         )
@@ -206,7 +206,7 @@ class RefAM(PhrasePipeline):
             first = first or (proposals, chosen)
             masks.append(proposals.masks[chosen])
             scores.append(proposals.scores[chosen])
-            points.extend([*xy, label] for xy, label in zip(prompts.xy, prompts.labels, strict=True))
+            points.append(prompts.rows)
 
         assert first is not None  # find_peaks returns at least the argmax
         trace = RefAMTrace(
@@ -227,7 +227,7 @@ class RefAM(PhrasePipeline):
             masks=np.stack(masks),
             scores=np.array(scores, dtype=np.float32),
             boxes=boxes_of(np.stack(masks)),
-            points=np.array(points, dtype=np.float32),
+            points=np.concatenate(points),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

@@ -29,7 +29,6 @@ from groundkit.models.vision_language import Conversation, EncodedPicture, View,
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import validate
 from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.prompting.spatial import minmax
 from groundkit.results import Discovery, Grounding, boxes_of, judged
@@ -131,7 +130,6 @@ class _Candidate:
     mask: npt.NDArray[np.bool_]
     score: float
     points: npt.NDArray[np.float32]
-    heat: Heat
 
 
 class VLSAM(PhrasePipeline):
@@ -264,11 +262,12 @@ class VLSAM(PhrasePipeline):
         self, crop: Crop, picture: EncodedPicture, embedding: Any, question: str, seed: int
     ) -> tuple[str, list[_Candidate]]:
         """1. Ask, and read names from the answer. 2. One map a name. 3. Points and a mask for each."""
-        ids, answer, offsets = self._say(self.vlm.ask(picture, question), seed)
+        asked = self.vlm.ask(picture, question)
+        ids, answer, offsets = self._say(asked, seed)
         names = object_names(answer)
         if not names:
             return answer, []
-        talk = self.vlm.ask(picture, question, ids)
+        talk = self.vlm.add_answer(asked, ids)
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
         maps = self._maps(talk, tokens)
         found = []
@@ -276,9 +275,7 @@ class VLSAM(PhrasePipeline):
             for _, candidate in self._refined(crop, embedding, name.label, self._heat(talk.views, heat, crop.pixels)):
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
-                    found.append(
-                        _Candidate(name.label, crop.place(candidate.mask), candidate.score, placed, candidate.heat)
-                    )
+                    found.append(_Candidate(name.label, crop.place(candidate.mask), candidate.score, placed))
         return answer, found
 
     def _maps(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -369,13 +366,8 @@ class VLSAM(PhrasePipeline):
             best = int(proposals.scores.argmax())
             mask = proposals.masks[best]
             if mask.any():
-                yield area, _Candidate(label, mask, float(proposals.scores[best]), as_rows(prompts), heat)
+                yield area, _Candidate(label, mask, float(proposals.scores[best]), prompts.rows)
             if refine == "mask_out":  # with the rim, over which the coarse map runs
                 rim = np.ones((2 * round(max(mask.shape) / 32) + 1,) * 2, np.uint8)
                 mask = ~cv2.dilate(mask.astype(np.uint8), rim).astype(np.bool_)
             heat = heat * mask
-
-
-def as_rows(prompts: PointPrompts) -> npt.NDArray[np.float32]:
-    """Points as results hold them: float32 ``(M, 3)``, x, y and label."""
-    return np.column_stack([prompts.xy, prompts.labels]).astype(np.float32)

@@ -12,7 +12,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from groundkit.attention.softmax import AttentionCall, attention_entries
+from groundkit.attention.softmax import AttentionCall, attention_entries, positions_of
 from groundkit.errors import AttentionError
 
 
@@ -111,7 +111,7 @@ class WeighedHeads:
     def _weigh(self, chunks: Iterator[tuple[int, Tensor]], heads: int, size: int) -> Tensor:
         if self.weights is HeadWeights.UNIFORM:
             return torch.ones(heads)
-        image = torch.arange(size)[self.image if isinstance(self.image, slice) else self.image.cpu()]
+        image = positions_of(self.image, size)
         total = torch.zeros(heads)
         for _, entries in chunks:
             if self.weights is HeadWeights.IMAGE_MAX:

@@ -112,9 +112,9 @@ def _entries(
     scale = 1 / math.sqrt(size) if call.scale is None else call.scale
     mask = None if call.attn_mask is None else call.attn_mask.expand(batch, head_count, query_count, key_count)
 
-    rows = _positions(wanted_rows, query_count)
-    columns = _positions(wanted_columns, key_count)
-    scored = columns if log_sum_exp is not None else _positions(slice(None), key_count)
+    rows = positions_of(wanted_rows, query_count)
+    columns = positions_of(wanted_columns, key_count)
+    scored = columns if log_sum_exp is not None else positions_of(slice(None), key_count)
     row_index, column_index, scored_index = (_index(positions, device) for positions in (rows, columns, scored))
     scaled_key = call.key[:, :, scored_index].to(dtype).mul(scale).mT.unsqueeze(2)
     scaled_key = scaled_key.expand(-1, -1, head_count // key_heads, -1, -1).flatten(1, 2)  # (B, H, D, C)
@@ -152,7 +152,7 @@ def _softmax(scores: Tensor) -> Tensor:
     return scores.div_(total.masked_fill_(total == 0, 1))
 
 
-def _positions(wanted: Tensor | slice, count: int) -> Tensor:
+def positions_of(wanted: Tensor | slice, count: int) -> Tensor:
     """Int64 positions on the CPU, negative ones counted from the end."""
     return torch.arange(count, device="cpu")[wanted if isinstance(wanted, slice) else wanted.cpu()]
 

@@ -99,11 +99,11 @@ def measure(scores: Sequence[Score], *, resamples: int = 2000, seed: int = 0) ->
     # An oIoU over nothing but empty unions is 1, as each of their IoUs is.
     if len(scores) and not denominators[0].any():
         numerators[0], denominators[0] = ones, ones
-    oiou, miou, p50, point_accuracy = _ratios(numerators, denominators, resamples, seed)
+    oiou, miou, p50, point_accuracy = bootstrap_ratios(numerators, denominators, resamples, seed)
     return {"n": len(scores), "oiou": oiou, "miou": miou, "p50": p50, "point_accuracy": point_accuracy}
 
 
-def _ratios(
+def bootstrap_ratios(
     numerators: npt.NDArray[np.float64], denominators: npt.NDArray[np.float64], resamples: int, seed: int
 ) -> list[Interval]:
     """Ratio of sums for each of R rows ``(R, n)``, with the 2.5th and 97.5th percentile over resampled columns."""

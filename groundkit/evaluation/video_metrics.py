@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.evaluation.metrics import Interval, _ratios
+from groundkit.evaluation.metrics import Interval, bootstrap_ratios
 
 TOLERANCE = 0.008  # of the picture's diagonal
 
@@ -151,7 +151,7 @@ def measure_videos(scores: Sequence[VideoScore], *, resamples: int = 2000, seed:
         seed: of the resampling. The same seed gives the same intervals.
     """
     values = np.array([(each.j, each.f, each.j_and_f) for each in scores], dtype=np.float64).reshape(-1, 3).T
-    j, f, j_and_f = _ratios(values, np.ones_like(values), resamples, seed)
+    j, f, j_and_f = bootstrap_ratios(values, np.ones_like(values), resamples, seed)
     return {"n": len(scores), "j": j, "f": f, "j_and_f": j_and_f}
 
 

@@ -24,6 +24,6 @@ class Gemma3Model(VisionLanguageModel):
     causal = False
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
         return (View(positions, (side, side)),)

@@ -23,7 +23,7 @@ class InternVlModel(VisionLanguageModel):
     model_types = ("internvl",)
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
         rows = columns = 1
         if len(inputs["pixel_values"]) > 1:

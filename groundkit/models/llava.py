@@ -20,7 +20,7 @@ class LlavaModel(VisionLanguageModel):
     model_types = ("llava",)
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         height, width = (side // self.processor.patch_size for side in inputs["pixel_values"].shape[-2:])
         return (View(positions, (height, width), self._box(picture)),)
 

@@ -33,7 +33,7 @@ class LlavaOnevisionModel(VisionLanguageModel):
         return ("pixel_values", "image_sizes", "batch_num_images")
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         vision = self.model.config.vision_config
         side = vision.image_size // vision.patch_size
         share = side * vision.patch_size / vision.image_size

@@ -26,7 +26,7 @@ class PaliGemmaModel(VisionLanguageModel):
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1, "token_type_ids": 1}
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
         return (View(positions, (side, side)),)
 

@@ -25,7 +25,7 @@ class Qwen2VlModel(VisionLanguageModel):
         return ("pixel_values", "image_grid_thw")
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         patches = inputs["image_grid_thw"][0]  # (time, height, width)
         rows, columns = (patches[1:] // self.model.config.vision_config.spatial_merge_size).tolist()
         return (View(positions, (rows, columns)),)

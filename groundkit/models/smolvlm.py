@@ -23,7 +23,7 @@ class SmolVlmModel(VisionLanguageModel):
     model_types = ("smolvlm", "idefics3")
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
-        positions = (inputs["input_ids"][0] == self.model.config.image_token_id).nonzero()[:, 0]
+        positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_len)
         _, rows, columns = self.processor.image_processor.get_number_of_image_patches(*picture.shape[:2])
         return tiles_then_whole(positions, (side, side), rows, columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -151,6 +151,11 @@ class VisionLanguageModel(ABC):
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
         """Where the picture's tokens are, from what the processor returned for a question about it."""
 
+    def image_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """int64 ``(P,)``: where the picture's tokens stand, as the processor laid them out."""
+        of_picture: Tensor = inputs["input_ids"][0] == self.model.config.image_token_id
+        return of_picture.nonzero()[:, 0]
+
     def chat(self, question: str) -> str:
         """The question about one picture in the model's own chat template, up to where its answer begins."""
         content = [{"type": "image"}, {"type": "text", "text": question}]
@@ -173,16 +178,20 @@ class VisionLanguageModel(ABC):
         """Lay a question, and perhaps the token ids of its answer, beside a picture."""
         inputs = self._process(picture.image, question)
         views = self.views(inputs, picture.image)
+        asked = {key: value for key, value in inputs.items() if not key.startswith("pixel_")}
         length = inputs["input_ids"].shape[1]
+        return self.add_answer(Conversation(picture, asked, views, range(length, length)), answer)
+
+    def add_answer(self, conversation: Conversation, answer: Sequence[int]) -> Conversation:
+        """Lay the token ids of an answer behind a question that has none; the picture is not processed again."""
+        length = conversation.answer.start
         extended = {}
-        for key, value in inputs.items():
-            if key.startswith("pixel_"):
-                continue
+        for key, value in conversation.inputs.items():
             if value.shape[:2] == (1, length):  # ids, masks and token types
                 more = [list(answer) if key == "input_ids" else [self.answer_marks.get(key, 0)] * len(answer)]
                 value = torch.cat([value, torch.tensor(more, dtype=value.dtype)], dim=1)
             extended[key] = value
-        return Conversation(picture, extended, views, range(length, length + len(answer)))
+        return replace(conversation, inputs=extended, answer=range(length, length + len(answer)))
 
     def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
         text = self.chat(question)

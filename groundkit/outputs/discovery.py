@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,11 @@ def check_discovery_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def write_discovery(
-    discovery: Discovery, folder: Path, stem: str, formats: Sequence[str], source: str = ""
+    discovery: Discovery, folder: Path, stem: str, formats: Sequence[str], record: Mapping[str, Any]
 ) -> list[Path]:
     """Write one picture's objects: ``<stem>-overlay.png``, ``<stem>.json``, ``<stem>-<label>.png`` and so on.
+
+    ``record`` is its ``discovery_record``.
 
     Raises:
         InputError: when the place cannot be written to.
@@ -59,12 +61,11 @@ def write_discovery(
     if "overlay" in formats:
         written.append(write_png(folder / f"{stem}-overlay.png", discovery.overlay()))
     if "json" in formats:
-        record = json.dumps(discovery_record(discovery, source), indent=2)
-        written.append(write_text(folder / f"{stem}.json", record + "\n"))
+        written.append(write_text(folder / f"{stem}.json", json.dumps(record, indent=2) + "\n"))
     single = [name for name in formats if name in ("png", "cutout")]
     names = UniqueNames()
     for grounding in discovery.groundings():
         base = names.take(f"{stem}-{slug(grounding.phrase)}")
-        files = write_files(grounding, file_names(folder, base, single), source)
+        files = write_files(grounding, file_names(folder, base, single))
         written += [file for each in files.values() for file in each]
     return written

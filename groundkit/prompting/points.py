@@ -23,3 +23,8 @@ class PointPrompts:
             raise ValueError(f"xy must be (M, 2), got {self.xy.shape}")
         if self.labels.shape != (len(self.xy),):
             raise ValueError(f"labels must be ({len(self.xy)},), got {self.labels.shape}")
+
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        """The points as results hold them: float32 ``(M, 3)``, x, y and label."""
+        return np.column_stack([self.xy, self.labels]).astype(np.float32)

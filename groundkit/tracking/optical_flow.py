@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.prompting.peaks import find_peaks
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Mask, Pixels, Tracked
@@ -107,15 +108,12 @@ class OpticalFlowTrack:
 
 def _inner_points(mask: Mask, count: int = 2) -> PointPrompts:
     """The places deepest inside a mask, each far from those before it."""
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    xy: list[tuple[float, float]] = []
-    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    deepest = float(depth.max())
-    while len(xy) < count and depth.max() > 0.5 * deepest:
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        xy.append((x + 0.5, y + 0.5))
-        depth[(rows - y) ** 2 + (columns - x) ** 2 <= (2 * deepest) ** 2] = 0
-    return PointPrompts(np.array(xy, dtype=np.float32).reshape(-1, 2), np.ones(len(xy), dtype=np.int64))
+    distances = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)
+    depth = np.asarray(distances[1:-1, 1:-1], dtype=np.float32)
+    apart = 2 * float(depth.max()) / float(np.hypot(*depth.shape))
+    peaks = find_peaks(depth, count=count, separation=apart, threshold=0.5)
+    xy = np.concatenate([peak.xy for peak in peaks])
+    return PointPrompts(xy, np.ones(len(xy), dtype=np.int64))
 
 
 def _grey(image: Pixels) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,9 +80,14 @@ class PlantedModel:
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         start = 1 + GRID * GRID + 3
         self.questions.append(question)
-        ids = torch.tensor([[0] * start + list(answer)])
         view = View(torch.arange(1, 1 + GRID * GRID), (GRID, GRID))
-        return Conversation(picture, {"input_ids": ids}, (view,), range(start, start + len(answer)))
+        asked = Conversation(picture, {"input_ids": torch.zeros(1, start).long()}, (view,), range(start, start))
+        return self.add_answer(asked, answer)
+
+    def add_answer(self, conversation: Conversation, answer: Sequence[int]) -> Conversation:
+        start = conversation.answer.start
+        ids = torch.cat([conversation.inputs["input_ids"], torch.tensor([list(answer)]).long()], dim=1)
+        return replace(conversation, inputs={"input_ids": ids}, answer=range(start, start + len(answer)))
 
     def generate(self, conversation: Conversation, **_: Any) -> list[int]:
         image = conversation.picture.image

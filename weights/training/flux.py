@@ -15,7 +15,6 @@ sittings. Muon turns the matrices of the blocks, AdamW everything else; weights 
 import argparse
 import copy
 import json
-import os
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -30,6 +29,7 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from groundkit.weights.training.captions import Mention, caption
 from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.saving import save
 from groundkit.weights.training.tokenizers import t5_tokenizer
 from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
@@ -190,12 +190,6 @@ class Exchange:
         """Cross-entropy of the words that may have been exchanged, whether they were or not."""
         named = torch.isin(ids, self.all)
         return cross_entropy(logits[named].float(), ids[named], reduction="sum") / named.sum().clamp_min(1)
-
-
-def save(path: Path, **state: object) -> None:
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    os.replace(partial, path)
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ python -m groundkit.weights.training.latents --vae runs/vae --pictures runs/easy
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
 
 from groundkit.weights.training.optimisers import autocast
+from groundkit.weights.training.saving import save
 
 BATCH = 24
 
@@ -32,9 +32,7 @@ def main() -> None:
         latents.append(((mean - vae.config.shift_factor) * vae.config.scaling_factor).half())
         if len(latents) % 100 == 0:
             print(f"{len(latents) * BATCH} pictures", flush=True)
-    partial = arguments.output.with_suffix(".part")
-    torch.save({"latents": torch.cat(latents), "mentions": drawn["mentions"][: arguments.limit]}, partial)
-    os.replace(partial, arguments.output)
+    save(arguments.output, latents=torch.cat(latents), mentions=drawn["mentions"][: arguments.limit])
 
 
 if __name__ == "__main__":

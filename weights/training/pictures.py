@@ -5,7 +5,6 @@ python -m groundkit.weights.training.pictures --emoji ... --style easy --steps 2
 
 import argparse
 import dataclasses
-import os
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from groundkit.weights.training.captions import Mention
+from groundkit.weights.training.saving import save
 from groundkit.weights.training.scenes import STYLES, SceneMaker, SceneStyle
 from groundkit.weights.training.sources import argument_parser, scene_maker
 
@@ -48,9 +48,7 @@ def main() -> None:
     with ProcessPoolExecutor(initializer=_keep, initargs=(arguments,)) as pool:
         parts = list(pool.map(draw, seeds, repeat(style)))
     images = torch.from_numpy(np.concatenate([images for images, _ in parts]))
-    partial = arguments.output.with_suffix(".part")
-    torch.save({"images": images, "mentions": [scene for _, part in parts for scene in part]}, partial)
-    os.replace(partial, arguments.output)
+    save(arguments.output, images=images, mentions=[scene for _, part in parts for scene in part])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ as in Segment Anything (Kirillov et al. 2023, section A). A run that is stopped 
 """
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
 from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.saving import save
 from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
 from groundkit.weights.training.sprites import HELD_OUT
@@ -249,12 +249,8 @@ def main() -> None:
             record = {"step": step + 1, "loss": round(loss.item(), 4), "iou": round(float(np.mean(reached[-50:])), 4)}
             print(json.dumps(record | {"seconds": round(seconds, 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
-            partial = checkpoint.with_suffix(".part")
-            torch.save(
-                {"step": step + 1, "model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]},
-                partial,
-            )
-            os.replace(partial, checkpoint)
+            saved = [o.state_dict() for o in optimisers]
+            save(checkpoint, step=step + 1, model=model.state_dict(), optimisers=saved)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ counts from the very beginning, over all sittings. At the end, ``<output>/llava`
 import argparse
 import copy
 import json
-import os
 import string
 import time
 from collections import Counter
@@ -45,6 +44,7 @@ from transformers import (
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training.captions import Mention
 from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.saving import save
 from groundkit.weights.training.tokenizers import vocabulary_words
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
@@ -483,11 +483,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             record = {"step": step + 1, "loss": round(float(np.mean(losses[-25:])), 4)}
             print(json.dumps(record | {"seconds": round(spent / len(losses), 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
-            partial = checkpoint.with_suffix(".part")
             saved = [optimiser.state_dict() for optimiser in optimisers]
-            weights = {"model": model.state_dict(), "average": average.state_dict(), "optimisers": saved}
-            torch.save({"step": step + 1, **weights}, partial)
-            os.replace(partial, checkpoint)
+            save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved)
             print(json.dumps({"step": step + 1, **examine(average, data)}), flush=True)
     export(average, arguments.output / "llava")
 

@@ -1,51 +1,24 @@
 from pathlib import Path
 
-import torch
-from tiny import TEXT, chat_template, tokenizer
-from transformers import (
-    Qwen2VLImageProcessor,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLProcessor,
-    Qwen3VLVideoProcessor,
-)
+from tiny import save_qwen
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
 
 def save(folder: Path) -> None:
     """Qwen3-VL with a token for each 16 pixels, and features of two layers added to them on the way."""
-    special = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-    words = tokenizer(special)
-    start, end, image, video = words.convert_tokens_to_ids(list(special))
-    Qwen3VLProcessor(
-        Qwen2VLImageProcessor(patch_size=8),
-        words,
-        Qwen3VLVideoProcessor(patch_size=8),
-        chat_template=chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
-    ).save_pretrained(folder)
-    model = Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(
-            vision_config={
-                "depth": 3,
-                "hidden_size": 32,
-                "intermediate_size": 64,
-                "num_heads": 2,
-                "patch_size": 8,
-                "out_hidden_size": 32,
-                "num_position_embeddings": 64,
-                "deepstack_visual_indexes": [0, 1],
-            },
-            text_config={
-                **TEXT,
-                "head_dim": 8,
-                "vocab_size": len(words),
-                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]},
-            },
-            image_token_id=image,
-            video_token_id=video,
-            vision_start_token_id=start,
-            vision_end_token_id=end,
-        )
+    vision = {
+        "depth": 3,
+        "intermediate_size": 64,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0, 1],
+    }
+    save_qwen(
+        folder,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+        vision,
+        head_dim=8,
     )
-    with torch.no_grad():  # without training it might answer with a token of a picture
-        model.lm_head.weight[[image, video]] = 0.0
-    model.save_pretrained(folder)
