@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     nano, tokenizer = load_run(arguments.flux)
     assemble(arguments.vae, nano, tokenizer).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
-    save_file(nano.words.to(torch.bfloat16).state_dict(), arguments.output / CAPTION_HEAD)
+    save_file(nano.true.to(torch.bfloat16).state_dict(), arguments.output / CAPTION_HEAD)
     if not arguments.sam:
         return
     segmenter = build()

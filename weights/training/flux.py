@@ -1,9 +1,10 @@
 """Train nano's diffusion transformer on latents and captions, and nothing else. No mask is ever read here.
 
-The objective can be generative on both sides, as in the Dual Diffusion Transformer (Li et al., arXiv 2501.00289): flow
-matching of the picture given its caption, and uniform discrete diffusion of the caption given the picture (words
-are exchanged for others of their kind, and every word has to say what it was). A share of each batch, ``--pictures``,
-serves the first, the rest the second. The small head that names the words is no part of the exported pipeline.
+A share of each batch, ``--pictures``, learns flow matching of the picture given its caption. In the rest some words of
+the caption are exchanged for others of their kind, and each word has to say whether it is true of the picture: replaced
+token detection, as in ELECTRA (Clark et al., arXiv 2003.10555), with a picture to look it up in. A word that is asked
+whether it is true looks for what it names; one that has to be restored looks for anything that has no name yet, and
+its attention points nowhere in particular. The small head that answers is no part of the exported pipeline.
 
 python -m groundkit.weights.training.flux --latents runs/easy.pt --output runs/flux --steps 4000
 python -m groundkit.weights.training.flux --latents runs/full.pt --output runs/flux --steps 12000  (goes on)
@@ -24,7 +25,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from groundkit.weights.training.captions import Mention, caption
@@ -35,14 +36,17 @@ from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 TEXT_WIDTH = 128
+SMALL_SIDE = 16  # latents of a picture of 128x128 pixels
 
 WARM_UP = 200
 CAPTION_HEAD = "caption_head.safetensors"  # beside the exported pipeline: no part of it, but training goes on with it
 # Noise level = sigmoid(normal). Words matter where the picture is hardly seen: at lower levels the latents alone tell
 # what an object is.
 NOISE_DEVIATION = 1.0
-# Captions are restored from pictures that can be seen: their noise level is uniform up to this.
+# Words are looked up in pictures that can be seen: their noise level is uniform up to this.
 SEEN = 0.5
+EXCHANGED = 0.6  # of the words of a kind, at most
+SWAPPED = 0.3  # share of captions whose words of a kind change places: "a blue cup and a red ball"
 KINDS = (NOUNS, tuple(COLOURS), ("left", "right", "top", "bottom", "middle"), ("small", "large"))
 
 
@@ -95,30 +99,31 @@ def build_transformer(heads: int = 3, double: int = 3, single: int = 4) -> FluxT
 
 
 class Captioned:
-    """Latents with captions drawn anew each time, batched by caption length so that no text is padded."""
+    """Latents with captions drawn anew each time, batched by size and by caption length so that no text is padded."""
 
     def __init__(self, paths: list[Path], tokenizer: T5Tokenizer, batch: int, seed: int) -> None:
-        files = [torch.load(path, weights_only=True, mmap=True) for path in paths]
-        self.latents: Tensor = torch.cat([data["latents"] for data in files])
-        self.mentions = [tuple(Mention(**m) for m in scene) for data in files for scene in data["mentions"]]
+        self.files = [torch.load(path, weights_only=True, mmap=True) for path in paths]
         self.batch = batch
         self.rng = np.random.default_rng(seed)
         self.tokenizer = tokenizer
-        self.waiting: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
+        self.waiting: dict[tuple[int, int], list[tuple[int, list[int]]]] = defaultdict(list)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Latents ``(B, C, h, w)`` and token ids ``(B, T)``."""
+        """Latents ``(B, C, h, w)`` of one file and token ids ``(B, T)``; a larger picture counts by its area."""
+        number = int(self.rng.integers(len(self.files)))
+        latents = self.files[number]["latents"]
+        batch = max(1, self.batch * SMALL_SIDE**2 // latents.shape[-1] ** 2)
         while True:
-            index = int(self.rng.integers(len(self.latents)))
-            if not self.mentions[index]:
+            index = int(self.rng.integers(len(latents)))
+            mentions = tuple(Mention(**m) for m in self.files[number]["mentions"][index])
+            if not mentions:
                 continue
-            ids = self.tokenizer(caption(self.mentions[index], self.rng)).input_ids
-            queue = self.waiting[len(ids)]
+            ids = self.tokenizer(caption(mentions, self.rng)).input_ids
+            queue = self.waiting[number, len(ids)]
             queue.append((index, ids))
-            if len(queue) == self.batch:
-                del self.waiting[len(ids)]
-                latents = self.latents[[i for i, _ in queue]].float()
-                return latents, torch.tensor([ids for _, ids in queue])
+            if len(queue) == batch:
+                del self.waiting[number, len(ids)]
+                return latents[[i for i, _ in queue]].float(), torch.tensor([ids for _, ids in queue])
 
 
 def pack(latents: Tensor) -> Tensor:
@@ -141,7 +146,7 @@ class Nano(nn.Module):
         self.text_encoder = build_text_encoder(vocabulary)
         self.transformer = build_transformer(heads, double, single)
         width = self.transformer.inner_dim
-        self.words = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, vocabulary))
+        self.true = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
         self._text: list[Tensor] = []
         self.transformer.single_transformer_blocks[-1].register_forward_hook(self._keep_text)
 
@@ -149,7 +154,7 @@ class Nano(nn.Module):
         self._text[:] = output[:1]
 
     def forward(self, noisy: Tensor, noise_level: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity ``(B, P, C)``, and each word's logits ``(B, T, vocabulary)``."""
+        """Velocity ``(B, P, C)``, and the logit ``(B, T)`` of each word that it is true."""
         side = int(noisy.shape[1] ** 0.5)
         out: Tensor = self.transformer(
             hidden_states=noisy,
@@ -160,36 +165,34 @@ class Nano(nn.Module):
             txt_ids=torch.zeros(ids.shape[1], 3),
             return_dict=False,
         )[0]
-        return out, self.words(self._text.pop())
+        return out, self.true(self._text.pop())[..., 0]
 
 
 class Exchange:
-    """Uniform discrete diffusion of captions: nouns for nouns, colours for colours, places for places."""
+    """Captions with wrong words: nouns for nouns, colours for colours, places for places."""
 
-    def __init__(self, tokenizer: T5Tokenizer, unnamed: float) -> None:
-        self.unnamed = unnamed
+    def __init__(self, tokenizer: T5Tokenizer) -> None:
         self.kinds = [
             torch.tensor(sorted(set(tokenizer(" ".join(words), add_special_tokens=False).input_ids))) for words in KINDS
         ]
         self.all = torch.cat(self.kinds)
 
     def noise(self, ids: Tensor) -> Tensor:
-        """Ids ``(B, T)`` with words exchanged; each row and kind has its own share of exchanged words.
+        """Ids ``(B, T)`` with words exchanged; each row and kind has its own share of them."""
+        wrong = ids
+        for kind in self.kinds:
+            of_kind = torch.isin(ids, kind)
+            chosen = of_kind & (torch.rand(ids.shape) < EXCHANGED * torch.rand(len(ids), 1))
+            wrong = torch.where(chosen, kind[torch.randint(len(kind), ids.shape)], wrong)
+            for row in (torch.rand(len(ids)) < SWAPPED).nonzero()[:, 0]:
+                places = of_kind[row].nonzero()[:, 0]
+                wrong[row, places] = ids[row, places[torch.randperm(len(places))]]
+        return wrong
 
-        In a share ``unnamed`` of the captions no noun stays: as long as half of them are right, repeating them pays,
-        and no object is learnt. Once objects are known, nouns that stay have to be found in the picture.
-        """
-        for index, kind in enumerate(self.kinds):
-            share = torch.rand(len(ids), 1)
-            share = torch.where(torch.rand(len(ids), 1) < self.unnamed, 1.0, share) if index == 0 else share.square()
-            chosen = torch.isin(ids, kind) & (torch.rand(ids.shape) < share)
-            ids = torch.where(chosen, kind[torch.randint(len(kind), ids.shape)], ids)
-        return ids
-
-    def loss(self, logits: Tensor, ids: Tensor) -> Tensor:
-        """Cross-entropy of the words that may have been exchanged, whether they were or not."""
+    def loss(self, logits: Tensor, ids: Tensor, shown: Tensor) -> Tensor:
+        """Cross-entropy of true and wrong, over the words that may have been exchanged, all ``(B, T)``."""
         named = torch.isin(ids, self.all)
-        return cross_entropy(logits[named].float(), ids[named], reduction="sum") / named.sum().clamp_min(1)
+        return binary_cross_entropy_with_logits(logits[named].float(), (ids == shown)[named].float())
 
 
 def main() -> None:
@@ -199,12 +202,10 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="an exported pipeline folder to begin with, instead of nothing")
     parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
     parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64, help="of 128x128 pixels; a quarter of it of 256x256")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--pictures", type=float, default=0.5, help="share of a batch that serves the pictures' loss")
+    parser.add_argument("--pictures", type=float, default=0.25, help="share of a batch that serves the pictures' loss")
     parser.add_argument("--noise-mean", type=float, default=0.4, help="of the pictures' noise, before the sigmoid")
-    parser.add_argument("--unnamed", type=float, default=0.15, help="share of captions without any true noun")
-    parser.add_argument("--text-weight", type=float, default=1.0, help="of the captions' loss beside the pictures'")
     parser.add_argument("--heads", type=int, default=3)
     parser.add_argument("--double", type=int, default=3)
     parser.add_argument("--single", type=int, default=4)
@@ -229,7 +230,7 @@ def main() -> None:
         transformer = FluxTransformer2DModel.from_pretrained(arguments.start, subfolder="transformer")
         model.text_encoder.load_state_dict(encoder.state_dict())
         model.transformer.load_state_dict(transformer.state_dict())
-        model.words.load_state_dict(load_file(arguments.start.parent / CAPTION_HEAD))
+        model.true.load_state_dict(load_file(arguments.start.parent / CAPTION_HEAD))
     average = copy.deepcopy(model).requires_grad_(False)
     optimisers = build_optimisers(model, arguments.rate, matrices=r"transformer_blocks\.\d+\.(?!norm)")
     first = 0
@@ -240,7 +241,7 @@ def main() -> None:
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         first = state["step"]
-    exchange = Exchange(tokenizer, arguments.unnamed)
+    exchange = Exchange(tokenizer)
     data = Captioned(arguments.latents, tokenizer, arguments.batch, arguments.seed + first)
     started, losses = time.time(), []
     forward = torch.compile(model, dynamic=True) if arguments.compile else model
@@ -250,18 +251,17 @@ def main() -> None:
         pictures = round(len(clean) * arguments.pictures)
         level = torch.sigmoid(torch.randn(len(clean)) * NOISE_DEVIATION + arguments.noise_mean)
         level[pictures:] = torch.rand(len(clean) - pictures) * SEEN
-        words = torch.cat([ids[:pictures], exchange.noise(ids[pictures:])])
+        shown = torch.cat([ids[:pictures], exchange.noise(ids[pictures:])])
         noise = torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, level[:, None, None])
         with autocast():
-            velocity, logits = forward(noisy, level, words)
+            velocity, logits = forward(noisy, level, shown)
         image_loss = (velocity[:pictures].float() - (noise - clean)[:pictures]).square().mean()
-        text_loss = exchange.loss(logits[pictures:], ids[pictures:])
-        loss = image_loss + arguments.text_weight * text_loss
+        text_loss = exchange.loss(logits[pictures:], ids[pictures:], shown[pictures:])
         factor = rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
         set_rate(optimisers, arguments.rate * factor)
         model.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(image_loss + text_loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
         with torch.no_grad():
