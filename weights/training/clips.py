@@ -5,7 +5,7 @@ groundkit eval --video runs/clips/video_cases.jsonl
 
 The film in ``samples/`` is one of them, of drawings alone:
 
-python -m groundkit.weights.training.clips --emoji ... --steps 1 --seed 7 --film samples/clip.mp4 --name red ball
+python -m groundkit.weights.training.clips --emoji ... --steps 1 --seed 18 --name red ball --film samples/clip.mp4
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Motion:
     """How one object moves, in pixels of the picture.
 
     Attributes:
-        path: float64 ``(4, 2)``, x and y of the control points of a cubic Bezier curve, run through once; the ends are in the picture.
+        path: float64 ``(4, 2)``, x and y of the control points of a cubic Bezier curve, run through once; its ends lie
+            in the picture.
         side: its longest side, at first and at last.
         turn: degrees, at first and at last.
     """
@@ -146,8 +147,8 @@ class ClipMaker(SceneMaker):
             seen = masks[:, frame].sum(axis=(1, 2))
             if frame == 0 and ((seen < _IN_SIGHT * whole) | (seen < _LEAST_PIXELS)).any():
                 return None
-            image = image * gain + offset + rng.normal(0, noise, image.shape)
-            frames[frame] = np.clip(image, 0, 255).astype(np.uint8)
+            lit = image * gain + offset + rng.normal(0, noise, image.shape)
+            frames[frame] = np.clip(lit, 0, 255).astype(np.uint8)
         if leaves and not _is_gone_and_back(masks[target]):
             return None
         objects = tuple(
@@ -203,9 +204,7 @@ def _layer(rgba: Pixels, motion: Motion, time: float, size: int) -> npt.NDArray[
     return np.asarray(cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _phrase(
-    scene: Scene, target: int, rng: np.random.Generator, first: tuple[str, str] | None
-) -> Referral | None:
+def _phrase(scene: Scene, target: int, rng: np.random.Generator, first: tuple[str, str] | None) -> Referral | None:
     """A phrase for the target by its name or colour, which stay; places and sizes do not."""
     wanted = None if first is None else f"the {first[1]} {first[0]}"
     found = [

@@ -4,6 +4,7 @@ python -m groundkit.weights.training.export --vae runs/vae --flux runs/flux --sa
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Tokenizer
 from groundkit.weights.training.flux import CAPTION_HEAD, Nano
 from groundkit.weights.training.sam import build, build_processor
 from groundkit.weights.training.tokenizers import clip_tokenizer
+from groundkit.weights.training.vae import NAMER
 
 POOLED_WIDTH = 32
 
@@ -68,6 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     nano, tokenizer = load_run(arguments.flux)
     assemble(arguments.vae, nano, tokenizer).to(torch.bfloat16).save_pretrained(arguments.output / "flux")
+    shutil.copy(arguments.vae / NAMER, arguments.output / "flux" / "vae")
     save_file(nano.true.to(torch.bfloat16).state_dict(), arguments.output / CAPTION_HEAD)
     if not arguments.sam:
         return

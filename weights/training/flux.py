@@ -46,7 +46,7 @@ NOISE_DEVIATION = 1.0
 # Words are looked up in pictures that can be seen: their noise level is uniform up to this.
 SEEN = 0.5
 EXCHANGED = 0.6  # of the words of a kind, at most
-SWAPPED = 0.3  # share of captions whose words of a kind change places: "a blue cup and a red ball"
+SWAPPED = 0.3  # share of captions whose colours (places, sizes) change places: "a blue cup and a red ball"
 KINDS = (NOUNS, tuple(COLOURS), ("left", "right", "top", "bottom", "middle"), ("small", "large"))
 
 
@@ -178,13 +178,17 @@ class Exchange:
         self.all = torch.cat(self.kinds)
 
     def noise(self, ids: Tensor) -> Tensor:
-        """Ids ``(B, T)`` with words exchanged; each row and kind has its own share of them."""
+        """Ids ``(B, T)`` with words exchanged; each row and kind has its own share of them.
+
+        Nouns never swap: "a ball and a cup" is as true as "a cup and a ball".
+        """
         wrong = ids
         for kind in self.kinds:
             of_kind = torch.isin(ids, kind)
             chosen = of_kind & (torch.rand(ids.shape) < EXCHANGED * torch.rand(len(ids), 1))
             wrong = torch.where(chosen, kind[torch.randint(len(kind), ids.shape)], wrong)
-            for row in (torch.rand(len(ids)) < SWAPPED).nonzero()[:, 0]:
+            swapped = torch.rand(len(ids)) < (0 if kind is self.kinds[0] else SWAPPED)
+            for row in swapped.nonzero()[:, 0]:
                 places = of_kind[row].nonzero()[:, 0]
                 wrong[row, places] = ids[row, places[torch.randperm(len(places))]]
         return wrong

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -31,7 +32,7 @@ from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 LATENT_CHANNELS = 16
 DECODED = 8  # side of the part of a latent that is decoded again, of 64x64 pixels
 HELD_OUT = 400
-NAMER = "namer.pt"  # beside the autoencoder, to go on from
+NAMER = "namer.safetensors"  # beside the autoencoder, to go on from
 WORDS_WEIGHT = 1.0
 UNIT_WEIGHT = 0.1  # brings each channel to mean 0 and deviation 1, so that noise hides all of them alike
 KL_WEIGHT = 1e-5
@@ -167,7 +168,7 @@ def main() -> None:
     if arguments.start:
         widen(vae, AutoencoderKL.from_pretrained(arguments.start))
         if (arguments.start / NAMER).exists():
-            namer.load_state_dict(torch.load(arguments.start / NAMER, weights_only=True))
+            namer.load_state_dict(load_file(arguments.start / NAMER))
     vae.to(memory_format=torch.channels_last)
     parameters = [*vae.parameters(), *namer.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -207,7 +208,7 @@ def main() -> None:
             print(f"step {step + 1}  {text}  {time.time() - started:.0f} s", flush=True)
         if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
             finish(vae, held_out[0], arguments.output)
-            torch.save(namer.state_dict(), arguments.output / NAMER)
+            save_file(namer.state_dict(), arguments.output / NAMER)
 
 
 @torch.no_grad()
