@@ -1,6 +1,7 @@
 """How well a pipeline's evidence tells phrases for what is there from phrases for what is not.
 
     python benchmarks/absent.py runs/cases/cases.jsonl [--pipeline refam] [--model nano] [--limit N] [--json]
+    python benchmarks/absent.py runs/cases/cases.jsonl --pipeline vlsam --model FOLDER [--segmenter nano]
 
 Each case holds a phrase that is true of its picture and one, ``absent``, that is not (``weights/training/cases.py``).
 AUROC is the share of (present, absent) pairs in which the present phrase has more evidence, with a 95 % bootstrap
@@ -46,11 +47,16 @@ def main() -> None:
     parser.add_argument("cases", type=Path)
     parser.add_argument("--pipeline", default="refam")
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--segmenter", default="nano")
+    parser.add_argument("--null-phrase", help="what maps are compared with, instead of the pipeline's own")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     cases = [json.loads(line) for line in options.cases.read_text().splitlines()][: options.limit]
-    pipeline = groundkit.load(options.pipeline, model=options.model, config={"evidence": True})
+    if not all("absent" in case for case in cases):
+        parser.error(f"{options.cases} has cases without an absent phrase: draw them by weights/training/cases.py")
+    config = {"evidence": True, **({"null_phrase": options.null_phrase} if options.null_phrase else {})}
+    pipeline = groundkit.load(options.pipeline, model=options.model, segmenter=options.segmenter, config=config)
     found: list[list[tuple[float, ...]]] = []
     for case in track(cases, console=Console(file=sys.stderr)):
         pair = pipeline(options.cases.parent / case["image"], [case["phrase"], case["absent"]])

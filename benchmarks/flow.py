@@ -1,6 +1,7 @@
 """What attention flow costs, against the plain forward, eager's output_attentions and a naive rollout.
 
-    python benchmarks/flow.py [--tokens 500 1000 2000 4000] [--layers 2] [--json] [--repeats N]
+    python benchmarks/flow.py [--tokens 500 1000 2000] [--layers 2] [--json] [--repeats N]
+    python benchmarks/flow.py --tokens 4000 --layers 1 --repeats 1
 
 The subject is the language model of Qwen2.5-VL-3B's shapes (16 heads of 128, 2 key heads, hidden 2048, MLP 11008), of
 transformers' own class, float32 and random weights, with few of its 36 layers. Time and what grows with the layers
@@ -10,8 +11,9 @@ transformers' own class, float32 and random weights, with few of its 36 layers. 
 
 "kept" is what is alive after the forward pass besides its output, counted in bytes of tensors. "peak" is measured, see
 memory.py, for the layers that ran. "flow" keeps half of each layer's N x N (causal blocks) in float16, as an option of
-``WeighedHeads``, and takes one row through all layers; "eager" keeps H x N x N a layer; "rollout" also multiplies all
-layers' N x N matrices.
+``WeighedHeads``, and takes one row through all layers; "eager" keeps H x N x N a layer; "rollout" is eager and then
+the product of all layers' N x N matrices, timed apart and added. A case that would not fit into the memory that is free
+is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,6 +40,7 @@ from groundkit.attention.heads import WeighedHeads
 from groundkit.attention.tap import AttentionTap
 
 LAYERS, CASES = 36, ("plain", "flow", "eager", "rollout")
+HEADS = 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Subject:
             hidden_size=2048,
             intermediate_size=11008,
             num_hidden_layers=layers,
-            num_attention_heads=16,
+            num_attention_heads=HEADS,
             num_key_value_heads=2,
             vocab_size=128,
             bos_token_id=None,
@@ -83,12 +88,27 @@ class Subject:
             return flow_rows(read, row), sum(block.nbytes for layer in read for block in layer.blocks)
         attentions = self.model(inputs_embeds=self.inputs, use_cache=False, output_attentions=True).attentions
         kept = sum(attention.nbytes for attention in attentions)
-        if case == "eager":
-            return attentions, kept
-        product = torch.eye(size)
-        for attention in attentions:
-            product = (torch.eye(size) + attention[0].mean(0)) / 2 @ product
-        return product, kept
+        return (rollout(attentions) if case == "rollout" else attentions), kept
+
+
+@torch.no_grad()
+def rollout(attentions: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The naive product of all layers, ``(N, N)``."""
+    one = torch.eye(attentions[0].shape[-1])
+    product = one
+    for attention in attentions:
+        product = (one + attention[0].mean(0)) / 2 @ product
+    return product
+
+
+def fits(tokens: int, layers: int, case: str) -> bool:
+    """Whether a case fits into what memory is free, with what eager needs in a layer counted generously."""
+    matrix = 4 * tokens**2
+    needed = layers * 310e6 + tokens * 11008 * 4 * 6  # weights, and the MLP's activations
+    if case in ("eager", "rollout"):
+        needed += (layers + 3) * HEADS * matrix + (4 * matrix if case == "rollout" else 0)
+    free = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    return needed < 0.9 * 1024 * int(free.split()[1])
 
 
 def peak(tokens: int, layers: int, case: str) -> float:
@@ -97,17 +117,27 @@ def peak(tokens: int, layers: int, case: str) -> float:
     return peak_mib(lambda: subject.run(case))
 
 
-def measure(tokens: int, layers: int, repeats: int) -> list[Cost]:
-    subjects = {eager: Subject(tokens, layers, eager) for eager in (False, True)}
-    seconds: dict[str, list[float]] = {case: [] for case in CASES}
+def measure(tokens: int, layers: int, repeats: int, cases: Sequence[str]) -> list[Cost]:
+    seconds: dict[str, list[float]] = {case: [] for case in cases}
     kept = {}
+    subjects = {eager: Subject(tokens, layers, eager) for eager in (False, True)}
     for number in range(repeats + 1):
-        for case in CASES:
+        for case in cases:
+            eager = case in ("eager", "rollout")
+            if case == "rollout" and "eager" in cases:
+                continue
             started = time.perf_counter()
-            result, kept[case] = subjects[case in ("eager", "rollout")].run(case)
+            result, kept[case] = subjects[eager].run(case)
+            passed = time.perf_counter()
             if number:  # the first round warms up
-                seconds[case].append(time.perf_counter() - started)
+                seconds[case].append(passed - started)
+            if case == "eager" and "rollout" in cases:
+                rollout(result)
+                kept["rollout"] = kept["eager"]
+                if number:
+                    seconds["rollout"].append(time.perf_counter() - started)
             del result
+            print(f"  round {number} of {repeats}, {case}: {passed - started:.1f} s", file=sys.stderr)
     del subjects
     return [
         Cost(
@@ -118,21 +148,30 @@ def measure(tokens: int, layers: int, repeats: int) -> list[Cost]:
             in_fresh_process(peak, tokens, layers, case),
             kept[case] / 2**20 * LAYERS / layers,
         )
-        for case in CASES
+        for case in cases
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tokens", type=int, nargs="+", default=[500, 1000, 2000, 4000])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[500, 1000, 2000])
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="with plain among them")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
+    if "plain" not in options.cases:
+        parser.error("--cases needs plain, which the others are compared with")
     costs: list[Cost] = []
     for tokens in options.tokens:
+        cases = [case for case in options.cases if fits(tokens, options.layers, case)]
+        for case in options.cases:
+            if case not in cases:
+                print(f"{case} is left out at {tokens} tokens: it does not fit into the free memory", file=sys.stderr)
+        if "plain" not in cases:
+            continue
         print(f"measuring {tokens} tokens ...", file=sys.stderr)
-        costs += measure(tokens, options.layers, options.repeats)
+        costs += measure(tokens, options.layers, options.repeats, cases)
     if options.json:
         print(json.dumps({"torch": torch.__version__, **vars(options), "costs": [asdict(c) for c in costs]}, indent=2))
         return
@@ -147,7 +186,7 @@ def main() -> None:
             f"{cost.time_ratio:.2f}",
             f"{cost.peak_mib:.0f}",
             f"{cost.kept_mib_36:.0f}",
-            end_section=cost.case == CASES[-1],
+            end_section=cost.case == options.cases[-1],
         )
     Console().print(table)
 

@@ -15,6 +15,7 @@ from groundkit.cli.progress import progress
 from groundkit.errors import ConfigError, GroundkitError
 
 if TYPE_CHECKING:
+    from groundkit.language.vocabulary import Vocabulary
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.results import Discovery
 
@@ -37,6 +38,10 @@ def discover(
         Path | None,
         typer.Option(metavar="FILE", help="Categories, one a line, to which the names are mapped by likeness."),
     ] = None,
+    vocabulary_model: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="CLIP that tells the likeness: a Hub id or a folder. By default the VLM does."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
     ] = False,
@@ -48,12 +53,13 @@ def discover(
 
     For example: groundkit discover photo.jpg --model Qwen/Qwen2.5-VL-3B-Instruct --segmenter facebook/sam-vit-huge
     """
-    from groundkit.language.vocabulary import Vocabulary, read_vocabulary
-    from groundkit.media.inputs import resolve_inputs, unique_stems
-    from groundkit.outputs.coco import CocoDataset
-    from groundkit.outputs.discovery import check_discovery_formats, discovery_record, write_discovery
+    from groundkit.language.vocabulary import read_vocabulary
+    from groundkit.media.inputs import resolve_inputs
+    from groundkit.outputs.discovery import DiscoveryWriter, check_discovery_formats, discovery_record
 
     formats = list(check_discovery_formats(formats or ["overlay", "cutout", "json"]))
+    if vocabulary_model and not vocabulary:
+        raise ConfigError("--vocabulary-model maps names to categories: name their file by --vocabulary FILE")
     categories = read_vocabulary(vocabulary) if vocabulary else None
     resolved = resolve_inputs(inputs)
     failed = empty = False
@@ -61,26 +67,23 @@ def discover(
     for name, error in resolved.failed:
         failed = True
         records.append(_refused(name, error))
-    coco = CocoDataset() if "coco" in formats else None
     if resolved.found:
         pipeline = _load(chosen)
-        naming = Vocabulary(categories, pipeline.vlm.embed_texts) if categories else None
+        naming = _naming(categories, vocabulary_model, pipeline, chosen.offline) if categories else None
+        writer = DiscoveryWriter(output, formats, resolved.found)
         with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
-            for item, stem in zip(resolved.found, unique_stems(resolved.found), strict=True):
+            for item in resolved.found:
                 try:
                     found = pipeline.discover(item.read(), seed=chosen.seed)
                     if naming:
                         found = _renamed(found, naming)
                     record = discovery_record(found, item.name)
-                    files = write_discovery(found, output, stem, formats, record)
+                    files = writer.write(item, found, record)
                 except GroundkitError as error:
                     failed = True
                     records.append(_refused(item.name, error))
                     advance(1)
                     continue
-                if coco:
-                    for grounding in found.groundings():
-                        coco.add(grounding, item.name)
                 if not found.labels:
                     empty = True
                     if not chosen.quiet:
@@ -90,8 +93,7 @@ def discover(
                     for file in files:
                         typer.echo(file)
                 advance(1)
-        if coco:
-            file = coco.write(output / "coco.json")
+        for file in writer.finish():
             if not as_json:
                 typer.echo(file)
     if as_json:
@@ -111,7 +113,18 @@ def _load(chosen: PipelineOptions) -> VLSAM:
     return pipeline
 
 
-def _renamed(found: Discovery, vocabulary: Any) -> Discovery:
+def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool) -> Vocabulary:
+    from groundkit.language.vocabulary import CLIP_TEMPLATE, Vocabulary
+
+    if model is None:
+        return Vocabulary(categories, pipeline.vlm.embed_texts)
+    from groundkit.models.clip_text import ClipText
+
+    clip = ClipText.from_pretrained(model, device=pipeline.vlm.device, local_files_only=offline)
+    return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE)
+
+
+def _renamed(found: Discovery, vocabulary: Vocabulary) -> Discovery:
     return dataclasses.replace(found, labels=tuple(vocabulary.category(label) for label in found.labels))
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``groundkit segment``, ``discover``, ``follow``, ``explain``, ``eval`` and ``models``.
+"""The command line: ``groundkit segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval`` and ``models``.
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
@@ -16,6 +16,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from groundkit.cli.batch import batch
 from groundkit.cli.discover import discover
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
@@ -53,6 +54,7 @@ def groundkit(
 
 
 app.command("segment")(segment)
+app.command("batch")(batch)
 app.command("discover")(discover)
 app.command("follow")(follow)
 app.command("explain")(explain)

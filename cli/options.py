@@ -21,6 +21,10 @@ from groundkit.errors import ConfigError
 if TYPE_CHECKING:
     from groundkit.batch import Pipeline
 
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write one HTML file that shows every result, to open in a browser."),
+]
 REAL_MODELS = "--model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge"
 
 
@@ -56,36 +60,50 @@ class PipelineOptions:
 
         Nothing heavy is imported before the settings have been read.
         """
-        config = {**read_settings(self.config_file, self.settings or []), **(extra or {})}
+        load = self.loader(self.config(extra))
+        with _without_garbage_collection():
+            return load()
+
+    def config(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The settings of the method: those of the file, ``--set`` over them, and ``extra`` over both."""
+        return {**read_settings(self.config_file, self.settings or []), **(extra or {})}
+
+    def loader(self, config: Mapping[str, Any]) -> Callable[[], Pipeline]:
+        """What loads, in this process or in another, to which it can be pickled; libraries are told what they need."""
         # huggingface_hub and transformers read these once, when they are imported.
         if self.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"
         if self.quiet or not sys.stderr.isatty():
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            os.environ.setdefault("TQDM_DISABLE", "1")
-            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-            os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+            silence_libraries()
         if "nano" in (self.model, self.segmenter) and not self.quiet:
             print(
                 "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs."
                 f" For real ones: {REAL_MODELS}",
                 file=sys.stderr,
             )
-        with _without_garbage_collection():
-            import groundkit
+        import groundkit
 
-            return groundkit.load(
-                self.pipeline,
-                model=self.model,
-                segmenter=self.segmenter,
-                device=self.device,
-                dtype=self.dtype,
-                offload=self.offload,
-                revision=self.revision,
-                variant=self.variant,
-                local_files_only=self.offline,
-                config=config,
-            )
+        return functools.partial(
+            groundkit.load,
+            self.pipeline,
+            model=self.model,
+            segmenter=self.segmenter,
+            device=self.device,
+            dtype=self.dtype,
+            offload=self.offload,
+            revision=self.revision,
+            variant=self.variant,
+            local_files_only=self.offline,
+            config=config,
+        )
+
+
+def silence_libraries() -> None:
+    """No bars and notices of theirs, where nobody looks or several processes would write over each other."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""groundkit segment: phrases and pictures in, masks out."""
+"""groundkit segment: phrases and pictures or videos in, masks out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import PipelineOptions, with_pipeline_options
+from groundkit.cli.options import PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
+from groundkit.cli.videos import video_pipeline
 
 if TYPE_CHECKING:
     from groundkit.batch import Written
@@ -22,7 +23,8 @@ def segment(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT... PHRASE", help="Pictures, folders, globs or - for stdin; then what to look for."
+            metavar="INPUT... PHRASE",
+            help="Pictures, videos, folders, globs or - for stdin; then what to look for.",
         ),
     ],
     phrase: Annotated[
@@ -38,7 +40,7 @@ def segment(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default.",
+            help="For pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default.",
         ),
     ] = None,
     as_json: Annotated[
@@ -51,38 +53,64 @@ def segment(
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in a picture.")
     ] = False,
+    report: ReportOption = None,
 ) -> None:
     """Cut out what a phrase names.
 
     For example: groundkit segment photo.jpg "the red cup on the left"
+
+    A video is followed as groundkit follow does it with its defaults, and gives a film with the masks over it, a mask a
+    frame, and JSON lines. A folder gives the pictures and the videos in it, each by itself: groundkit follow takes a
+    folder of numbered frames as one video.
     """
     from groundkit.batch import BatchWriter, ground_files, refused
+    from groundkit.follow import VideoRun, refuse_a_file
     from groundkit.media.inputs import resolve_inputs
+    from groundkit.outputs.report import open_report
 
     inputs, phrases = split_arguments(arguments, phrase or [])
-    resolved = resolve_inputs(inputs)
+    resolved = resolve_inputs(inputs, videos=True, frame_folders=False)
     formats = formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"])
     writer = BatchWriter(output, formats, resolved.found, phrases)
     results = [refused(argument, wanted, error) for argument, error in resolved.failed for wanted in phrases]
-    for result in results:
-        _tell(result, as_json, chosen.quiet)
-    if resolved.found:
-        loaded = chosen.load({} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence})
-        with progress("segment", len(resolved.found) * len(phrases), quiet=chosen.quiet) as advance:
-            for item, wanted, outcome in ground_files(loaded, resolved.found, phrases, seed=chosen.seed):
-                results.append(writer.write(item, wanted, outcome))
-                _tell(results[-1], as_json, chosen.quiet)
-                advance(1)
+    with open_report(report) as page:
+        for result in results:
+            tell(result, as_json, chosen.quiet)
+        for argument, error in resolved.failed:
+            page.add_failures(argument, phrases, error)
+        films = any(item.is_video for item in resolved.found)
+        if films:
+            refuse_a_file(output)
+        if resolved.found:
+            loaded = chosen.load({} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence})
+            run = None
+            if films:
+                pipeline = video_pipeline(loaded, chosen)
+                run = VideoRun(pipeline, resolved.found, output, seed=chosen.seed, report=page)
+            # The frames of a video are not counted before they are read.
+            total = None if films else len(resolved.found) * len(phrases)
+            with progress("segment", total, quiet=chosen.quiet) as advance:
+                for item in resolved.found:
+                    if run is not None and item.is_video:
+                        for wanted in phrases:
+                            results.append(run.follow(item, wanted, advance))
+                            tell(results[-1], as_json, chosen.quiet)
+                        continue
+                    for _, wanted, outcome in ground_files(loaded, [item], phrases, seed=chosen.seed):
+                        results.append(writer.write(item, wanted, outcome))
+                        page.add_picture(item.name, wanted, outcome)
+                        tell(results[-1], as_json, chosen.quiet)
+                        advance(1)
     if as_json:
         typer.echo(json.dumps([result.record for result in results], indent=2))
-    for file in writer.finish():
+    for file in [*writer.finish(), *([report] if report else [])]:
         if not as_json:
             typer.echo(file)
     if any(result.failed or (result.empty and fail_on_empty) for result in results):
         raise typer.Exit(1)
 
 
-def _tell(result: Written, as_json: bool, quiet: bool) -> None:
+def tell(result: Written, as_json: bool, quiet: bool) -> None:
     """Print what was written at once, so that a long run can be followed and piped on."""
     name, phrase = result.record["input"], result.record["phrase"]
     if result.failed:

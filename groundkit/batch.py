@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,6 +80,18 @@ class Written:
     empty: bool
 
 
+def write_outcome(source: str, phrase: str, outcome: Grounding | GroundkitError, names: Mapping[str, Path]) -> Written:
+    """Write one result to its paths, one a format; an error, or a place that refuses, becomes a failed record."""
+    if isinstance(outcome, GroundkitError):
+        return refused(source, phrase, outcome)
+    try:
+        files = write_files(outcome, names, source)
+    except InputError as error:
+        return refused(source, phrase, error)
+    flat = tuple(file for each in files.values() for file in each)
+    return Written(record(outcome, source, files.get("png", [])), flat, failed=False, empty=len(outcome.masks) == 0)
+
+
 def refused(name: str, phrase: str, error: GroundkitError) -> Written:
     """What stands for an input or a phrase that could not be grounded."""
     return Written(failure(name, phrase, error), (), failed=True, empty=False)
@@ -121,20 +133,14 @@ class BatchWriter:
     def write(self, item: Input, phrase: str, outcome: Grounding | GroundkitError) -> Written:
         """Write one result; an error, or a place that cannot be written to, becomes a failed record."""
         if isinstance(outcome, GroundkitError):
-            return refused(item.name, phrase, outcome)
+            return refused(item.name, phrase, outcome)  # and takes no name
         base = self._names.take(f"{shorten(self._stems[item])}-{slug(phrase)}")
         names = file_names(self._output, base, self._formats)
         names.pop("coco", None)
-        try:
-            files = write_files(outcome, names, item.name)
-        except InputError as error:
-            return refused(item.name, phrase, error)
-        if self._coco is not None:
+        written = write_outcome(item.name, phrase, outcome, names)
+        if self._coco is not None and not written.failed:
             self._coco.add(outcome, item.name)
-        flat = tuple(file for each in files.values() for file in each)
-        return Written(
-            record(outcome, item.name, files.get("png", [])), flat, failed=False, empty=len(outcome.masks) == 0
-        )
+        return written
 
     def finish(self) -> list[Path]:
         """Write what covers the whole run, and return those files."""

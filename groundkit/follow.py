@@ -2,16 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundkit.media.videos import Video
-from groundkit.outputs.names import slug
+from groundkit.batch import Written, refused
+from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.inputs import Input, unique_stems
+from groundkit.media.videos import Video, read_video
+from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.save import names_a_file
 from groundkit.outputs.video import MaskFolder, open_overlay, open_rle_lines
 from groundkit.pipelines.refam_video import VideoGrounding, VideoPipeline
+
+if TYPE_CHECKING:
+    from groundkit.outputs.report import ReportWriter
+
+
+def refuse_a_file(output: Path) -> None:
+    """Raises ConfigError when ``output`` names a file: a video becomes several."""
+    if names_a_file(output):
+        raise ConfigError(f"{output} is one file, and a video becomes several: give a folder")
+
+
+class VideoRun:
+    """Follows phrases through the videos of one run, each to files of names of its own; see ``follow_video``.
+
+    Args:
+        pipeline: what grounds and follows.
+        inputs: everything that the run reads, pictures too, so that no two results get one name.
+        output: the folder for the results.
+        seed: of the pipeline's noise.
+        report: gets an entry for each result.
+
+    Raises:
+        ConfigError: when ``output`` names a file.
+    """
+
+    def __init__(
+        self,
+        pipeline: VideoPipeline,
+        inputs: Sequence[Input],
+        output: Path,
+        *,
+        seed: int = 0,
+        report: ReportWriter | None = None,
+    ) -> None:
+        refuse_a_file(output)
+        self._pipeline = pipeline
+        self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
+        self._names = UniqueNames()
+        self._output = output
+        self._seed = seed
+        self._report = report
+
+    def follow(self, item: Input, phrase: str, advance: Callable[[int], None] = lambda _: None) -> Written:
+        """Follow one phrase through one video; an error becomes a failed record, and the run goes on."""
+        stem = shorten(self._stems[item])
+        try:
+            if item.path is None or not item.is_video:
+                raise ConfigError(f"{item.name}: not a video; groundkit segment takes pictures")
+            video = replace(read_video(item.path), name=stem)
+            record, files = follow_video(
+                self._pipeline,
+                video,
+                phrase,
+                self._output,
+                seed=self._seed,
+                expression=self._names.take(f"{stem}-{slug(phrase)}").removeprefix(f"{stem}-"),
+                advance=advance,
+                report=self._report,
+            )
+        except GroundkitError as error:
+            if self._report is not None:
+                self._report.add_failures(item.name, [phrase], error)
+            return refused(item.name, phrase, error)
+        return Written(record, tuple(files), failed=False, empty=not record["seen"])
 
 
 def follow_video(
@@ -21,12 +91,21 @@ def follow_video(
     output: Path,
     *,
     seed: int = 0,
+    stride: int = 1,
+    max_frames: int | None = None,
+    expression: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    report: ReportWriter | None = None,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Ground a phrase in a video and write what was found.
 
     In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line a
-    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask a frame.
+    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask a frame. ``report`` gets
+    an entry.
+
+    Args:
+        stride, max_frames: which frames are read, as in ``Video.frames``.
+        expression: what stands for the phrase in the names; its slug by default.
 
     Returns:
         A JSON-ready record, and the files and the folder that were written.
@@ -34,8 +113,9 @@ def follow_video(
     Raises:
         InputError: a video or phrase that cannot be used, or a place that cannot be written to.
     """
-    found = pipeline.ground(video.frames, phrase, seed=seed, advance=advance)
-    expression = slug(phrase)
+    frames = partial(video.frames, stride, max_frames)
+    found = pipeline.ground(frames, phrase, seed=seed, advance=advance)
+    expression = expression or slug(phrase)
     film, lines = (output / f"{video.name}-{expression}{ending}" for ending in (".mp4", ".jsonl"))
     with (
         open_overlay(film, phrase) as overlay,
@@ -43,13 +123,15 @@ def follow_video(
         MaskFolder(output, video.name, expression) as folder,
     ):
         seen = 0
-        for frame, record in zip(video.frames(), found.frames, strict=True):
+        for frame, record in zip(frames(), found.frames, strict=True):
             mask, score = record.mask, np.array([record.score], np.float32)
             seen += bool(mask.any())
             overlay.add(frame, mask[None], score)
             run_lengths.add(frame.name, frame.seconds, mask[None], score)
             folder.add(frame.name, mask)
             advance(1)
+    if report is not None:
+        report.add_video(str(video.path), phrase, found, frames())
     return _record(found, video, seen), [film, lines, output / video.name / expression]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundkit.errors import ConfigError, ModelError
-from groundkit.weights.catalog import Kind, nano_folder
+from groundkit.weights.catalog import NANO_READING, Kind, nano_folder
 
 if TYPE_CHECKING:
     import torch
 
     from groundkit.pipelines.ensemble import Ensemble
     from groundkit.pipelines.refam import RefAM
+    from groundkit.pipelines.refam_clip import RefAMClip
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.segmenters.base import Segmenter
 
@@ -33,23 +34,24 @@ def load(
     variant: str | None = None,
     local_files_only: bool = False,
     config: Mapping[str, Any] | None = None,
-) -> RefAM | VLSAM | Ensemble:
+) -> RefAM | RefAMClip | VLSAM | Ensemble:
     """Load a method with its model and its segmenter.
 
     Args:
         pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM; ``vlsam``, or ``decaf``, the
             same model read another way; ``ensemble``, several of them together.
-        model: hub id or folder of a FLUX.1 pipeline, or ``nano``, the embedded one; of a vision-language model for
-            ``vlsam`` and ``decaf``, which have no embedded one yet; of each member of an ensemble, joined by commas.
+        model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
+            LTX-Video), which looks at clips; or ``nano``, the embedded one; of a vision-language model for ``vlsam``
+            and ``decaf``, which have no embedded one yet; of each member of an ensemble, joined by commas.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
             segmenter always runs in float32.
-        offload: keep on the GPU only the part of the model that runs; for FLUX.
+        offload: keep on the GPU only the part of the model that runs.
         revision: branch, tag or commit of the model on the hub.
-        variant: of the model's weight files, such as ``fp16``; for FLUX.
+        variant: of the model's weight files, such as ``fp16``.
         local_files_only: never ask the hub.
-        config: fields of ``RefAMConfig``, ``VLSAMConfig`` or ``EnsembleConfig``; see there.
+        config: fields of ``RefAMConfig``, ``RefAMClipConfig``, ``VLSAMConfig`` or ``EnsembleConfig``; see there.
 
     Raises:
         ConfigError: an unknown pipeline, device, dtype or field.
@@ -71,8 +73,14 @@ def load(
             name,
             source,
             {} if settings else config or {},
-            {"device": place, "dtype": kind, "revision": revision, "local_files_only": local_files_only},
-            {"offload": offload, "variant": variant},
+            {
+                "device": place,
+                "dtype": kind,
+                "offload": offload,
+                "revision": revision,
+                "variant": variant,
+                "local_files_only": local_files_only,
+            },
         )
         for name, source in zip(names, sources, strict=True)
     ]
@@ -86,17 +94,27 @@ def load(
 
 
 def _member(
-    name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any], flux: dict[str, Any]
-) -> Callable[[Segmenter], RefAM | VLSAM]:
+    name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any]
+) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings, load its model, and return what makes the pipeline, given a segmenter."""
     from groundkit.pipelines import ensemble, refam, vlsam
 
     if name in refam.PRESETS:
-        settings = refam.read_config({**refam.PRESETS[name], **config})
+        from groundkit.models.diffusion_families import diffusion_family
+        from groundkit.models.video_diffusion import VideoDiffusionModel
 
-        from groundkit.models.flux import FluxModel
+        wanted = {**(NANO_READING if str(source) == "nano" else {}), **refam.PRESETS[name], **config}
+        folder = _folder(source, "pipeline")
+        place = {key: options[key] for key in ("revision", "local_files_only")}
+        family = diffusion_family(folder, **place)
+        if issubclass(family, VideoDiffusionModel):
+            from groundkit.pipelines import refam_clip
 
-        diffusion = FluxModel.from_pretrained(_folder(source, "pipeline"), name=str(source), **options, **flux)
+            clip_settings = refam_clip.read_config(wanted)
+            video = family.from_pretrained(folder, name=str(source), **options)
+            return lambda segmenter: refam_clip.RefAMClip(video, segmenter, clip_settings, name=name)
+        settings = refam.read_config(wanted)
+        diffusion = family.from_pretrained(folder, name=str(source), **options)
         return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
     if name in vlsam.PRESETS:
         looking = vlsam.read_config({**vlsam.PRESETS[name], **config})

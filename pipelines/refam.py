@@ -10,22 +10,22 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
-from groundkit.models.diffusion import AttentionDirection, DiffusionModel, EncodedImage, EncodedText
+from groundkit.models.diffusion import AttentionDirection, DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import validate
+from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
 from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
@@ -36,10 +36,8 @@ from groundkit.segmenters.choose import MaskRule, choose_mask
 Map = npt.NDArray[np.float32]
 
 
-class RefAMConfig(BaseModel):
+class RefAMConfig(EvidenceSettings):
     """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
     magnet_tokenisation: Literal["separate", "appended"] = Field(
@@ -75,9 +73,6 @@ class RefAMConfig(BaseModel):
         0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
     )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
-    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
-    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
-    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
 
 
 PRESETS: dict[str, dict[str, object]] = {
@@ -134,8 +129,8 @@ class RefAMTrace:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What the words of one phrase see: see ``RefAMTrace``."""
+class Reading:
+    """What the words of one phrase see: see ``RefAMTrace``. Maps of a clip have an axis of time before h and w."""
 
     tokens: tuple[Token, ...]
     maps: torch.Tensor
@@ -143,54 +138,37 @@ class _Reading:
     kept: torch.Tensor
     filtered: Map
 
+    def at(self, time: int) -> Reading:
+        """One slice of a clip, as a picture."""
+        return replace(self, maps=self.maps[:, time], filtered=self.filtered[time])
 
-class RefAM(PhrasePipeline):
-    """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
-    def __init__(
-        self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None, *, name: str = "refam"
-    ) -> None:
+class RefAMSteps(PhrasePipeline):
+    """The method's steps, whatever the words look at: a model, a segmenter and a configuration."""
+
+    def __init__(self, model: Any, segmenter: Segmenter, config: RefAMConfig, *, name: str) -> None:
         self.diffusion = model
         self.segmenter = segmenter
-        self.config = config or RefAMConfig()
+        self.config = config
         self.name = name
-        self.model = model.name
+        self.model: str = model.name
 
-    def ground(
-        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
-        encoded = embedding = null = None
-        for text in phrases:
-            started = time.perf_counter()
-            try:
-                phrase = parse_phrase(text)
-                if encoded is None:
-                    encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
-                    if self.config.evidence or self.config.min_evidence:
-                        null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
-                yield self._ground(image, text, phrase, encoded, embedding, null, seed, started)
-            except GroundkitError as error:
-                yield error
-
-    def _ground(
+    def _point(
         self,
         image: npt.NDArray[np.uint8],
         text: str,
         phrase: Phrase,
-        encoded: EncodedImage,
+        read: Reading,
         embedding: object,
         null: Map | None,
-        seed: int,
         started: float,
     ) -> Grounding:
+        """Steps 3 to 5: from the map of a phrase in a picture to points and masks."""
         config = self.config
         height, width = image.shape[:2]
 
-        # 1. and 2. The attention of the words that name the object.
-        read = self._read(phrase, encoded, seed)
-
-        # 3. Weight their map by the direction words.
-        bias = self._bias(read.filtered, phrase) if config.spatial_bias else None
+        # 3. Weight the words' map by the direction words.
+        bias = self._bias(read.filtered, phrase)
         heatmap = minmax(upsample(read.filtered if bias is None else minmax(read.filtered) * bias, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
@@ -239,7 +217,7 @@ class RefAM(PhrasePipeline):
             return grounding
         return judged(grounding, weigh_evidence(read.filtered, null, grounding.mask), config.min_evidence)
 
-    def _read(self, phrase: Phrase, encoded: EncodedImage, seed: int) -> _Reading:
+    def _read(self, phrase: Phrase, encoded: Any, seed: int) -> Reading:
         # 1. Append the magnets and read the attention of one noised pass (or several).
         tokens = self._tokens(phrase)
         attention = self._attention(encoded, self._encode(tokens, phrase), seed)
@@ -248,7 +226,7 @@ class RefAM(PhrasePipeline):
         maps = merge_layers(attention.token_maps, self.config.normalisation)
         sinks = find_sinks(attention)
         kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
-        return _Reading(tokens, maps, sinks, kept, _reduce(maps[kept], self.config.reduction).numpy())
+        return Reading(tokens, maps, sinks, kept, _reduce(maps[kept], self.config.reduction).numpy())
 
     def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
         return tokenize(
@@ -259,7 +237,7 @@ class RefAM(PhrasePipeline):
             max_tokens=self.diffusion.max_tokens,
         )
 
-    def _encode(self, tokens: tuple[Token, ...], phrase: Phrase) -> EncodedText:
+    def _encode(self, tokens: tuple[Token, ...], phrase: Phrase) -> Any:
         ids = [token.id for token in tokens]
         pieces = [ids]
         if self.config.magnet_encoding == "separate":
@@ -268,10 +246,10 @@ class RefAM(PhrasePipeline):
             pieces = [ids[:own], *(ids[first:end] for first, end in itertools.pairwise(ends))]
         return self.diffusion.encode_text(pieces, phrase.text)
 
-    def _attention(self, encoded: EncodedImage, text: EncodedText, seed: int) -> AttentionMaps:
+    def _attention(self, encoded: Any, text: Any, seed: int) -> AttentionMaps:
         """Mean attention over the noise samples."""
         config = self.config
-        read = [
+        read: list[AttentionMaps] = [
             self.diffusion.read_attention(
                 encoded,
                 text,
@@ -284,10 +262,11 @@ class RefAM(PhrasePipeline):
             )
             for index in range(config.noise_seeds)
         ]
+        text = [each.text_to_text for each in read if each.text_to_text is not None]
         return AttentionMaps(
             read[0].layers,
-            torch.stack([r.token_maps for r in read]).mean(dim=0),
-            torch.stack([r.text_to_text for r in read]).mean(dim=0),
+            torch.stack([each.token_maps for each in read]).mean(dim=0),
+            torch.stack(text).mean(dim=0) if text else None,
         )
 
     def _kept(self, phrase: Phrase, tokens: tuple[Token, ...], sinks: list[bool]) -> list[bool]:
@@ -303,12 +282,41 @@ class RefAM(PhrasePipeline):
         return without_sinks if config.filter_sinks and any(without_sinks) else kept
 
     def _bias(self, filtered: Map, phrase: Phrase) -> Map | None:
-        """The ramp of the place words times the weight of the size words."""
+        """The ramp of the place words times the weight of the size words; None without any, or unwanted."""
+        if not self.config.spatial_bias:
+            return None
         floor = self.config.bias_floor
         height, width = filtered.shape
         ramp = spatial_ramp(height, width, phrase.direction, floor=floor)
         size = size_weight(filtered, phrase.direction, floor=floor)
         return ramp if size is None else size if ramp is None else ramp * size
+
+
+class RefAM(RefAMSteps):
+    """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
+
+    def __init__(
+        self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None, *, name: str = "refam"
+    ) -> None:
+        super().__init__(model, segmenter, config or RefAMConfig(), name=name)
+
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        encoded = embedding = null = None
+        for text in phrases:
+            started = time.perf_counter()
+            try:
+                phrase = parse_phrase(text)
+                if encoded is None:
+                    encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
+                    if self.config.weighs_evidence:
+                        null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
+                # 1. and 2. The attention of the words that name the object, then what it points at.
+                read = self._read(phrase, encoded, seed)
+                yield self._point(image, text, phrase, read, embedding, null, started)
+            except GroundkitError as error:
+                yield error
 
 
 def _reduce(maps: torch.Tensor, reduction: str) -> torch.Tensor:

@@ -1,17 +1,18 @@
 """A phrase and a video: the phrase is grounded on key frames, and a tracker carries the mask from there, both ways.
 
-RefAM reads a video diffusion transformer; here any pipeline for pictures grounds the phrase on single frames, and the
-one with the most evidence can be the key frame. On the way the phrase is grounded anew every so often, and whenever the
-tracker is unsure, so that an object that comes late or comes back is found.
+RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
+pictures does as well: it grounds the phrase on single frames, and the one with the most evidence can be the key frame.
+On the way the phrase is grounded anew every so often, and whenever the tracker is unsure, so that an object that comes
+late or comes back is found.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from groundkit.pipelines.settings import validate
 from groundkit.results import Grounding
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
+if TYPE_CHECKING:
+    from groundkit.pipelines.refam_clip import KeySlice
+
 _CHUNK = 64  # frames in memory while time runs backwards
 
 
@@ -32,8 +36,10 @@ class VideoConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key_frame: Literal["first", "middle", "evidence"] = Field(
-        "first", description="where the phrase is grounded first; evidence takes the best of ``candidates`` frames"
+    key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
+        "auto",
+        description="where the phrase is grounded first; evidence takes the best of ``candidates`` frames, or of the "
+        "clip that a video model looks at; auto is evidence for such a model, else first",
     )
     candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
     ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
@@ -111,8 +117,19 @@ class VideoGrounding:
     seconds: float
 
 
+@runtime_checkable
+class ClipPipeline(Pipeline, Protocol):
+    """A pipeline that looks at many frames at once: see :class:`groundkit.pipelines.refam_clip.RefAMClip`."""
+
+    def places(self, count: int) -> list[int]: ...
+
+    def ground_clip(
+        self, frames: Sequence[npt.NDArray[np.uint8]], text: str, *, key: KeySlice = "strongest", seed: int = 0
+    ) -> tuple[int, Grounding]: ...
+
+
 class VideoPipeline:
-    """A pipeline for pictures, a tracker and a configuration."""
+    """A pipeline for pictures or clips, a tracker and a configuration."""
 
     def __init__(self, pipeline: Pipeline, tracker: Tracker, config: VideoConfig | None = None) -> None:
         self.pipeline = pipeline
@@ -154,7 +171,9 @@ class VideoPipeline:
 
     def _key_frame(self, frames: Frames, phrase: str, seed: int) -> tuple[AnyFrame, Grounding]:
         """The frame to begin with, and what was found there."""
-        if self.config.key_frame == "first":
+        if isinstance(self.pipeline, ClipPipeline):
+            return self._key_frame_of_clip(self.pipeline, frames, phrase, seed)
+        if self.config.key_frame in ("auto", "first"):
             wanted = [0]
         else:
             count = sum(1 for _ in frames())
@@ -172,6 +191,20 @@ class VideoPipeline:
         if best is None:
             raise InputError("the video has no frame")
         return best
+
+    def _key_frame_of_clip(
+        self, pipeline: ClipPipeline, frames: Frames, phrase: str, seed: int
+    ) -> tuple[AnyFrame, Grounding]:
+        """The same from a clip of frames sampled evenly; all of the clip is in memory at once."""
+        count = sum(1 for _ in frames())
+        if not count:
+            raise InputError("the video has no frame")
+        wanted = set(pipeline.places(count))
+        clip = [frame for place, frame in enumerate(frames()) if place in wanted]
+        keys: dict[str, KeySlice] = {"first": "first", "middle": "middle"}
+        key = keys.get(self.config.key_frame, "strongest")
+        chosen, grounding = pipeline.ground_clip([frame.image for frame in clip], phrase, key=key, seed=seed)
+        return clip[chosen], grounding
 
     def _ground(self, frame: AnyFrame, phrase: str, seed: int) -> Grounding:
         (outcome,) = ground_phrases(self.pipeline, frame.image, [phrase], seed=seed)

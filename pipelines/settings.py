@@ -1,13 +1,28 @@
-"""Settings of a method, checked by name and value."""
+"""Settings of a method, checked by name and value, and those that every method has."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundkit.errors import ConfigError
 
 Config = TypeVar("Config", bound=BaseModel)
+
+
+class EvidenceSettings(BaseModel):
+    """What a method can be told about evidence: see ``groundkit.prompting.evidence``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
+    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
+
+    @property
+    def weighs_evidence(self) -> bool:
+        """Whether evidence is asked for, or needed."""
+        return self.evidence or self.min_evidence > 0
 
 
 def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
@@ -22,5 +37,6 @@ def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"no setting named {field!r}: use one of {', '.join(kind.model_fields)}") from None
+            own_first = sorted(kind.model_fields, key=EvidenceSettings.model_fields.__contains__)
+            raise ConfigError(f"no setting named {field!r}: use one of {', '.join(own_first)}") from None
         raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None

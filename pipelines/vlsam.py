@@ -8,103 +8,47 @@ turns them into a mask. No list of categories is given.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
-from groundkit.attention.flow import Flow, Regulariser, image_flow
-from groundkit.attention.heads import HeadWeights
+from groundkit.attention.flow import Regulariser, image_flow
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import parse_phrase
 from groundkit.language.objects import object_names, token_offsets
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
-from groundkit.models.vision_language import Conversation, EncodedPicture, View, VisionLanguageModel
+from groundkit.media.resize import resize
+from groundkit.models.layout import finest_grid, lay_over, smooth_views
+from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import validate
+from groundkit.pipelines.vlsam_config import (
+    ASK_FOR_QUESTIONS,
+    BACKGROUND,
+    PRESETS,
+    QUESTIONS,
+    VLSAMConfig,
+    read_config,
+)
 from groundkit.prompting.evidence import weigh_evidence
+from groundkit.prompting.fusion import contrast, fuse_sizes
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.prompting.spatial import minmax
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
+from groundkit.segmenters.cells import masks_of_cells
 from groundkit.segmenters.refine import cascade, suppress
+
+__all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
 
 Heat = npt.NDArray[np.float32]
 
-# The first is asked alone when the ensemble is off.
-QUESTIONS = (
-    "List all the objects in this picture, separated by commas.",
-    "What objects are in the picture? Name every one of them.",
-    "Name everything that can be seen here, also small things and things in the background.",
-    "Which things are at the left, in the middle and at the right of the picture?",
-)
-ASK_FOR_QUESTIONS = (
-    "Write ten different questions that ask a person to list all the objects in a picture. One question a line."
-)
-
-
-class VLSAMConfig(BaseModel):
-    """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    questions: Literal["one", "built_in", "model"] = Field(
-        "built_in", description="ask one question, a built-in set, or ten that the model writes itself (the paper)"
-    )
-    multi_scale: bool = Field(True, description="look at the four corner crops too")
-    head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
-    flow: Flow = Field(Flow.FLOW, description="flow (equation 3), rollout or mean")
-    regulariser: Regulariser = Field(
-        Regulariser.END, description="where columns are damped: once at the end, in each layer, or none"
-    )
-    layers: str = Field("all", description="all, late, a range such as 14-27, or names")
-    word_tokens: Literal["mean", "last"] = Field("mean", description="rows of a name of several tokens")
-    grounding: Literal["taught", "decaf"] = Field(
-        "taught",
-        description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "
-        "the last token of the prompt, object minus background",
-    )
-    phrase_question: str = Field("Where is {phrase}?", description="what a given phrase is asked as")
-    smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
-    threshold: str = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
-    refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
-        "mask_in",
-        description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",
-    )
-    overlap: float = Field(0.7, gt=0, le=1, description="box IoU from which the lower of two masks of a name goes")
-    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
-    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
-    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
-    max_tokens: int = Field(256, ge=1, description="longest answer")
-    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")
-    top_p: float = Field(1.0, gt=0, le=1, description="with a temperature; the paper has 0.1")
-
-
-PRESETS: dict[str, dict[str, object]] = {
-    "vlsam": {},
-    "decaf": {  # Decomposed Attention Fusion, arXiv 2510.19592: its map, with points and masks as here
-        "head_weights": HeadWeights.IMAGE_MAX,
-        "flow": Flow.ROLLOUT,
-        "regulariser": Regulariser.NONE,
-        "layers": "late",
-        "grounding": "decaf",
-        "phrase_question": "{phrase}. Name the main object referred to, in a single word.",
-        "smoothing": 1.0,
-    },
-}
 ANOTHER = 0.5  # outside a mask, what is less than half as hot as the hottest place is no other object
-BACKGROUND = "Describe the background of the picture without any {noun}, in a single word or phrase."
-
-
-def read_config(settings: Mapping[str, object]) -> VLSAMConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(VLSAMConfig, settings)
 
 
 @dataclass(frozen=True)
@@ -114,7 +58,7 @@ class VLSAMTrace:
     Attributes:
         answer: what the model said, or was made to say.
         tokens: its pieces.
-        heat: float32 ``(h, w)``, the first view's map.
+        heat: float32 ``(h, w)``, the first view's map; of several sizes of the picture, what they were fused to.
         area: bool ``(height, width)``, the positive area.
     """
 
@@ -122,6 +66,27 @@ class VLSAMTrace:
     tokens: tuple[str, ...]
     heat: Heat
     area: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What flowed to the image tokens, ``(R, P)`` for R names or phrases, and the conversation it was read from."""
+
+    talk: Conversation
+    maps: torch.Tensor
+
+    def first_view(self) -> Heat:
+        """The first map over the first view, float32 ``(h, w)``."""
+        rows, columns = self.talk.views[0].grid
+        return np.asarray(self.maps[0, : rows * columns].reshape(rows, columns).float().numpy())
+
+
+@dataclass(frozen=True)
+class _Heat:
+    """One map, float32 ``(height, width)``, and the cells it came from, float32 ``(h, w)`` in [0, 1]."""
+
+    pixels: Heat
+    cells: Heat
 
 
 @dataclass(frozen=True)
@@ -163,10 +128,12 @@ class VLSAM(PhrasePipeline):
         pixels = read_image(image)
         candidates: list[_Candidate] = []
         answers: list[str] = []
+        questions: Sequence[str] = ()
         for crop in crops(pixels, corners=self.config.multi_scale):
-            picture, embedding = self.vlm.encode(crop.pixels), self.segmenter.embed(crop.pixels)
-            for question in self._questions(picture, seed):
-                answer, found = self._look(crop, picture, embedding, question, seed)
+            pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
+            questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
+            for question in questions:
+                answer, found = self._look(crop, pictures, embedding, question, seed)
                 answers.append(answer)
                 candidates += found
         kept = suppress(
@@ -192,41 +159,41 @@ class VLSAM(PhrasePipeline):
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | GroundkitError]:
-        (crop,) = crops(image, corners=False)
-        picture = embedding = null = None
+        pictures: Sequence[EncodedPicture] = ()
+        embedding = null = None
         for text in phrases:
             started = time.perf_counter()
             try:
                 phrase = parse_phrase(text)
-                if picture is None:
-                    picture, embedding = self.vlm.encode(image), self.segmenter.embed(image)
-                    if self.config.evidence or self.config.min_evidence:
+                if not pictures:
+                    pictures, embedding = self._encode(image), self.segmenter.embed(image)
+                    if self.config.weighs_evidence:
                         thing = self.config.null_phrase
-                        null = self._first_view(*self._phrase_maps(picture, thing, thing))
-                talk, maps = self._phrase_maps(picture, phrase.text, phrase.head)
-                heat = self._heat(talk.views, maps, image)
-                candidate, area = self._segment(crop, embedding, text, heat)
+                        null = self._read_phrase(pictures[0], thing, thing).first_view()
+                readings = [self._read_phrase(picture, phrase.text, phrase.head) for picture in pictures]
+                heat = self._heat(readings, 0, image.shape[:2])
+                candidates, area = self._segment(embedding, text, heat)
             except GroundkitError as error:
                 yield error
                 continue
-            masks = candidate.mask[None] if candidate else np.zeros((0, *image.shape[:2]), np.bool_)
+            masks = np.array([c.mask for c in candidates], np.bool_).reshape(-1, *image.shape[:2])
+            talk, first = readings[0].talk, readings[0].first_view()
             ids = talk.inputs["input_ids"][0, talk.answer.start : talk.answer.stop].tolist()
-            first = self._first_view(talk, maps)
             grounding = Grounding(
                 image=image,
                 phrase=text,
                 masks=masks,
-                scores=np.array([candidate.score] if candidate else [], dtype=np.float32),
+                scores=np.array([c.score for c in candidates], dtype=np.float32),
                 boxes=boxes_of(masks),
-                points=candidate.points if candidate else np.zeros((0, 3), np.float32),
-                heatmap=minmax(heat),
+                points=np.concatenate([np.zeros((0, 3), np.float32), *(c.points for c in candidates)]),
+                heatmap=minmax(heat.pixels),
                 pipeline=self.name,
                 model=self.model,
                 seconds=time.perf_counter() - started,
                 trace=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),
-                    first,
+                    first if len(readings) == 1 else heat.cells,
                     area,
                 ),
             )
@@ -235,10 +202,13 @@ class VLSAM(PhrasePipeline):
             else:
                 yield judged(grounding, weigh_evidence(first, null, grounding.mask), self.config.min_evidence)
 
-    @staticmethod
-    def _first_view(talk: Conversation, maps: torch.Tensor) -> Heat:
-        rows, columns = talk.views[0].grid
-        return np.asarray(maps[: rows * columns].reshape(rows, columns).float().numpy())
+    def _encode(self, image: npt.NDArray[np.uint8]) -> list[EncodedPicture]:
+        """The picture at each size at which it is read."""
+        config = self.config
+        height, width = image.shape[:2]
+        reduced = min(1.0, (config.most_pixels / (height * width)) ** 0.5) if config.most_pixels else 1.0
+        sizes = [tuple(max(1, round(side * reduced * size)) for side in (height, width)) for size in config.resolutions]
+        return [self.vlm.encode(image if size == (height, width) else resize(image, *size)) for size in sizes]
 
     def _questions(self, picture: EncodedPicture, seed: int) -> Sequence[str]:
         """What the model is asked: one question, the built-in ones, or those it writes itself."""
@@ -259,27 +229,27 @@ class VLSAM(PhrasePipeline):
         return ids, *token_offsets(self.vlm.tokenizer, ids)
 
     def _look(
-        self, crop: Crop, picture: EncodedPicture, embedding: Any, question: str, seed: int
+        self, crop: Crop, pictures: Sequence[EncodedPicture], embedding: Any, question: str, seed: int
     ) -> tuple[str, list[_Candidate]]:
         """1. Ask, and read names from the answer. 2. One map a name. 3. Points and a mask for each."""
-        asked = self.vlm.ask(picture, question)
-        ids, answer, offsets = self._say(asked, seed)
+        asked = [self.vlm.ask(picture, question) for picture in pictures]
+        ids, answer, offsets = self._say(asked[0], seed)
         names = object_names(answer)
         if not names:
             return answer, []
-        talk = self.vlm.add_answer(asked, ids)
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
-        maps = self._maps(talk, tokens)
+        readings = [self._read(self.vlm.add_answer(talk, ids), tokens) for talk in asked]
         found = []
-        for name, heat in zip(names, maps, strict=True):
-            for _, candidate in self._refined(crop, embedding, name.label, self._heat(talk.views, heat, crop.pixels)):
+        for row, name in enumerate(names):
+            heat = self._heat(readings, row, crop.pixels.shape[:2])
+            for _, candidate in self._candidates(embedding, name.label, heat):
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                     found.append(_Candidate(name.label, crop.place(candidate.mask), candidate.score, placed))
         return answer, found
 
-    def _maps(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """What flows from words of the answer to the image tokens, ``(words, P)``; ``tokens`` count from its start."""
+    def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:
+        """What flows from words of the answer to the image tokens; ``tokens`` count from the answer's start."""
         config = self.config
         rows = torch.zeros(len(tokens), talk.inputs["input_ids"].shape[1])
         for row, places in zip(rows, tokens, strict=True):
@@ -288,76 +258,90 @@ class VLSAM(PhrasePipeline):
             row /= row.sum().clamp_min(1)
         return self._flow(talk, rows)
 
-    def _flow(self, talk: Conversation, rows: torch.Tensor) -> torch.Tensor:
+    def _flow(self, talk: Conversation, rows: torch.Tensor) -> _Reading:
         config = self.config
         layers = self.vlm.read_layers(talk, weights=config.head_weights, layers=config.layers)
         causal = self.vlm.causal  # where tokens see later ones too, nothing piles up on the first
         regulariser = config.regulariser if causal else Regulariser.NONE
-        return image_flow(layers, rows, talk.image_positions, flow=config.flow, regulariser=regulariser)
+        maps = image_flow(layers, rows, talk.image_positions, flow=config.flow, regulariser=regulariser)
+        if config.smoothing:
+            maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
+        return _Reading(talk, maps)
 
-    def _phrase_maps(self, picture: EncodedPicture, phrase: str, head: str) -> tuple[Conversation, torch.Tensor]:
-        """One map, ``(P,)``, for a given phrase, and the conversation that it was read from."""
+    def _read_phrase(self, picture: EncodedPicture, phrase: str, head: str) -> _Reading:
+        """The map of a given phrase."""
         question = self.config.phrase_question.format(phrase=phrase)
         if self.config.grounding == "decaf":
-            seen = [self._last_token(picture, q) for q in (question, BACKGROUND.format(noun=head))]
-            return seen[0][0], (seen[0][1] - seen[1][1]).clamp_min(0)
+            noun = next((name.label for name in object_names(head)), head).split()[-1]
+            seen = [self._last_token(picture, q) for q in (question, BACKGROUND.format(noun=noun))]
+            return _Reading(seen[0].talk, contrast(seen[0].maps, seen[1].maps))
         ids = self.vlm.tokenizer(phrase, add_special_tokens=False).input_ids
         text, offsets = token_offsets(self.vlm.tokenizer, ids)
         start = text.find(head)
         inside = [i for i, (a, b) in enumerate(offsets) if a < start + len(head) and b > start >= 0]
         if not ids:
             raise PhraseError(f"the model has no token for {phrase[:40]!r}: say it in other words")
-        talk = self.vlm.ask(picture, question, ids)
-        return talk, self._maps(talk, [inside or range(len(ids))])[0]
+        return self._read(self.vlm.ask(picture, question, ids), [inside or range(len(ids))])
 
-    def _last_token(self, picture: EncodedPicture, question: str) -> tuple[Conversation, torch.Tensor]:
+    def _last_token(self, picture: EncodedPicture, question: str) -> _Reading:
         talk = self.vlm.ask(picture, question)
         rows = torch.zeros(1, talk.inputs["input_ids"].shape[1])
         rows[0, -1] = 1
-        return talk, self._flow(talk, rows)[0]
+        return self._flow(talk, rows)
 
-    def _heat(self, views: Sequence[View], maps: torch.Tensor, image: npt.NDArray[np.uint8]) -> Heat:
-        """The maps of all views over the picture, float32 ``(height, width)``: their mean where several show it."""
-        height, width = image.shape[:2]
-        total, weight = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-        start = 0
-        for view in views:
-            rows, columns = view.grid
-            grid = maps[start : start + rows * columns].reshape(rows, columns).float().numpy()
-            start += rows * columns
-            if self.config.smoothing:
-                grid = cv2.GaussianBlur(grid, (7, 7), self.config.smoothing, borderType=cv2.BORDER_CONSTANT)
-            x1, y1, x2, y2 = (round(side * length) for side, length in zip(view.box, (width, height) * 2, strict=True))
-            whole = cv2.resize(grid, (max(1, x2 - x1), max(1, y2 - y1)), interpolation=cv2.INTER_CUBIC)
-            left, top = max(0, x1), max(0, y1)
-            part = whole[top - y1 : height - y1, left - x1 : width - x1]
-            inside = (slice(top, top + part.shape[0]), slice(left, left + part.shape[1]))
-            total[inside] += part
-            weight[inside] += 1
-        seen = weight > 0
-        heat = np.where(seen, total / np.maximum(weight, 1), total[seen].min() if seen.any() else 0)
-        return np.maximum(heat, 0).astype(np.float32)
+    @staticmethod
+    def _heat(readings: Sequence[_Reading], row: int, size: tuple[int, int]) -> _Heat:
+        """One map of each reading over a picture of ``size``: (height, width) in pixels."""
+        parts = [(reading.maps[row], reading.talk.views) for reading in readings]
+        grid = max((finest_grid(views) for _, views in parts), key=lambda grid: grid[0] * grid[1])
+        cells = fuse_sizes([lay_over(maps, views, grid, interpolation=cv2.INTER_LINEAR) for maps, views in parts])
+        if len(parts) == 1:
+            ((maps, views),) = parts
+            return _Heat(lay_over(maps, views, size, interpolation=cv2.INTER_CUBIC), cells)
+        return _Heat(cv2.resize(cells, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32), cells)
 
-    def _segment(
-        self, crop: Crop, embedding: Any, label: str, heat: Heat
-    ) -> tuple[_Candidate | None, npt.NDArray[np.bool_]]:
-        """The best mask for one map, and its positive area."""
-        found = list(self._refined(crop, embedding, label, heat))
+    def _segment(self, embedding: Any, label: str, heat: _Heat) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
+        """The best mask for one map, or those of its cells, and its positive area."""
+        found = list(self._candidates(embedding, label, heat))
         if not found:
-            return None, np.zeros(heat.shape, np.bool_)
+            return [], np.zeros(heat.pixels.shape, np.bool_)
         area, best = max(found, key=lambda pair: pair[1].score)
-        return best, area
+        return [each for _, each in found] if self.config.points == "cells" else [best], area
 
-    def _refined(
-        self, crop: Crop, embedding: Any, label: str, heat: Heat
+    def _candidates(
+        self, embedding: Any, label: str, heat: _Heat
     ) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
+        """Masks for one map, each with the positive area that was looked at."""
+        if self.config.points == "cells":
+            yield from self._of_cells(embedding, label, heat)
+        else:
+            yield from self._refined(embedding, label, heat.pixels)
+
+    def _of_cells(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
+        config = self.config
+        area = positive_area(heat.pixels, config.threshold)
+        masks = masks_of_cells(
+            self.segmenter,
+            embedding,
+            heat.cells,
+            heat.pixels.shape,
+            threshold=config.cell_threshold,
+            most=config.most_cells,
+            overlap=config.overlap,
+            keep=config.keep,
+            consistent=config.cell_consistency,
+        )
+        for each in masks:
+            yield area, _Candidate(label, each.mask, each.score, each.points)
+
+    def _refined(self, embedding: Any, label: str, heat: Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
         """Round 1: points, mask, and the mask as a prompt. Round 2: points drawn again from the masked map."""
         refine, hottest = self.config.refine, heat.max()
         for _ in range(2 if refine in ("mask_in", "mask_out") else 1):
             area = positive_area(heat, self.config.threshold)
             if not area.any() or heat.max() < ANOTHER * hottest:
                 return
-            prompts = point_pair(heat, area)
+            prompts = point_pair(heat, area, negative=self.config.points == "pair")
             proposals = (
                 self.segmenter.segment(embedding, prompts)
                 if refine == "none"

@@ -19,10 +19,10 @@ class Normalisation(StrEnum):
 
 
 def merge_layers(token_maps: Tensor, normalisation: Normalisation) -> Tensor:
-    """Mean over layers, then scaling along one axis: ``(L, T, h, w)`` to ``(T, h, w)``."""
+    """Mean over layers, then scaling along one axis: ``(L, T, h, w)`` to ``(T, h, w)``, or with time likewise."""
     merged = token_maps.mean(dim=0)
     if normalisation is Normalisation.TOKENS:
         return merged / merged.sum(dim=0, keepdim=True).clamp_min(1e-12)
     if normalisation is Normalisation.IMAGE:
-        return merged / merged.sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+        return merged / merged.sum(dim=tuple(range(1, merged.ndim)), keepdim=True).clamp_min(1e-12)
     return merged

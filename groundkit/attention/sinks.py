@@ -21,13 +21,14 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
         std_i A[i, j] / mass_j              < 1                 and about equally,
         entropy(a_j / sum a_j) / log P      > 0.97              and its map is flat,
 
-    and it is a sink of the model if it is one in at least half of the later half of the layers.
+    and it is a sink of the model if it is one in at least half of the later half of the layers. Where words do not look
+    at words (cross-attention), everyone is the patches: A[i, j] is then patch i's attention to token j.
     """
     late = len(attention.layers) // 2
-    text = attention.text_to_text[late:]
-    mass = text.mean(dim=1)
-    variation = text.std(dim=1, correction=0) / mass.clamp_min(1e-12)
     maps = attention.token_maps[late:].flatten(2)
+    looks = maps.transpose(1, 2) if attention.text_to_text is None else attention.text_to_text[late:]
+    mass = looks.mean(dim=1)
+    variation = looks.std(dim=1, correction=0) / mass.clamp_min(1e-12)
     share = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
     patches = share.shape[-1]
     entropy = torch.special.entr(share).sum(dim=-1)

@@ -27,7 +27,7 @@ from groundkit.outputs.tiles import (
     stack,
 )
 
-_PREDICTED = MASK_COLOURS[0]
+PREDICTED = MASK_COLOURS[0]
 
 
 def draw_contact_sheet(report: Report, count: int = 10) -> npt.NDArray[np.uint8]:
@@ -45,7 +45,7 @@ def draw_contact_sheet(report: Report, count: int = 10) -> npt.NDArray[np.uint8]
     worst = ranked[: min(count, len(ranked) - len(best))]
     return stack(
         [
-            _header(report),
+            draw_header(_about(report)),
             draw_row(f"The {len(worst)} worst", [_tile(result) for result in worst]),
             draw_row(f"The {len(best)} best", [_tile(result) for result in best]),
         ]
@@ -57,7 +57,7 @@ def _tile(result: CaseResult) -> Tile:
     height, width = image.shape[:2]
     picture = shrink(image)
     if result.prediction is not None:
-        paint(picture, decode(result.prediction), _PREDICTED)
+        paint(picture, decode(result.prediction), PREDICTED)
     truth = read_mask(result.case, height, width).astype(np.uint8)
     small = cv2.resize(truth, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_NEAREST)
     outline(picture, small.astype(np.bool_), POSITIVE, stroke(picture))
@@ -73,16 +73,20 @@ def _tile(result: CaseResult) -> Tile:
     return Tile(picture, result.case.phrase, note, points=points)
 
 
-def _header(report: Report) -> Image.Image:
+def _about(report: Report) -> str:
+    miou = report.metrics["miou"]["value"]
+    judged = f"{report.metrics['n']} cases" + ("" if miou is None else f", mIoU {miou:.3f}")
+    return f"{report.pipeline}, {report.model}, {judged}"
+
+
+def draw_header(about: str) -> Image.Image:
+    """The top of a contact sheet: what was evaluated, and what the colours mean."""
     section = Image.new("RGB", (WIDTH, 78), GROUND)
     brush = ImageDraw.Draw(section)
     brush.text((MARGIN, 0), "groundkit eval", font=font(30, bold=True), fill=INK)
-    miou = report.metrics["miou"]["value"]
-    judged = f"{report.metrics['n']} cases" + ("" if miou is None else f", mIoU {miou:.3f}")
-    about = f"{report.pipeline}, {report.model}, {judged}"
     brush.text((WIDTH - MARGIN, 6), fit_text(about, font(20), INNER - 400), font=font(20), fill=FAINT, anchor="ra")
     x = MARGIN
-    for name, colour in (("true mask", POSITIVE), ("predicted mask", _PREDICTED)):
+    for name, colour in (("true mask", POSITIVE), ("predicted mask", PREDICTED)):
         draw_chip(section, (x, 53, 18, 18), colour)
         brush.text((x + 26, 62), name, font=font(18), fill=INK, anchor="lm")
         x += 54 + text_width(name, font(18))

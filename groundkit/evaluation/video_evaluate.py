@@ -1,8 +1,8 @@
-"""A method over a set of videos: how good it is, and how good it would be to let nothing move."""
+"""A method over a set of videos: how good it is, and how good a guess would be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError, InputError
+from groundkit.evaluation.controls import Guess, centre_blob, whole_image
 from groundkit.evaluation.video_cases import VideoCase, read_true_masks
 from groundkit.evaluation.video_metrics import VideoMetrics, VideoScore, measure_videos, score_video
+from groundkit.outputs.rle import RunLength, encode
 
-Predict = Callable[[VideoCase], npt.NDArray[np.bool_]]
+Masks = npt.NDArray[np.bool_]
+Predict = Callable[[VideoCase], Masks]
+Control = Callable[[Masks | None, Masks], Masks | None]
+"""Makes masks, bool ``(F, height, width)``, of the predicted ones, None where the method failed, and of the true ones;
+None is a miss."""
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """How the masks of one case compare with the truth."""
+    """How the masks of one case compare with the truth; ``prediction`` holds them, None when the method failed."""
 
     case: VideoCase
     score: VideoScore
+    prediction: tuple[RunLength, ...] | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class VideoReport:
     Attributes:
         metrics: over all judged cases.
         by_type: the same for each ``phrase_type``, in order of first mention.
-        controls: the same cases, guessed without the phrase or the frames after the first.
+        controls: the same cases, guessed.
         results: each judged case, in the order given.
         failures: cases that went wrong.
     """
@@ -77,21 +84,46 @@ class VideoReport:
         }
 
 
-def repeat_frame_0(truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The true mask of frame 0 on every frame, bool ``(F, height, width)``, read only: a perfect answer on a picture,
-    and no idea of motion. A method that tracks must beat it; frame 0 itself, on which it is right, counts too."""
-    return np.broadcast_to(truth[:1], truth.shape)
+def repeat_frame_0(masks: Masks) -> Masks:
+    """The mask of frame 0 on every frame, bool ``(F, height, width)``, read only: no idea of motion.
+
+    Of the true masks it is a perfect answer on a picture, which a method that tracks must beat; frame 0 itself, on
+    which it is right, counts too.
+    """
+    return np.broadcast_to(masks[:1], masks.shape)
+
+
+def _on_every_frame(guess: Callable[[npt.NDArray[np.uint8]], Guess]) -> Control:
+    def control(predicted: Masks | None, truth: Masks) -> Masks:
+        picture = np.zeros((*truth.shape[1:], 3), np.uint8)  # these guesses look at its size alone
+        return np.broadcast_to(guess(picture).mask, truth.shape)
+
+    return control
+
+
+_BLIND: dict[str, Control] = {
+    "centre_blob": _on_every_frame(centre_blob),
+    "whole_image": _on_every_frame(whole_image),
+}
+TRACKER_CONTROLS: dict[str, Control] = {"repeat_frame_0": lambda _, truth: repeat_frame_0(truth), **_BLIND}
+"""For methods that are given the true mask of frame 0."""
+PHRASE_CONTROLS: dict[str, Control] = {
+    "repeat_predicted_frame_0": lambda predicted, _: None if predicted is None else repeat_frame_0(predicted),
+    **_BLIND,
+}
+"""For methods that are given a phrase."""
 
 
 def evaluate_video(
     predict: Predict,
     cases: Sequence[VideoCase],
     *,
+    controls: Mapping[str, Control] = TRACKER_CONTROLS,
     seed: int = 0,
     resamples: int = 2000,
     advance: Callable[[int], None] = lambda count: None,
 ) -> VideoReport:
-    """Run a method over cases and compare it with the truth and with the control ``repeat_frame_0``.
+    """Run a method over cases and compare it with the truth and with guesses.
 
     A case on which the method fails, by an error of groundkit's or by masks of the wrong shape or type, counts as a
     miss (J and F are 0 on every frame, also on those without the object). A case whose frames or true masks cannot be
@@ -100,12 +132,13 @@ def evaluate_video(
     Args:
         predict: gives the masks of a case, bool ``(F, height, width)``, one for each of its frames and of their size.
         cases: from a reader of ``groundkit.evaluation.video_cases``.
+        controls: the guesses, by name.
         seed: of the bootstrap.
         resamples: bootstrap samples.
         advance: called with the number of cases done since the last call.
     """
     results: list[VideoResult] = []
-    stills: list[VideoScore] = []
+    guesses: dict[str, list[VideoScore]] = {name: [] for name in controls}
     failures: list[VideoFailure] = []
     for case in cases:
         try:
@@ -114,12 +147,14 @@ def evaluate_video(
             failures.append(VideoFailure(case, str(error), counted=False))
             advance(1)
             continue
-        outcome = _judge(predict, case, truth)
+        outcome = _predict(predict, case, truth.shape)
         if isinstance(outcome, str):
             failures.append(VideoFailure(case, outcome, counted=True))
-            outcome = VideoScore((0.0,) * len(truth), (0.0,) * len(truth))
-        results.append(VideoResult(case, outcome))
-        stills.append(score_video(repeat_frame_0(truth), truth))
+        predicted = None if isinstance(outcome, str) else outcome
+        runs = None if predicted is None else tuple(map(encode, predicted))
+        results.append(VideoResult(case, _score(predicted, truth), runs))
+        for name, control in controls.items():
+            guesses[name].append(_score(control(predicted, truth), truth))
         advance(1)
 
     def over(scores: Sequence[VideoScore]) -> VideoMetrics:
@@ -129,20 +164,26 @@ def evaluate_video(
     return VideoReport(
         metrics=over([each.score for each in results]),
         by_type={kind: over([each.score for each in results if each.case.phrase_type == kind]) for kind in types},
-        controls={"repeat_frame_0": over(stills)},
+        controls={name: over(scores) for name, scores in guesses.items()},
         results=tuple(results),
         failures=tuple(failures),
     )
 
 
-def _judge(predict: Predict, case: VideoCase, truth: npt.NDArray[np.bool_]) -> VideoScore | str:
-    """The score, or why there is none."""
+def _score(masks: Masks | None, truth: Masks) -> VideoScore:
+    """The score; of a miss it is 0 on every frame."""
+    nothing = (0.0,) * len(truth)
+    return VideoScore(nothing, nothing) if masks is None else score_video(masks, truth)
+
+
+def _predict(predict: Predict, case: VideoCase, shape: tuple[int, ...]) -> Masks | str:
+    """The predicted masks, or why there are none."""
     try:
         predicted = predict(case)
     except GroundkitError as error:
         return str(error)
     if predicted.dtype != np.bool_:
         return f"the predicted masks are {predicted.dtype}, not bool"
-    if predicted.shape != truth.shape:
-        return f"the predicted masks are {predicted.shape}, the video is {truth.shape} (frames, height, width)"
-    return score_video(predicted, truth)
+    if predicted.shape != shape:
+        return f"the predicted masks are {predicted.shape}, the video is {shape} (frames, height, width)"
+    return predicted

@@ -12,6 +12,10 @@ from groundkit.errors import InputError
 from groundkit.language.tagging import lemma
 from groundkit.language.words import plain
 
+PLAIN_TEMPLATE = "a {}"
+CLIP_TEMPLATE = "a photo of a {}"
+"""What names are put into before they are compared. CLIP was trained on captions, and knows such sentences best."""
+
 Embed = Callable[[Sequence[str]], Tensor]
 """Texts to vectors, ``(texts, width)``."""
 
@@ -36,12 +40,18 @@ class Vocabulary:
     """Given categories, of which every name becomes one.
 
     The same words, in singular or plural, decide; then the same last word ("red cup" is a "cup"); then the cosine of
-    the texts "a {name}", as VL-SAM does with CLIP's text encoder.
+    the names' texts, as VL-SAM does with CLIP's text encoder.
+
+    Args:
+        categories: at least one.
+        embed: what makes vectors of texts.
+        template: what a name is put into before, with ``{}`` for the name.
     """
 
-    def __init__(self, categories: Sequence[str], embed: Embed) -> None:
+    def __init__(self, categories: Sequence[str], embed: Embed, *, template: str = PLAIN_TEMPLATE) -> None:
         self.categories = list(categories)
         self._embed = embed
+        self._template = template
         self._known = {_key(category): category for category in reversed(self.categories)}
         self._vectors: Tensor | None = None
 
@@ -51,8 +61,8 @@ class Vocabulary:
             if key in self._known:
                 return self._known[key]
         if self._vectors is None:
-            self._vectors = normalize(self._embed([f"a {category}" for category in self.categories]), dim=-1)
-        vector = normalize(self._embed([f"a {name}"]), dim=-1)
+            self._vectors = normalize(self._embed([self._template.format(each) for each in self.categories]), dim=-1)
+        vector = normalize(self._embed([self._template.format(name)]), dim=-1)
         return self.categories[int((self._vectors @ vector[0]).argmax())]
 
 

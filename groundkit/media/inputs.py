@@ -62,7 +62,7 @@ class ResolvedInputs:
     failed: list[tuple[str, InputError]]
 
 
-def resolve_inputs(arguments: Sequence[str], *, videos: bool = False) -> ResolvedInputs:
+def resolve_inputs(arguments: Sequence[str], *, videos: bool = False, frame_folders: bool = True) -> ResolvedInputs:
     """Find the pictures that files, folders, quoted globs and ``-`` stand for, without reading any of them.
 
     A file is taken whatever its suffix. A folder gives the pictures right inside it, and a glob (``*``, ``?``,
@@ -71,14 +71,15 @@ def resolve_inputs(arguments: Sequence[str], *, videos: bool = False) -> Resolve
     whatever spelling or through a link, counts once. Nothing is raised: see ``ResolvedInputs.failed``.
 
     With ``videos``, files with a video's suffix are videos, and so are folders of numbered frames (see
-    ``frame_files``), whether they are named, lie in a folder that is, or match a glob. Without, a video file that is
-    named is taken for a picture, and any folder is a folder of pictures.
+    ``frame_files``), whether they are named, lie in a folder that is, or match a glob; without ``frame_folders``, the
+    pictures in such a folder are pictures like any others. Without ``videos``, a video file that is named is taken for
+    a picture, and any folder is a folder of pictures.
     """
     found: dict[Path | None, Input] = {}
     failed: list[tuple[str, InputError]] = []
     for argument in arguments:
         try:
-            for item in _resolve(argument, videos=videos):
+            for item in _resolve(argument, videos=videos, frame_folders=frame_folders):
                 found.setdefault(item.path and item.path.resolve(), item)
         except InputError as error:
             failed.append((argument, error))
@@ -127,7 +128,7 @@ def frame_files(folder: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)] if len(numbered) > 1 else []
 
 
-def _resolve(argument: str, *, videos: bool) -> list[Input]:
+def _resolve(argument: str, *, videos: bool, frame_folders: bool) -> list[Input]:
     if argument == STDIN:
         if sys.stdin is None or sys.stdin.isatty():
             raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
@@ -137,9 +138,9 @@ def _resolve(argument: str, *, videos: bool) -> list[Input]:
         raise InputError(f"{argument}: addresses are not read; download the {kind} and give its file")
     path = Path(argument).expanduser()
     if path.is_dir():
-        if videos and frame_files(path):
+        if videos and frame_folders and frame_files(path):
             return [Input(argument, path, is_video=True)]
-        found = _found(path.iterdir(), videos=videos)
+        found = _found(path.iterdir(), videos=videos, frame_folders=frame_folders)
         if not found:
             kinds = "pictures or videos" if videos else "pictures"
             raise InputError(f"{argument}: no {kinds} in this folder; give a folder that holds some, or a quoted glob")
@@ -149,20 +150,20 @@ def _resolve(argument: str, *, videos: bool) -> list[Input]:
     if glob.has_magic(argument):
         # Path.glob takes no absolute pattern.
         matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207
-        found = _found((Path(match) for match in matches), videos=videos)
+        found = _found((Path(match) for match in matches), videos=videos, frame_folders=frame_folders)
         if not found:
             raise InputError(f"{argument}: no {kind} matches; check the pattern")
         return found
     raise InputError(f"{argument}: no such file or folder; check the path")
 
 
-def _found(paths: Iterable[Path], *, videos: bool) -> list[Input]:
+def _found(paths: Iterable[Path], *, videos: bool, frame_folders: bool) -> list[Input]:
     """The pictures and, with ``videos``, the videos among paths, in natural order."""
     found: list[Input] = []
     for path in sorted(paths, key=_natural_order):
         if _is_file_of(path, PICTURE_SUFFIXES):
             found.append(Input(str(path), path))
-        elif videos and (_is_file_of(path, VIDEO_SUFFIXES) or _is_frame_folder(path)):
+        elif videos and (_is_file_of(path, VIDEO_SUFFIXES) or (frame_folders and _is_frame_folder(path))):
             found.append(Input(str(path), path, is_video=True))
     # With ** a folder of frames and the frames in it both match.
     folders = {item.path for item in found if item.is_video}

@@ -68,6 +68,18 @@ class DiffusionModel(Protocol):
     ) -> AttentionMaps: ...
 
 
+def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, int]:
+    """Height and width in whole steps, of about an area and of a picture's own shape.
+
+    A strip longer than any model ever saw is squeezed: 8:1 keeps the long side below three sides of a square of that
+    area.
+    """
+    scale = (area / (height * width)) ** 0.5
+    longest = round((8 * area) ** 0.5 / step) * step
+    rows, columns = (min(longest, max(step, round(side * scale / step) * step)) for side in (height, width))
+    return rows, columns
+
+
 def select_layers(names: Sequence[str], wanted: str) -> tuple[str, ...]:
     """Names of the wanted layers, in the model's order.
 

@@ -37,10 +37,12 @@ def load_vision_language(
     name: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    offload: bool = False,
     revision: str | None = None,
+    variant: str | None = None,
     local_files_only: bool = False,
 ) -> VisionLanguageModel:
-    """Load a vision-language model of any family from a hub id or a folder.
+    """Load a vision-language model of any family from a hub id or a folder; see ``VisionLanguageModel``.
 
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
@@ -53,7 +55,14 @@ def load_vision_language(
     for family in FAMILIES:
         if config.model_type in family.model_types:
             return family.from_pretrained(
-                source, name=name, device=device, dtype=dtype, revision=revision, local_files_only=local_files_only
+                source,
+                name=name,
+                device=device,
+                dtype=dtype,
+                offload=offload,
+                revision=revision,
+                variant=variant,
+                local_files_only=local_files_only,
             )
     known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
     raise ModelError(f"{source}: no family for models of type {config.model_type}; there are {known}")

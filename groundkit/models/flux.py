@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from diffusers import FluxPipeline
-from torch import Tensor, nn
+from torch import nn
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.attention.softmax import Heads
-from groundkit.attention.tap import AttentionTap, Selection
-from groundkit.errors import ConfigError
 from groundkit.media.resize import resize
-from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, select_layers
-from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.across import read_across
+from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, fit_size, select_layers
+from groundkit.models.diffusion_loading import load_pipeline
 
 PATCH = 2  # FLUX packs 2x2 latents into one token
 
@@ -71,19 +69,17 @@ class FluxModel:
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
         """
-        check_model_folder(source, "model_index.json")
         device = torch.device(device)
-        with explain_loading_errors(source):
-            pipeline = FluxPipeline.from_pretrained(
-                source, dtype=dtype, revision=revision, variant=variant, local_files_only=local_files_only
-            )
-        pipeline.set_progress_bar_config(disable=True)
-        if offload:
-            if device.type == "cpu":
-                raise ConfigError("--offload moves parts to a GPU one at a time; on the CPU leave it out")
-            pipeline.enable_model_cpu_offload(device=device)
-        else:
-            pipeline.to(device)
+        pipeline = load_pipeline(
+            FluxPipeline,
+            source,
+            device=device,
+            dtype=dtype,
+            offload=offload,
+            revision=revision,
+            variant=variant,
+            local_files_only=local_files_only,
+        )
         return cls(pipeline, name or str(source), device)
 
     @property
@@ -93,13 +89,8 @@ class FluxModel:
 
     def image_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which a picture is encoded: the model's own area, its own shape, whole patches."""
-        step = self.pipeline.vae_scale_factor * PATCH
         area = self.pipeline.vae.config.sample_size**2
-        scale = (area / (height * width)) ** 0.5
-        # A strip longer than the model ever saw is squeezed: 8:1 keeps the long side below three native sides.
-        longest = round((8 * area) ** 0.5 / step) * step
-        rows, columns = (min(longest, max(step, round(side * scale / step) * step)) for side in (height, width))
-        return rows, columns
+        return fit_size(height, width, area=area, step=self.pipeline.vae_scale_factor * PATCH)
 
     @torch.inference_mode()
     def encode_image(self, image: npt.NDArray[np.uint8]) -> EncodedImage:
@@ -159,21 +150,12 @@ class FluxModel:
         names = select_layers(self.layer_names, layers)
         tokens, patches = text.states.shape[1], image.tokens.shape[1]
         rows, columns = image.grid
-        words, picture = slice(0, tokens), slice(tokens, tokens + patches)
-        reduction: Heads = "mean" if heads is None else "all"
-        across = (picture, words) if direction is AttentionDirection.IMAGE_TO_TEXT else (words, picture)
-        tap = AttentionTap(
-            {name: self._layers[name] for name in names},
-            {
-                "across": Selection(rows=across[0], columns=across[1], heads=reduction),
-                "text": Selection(rows=words, columns=words, heads=reduction),
-            },
-        )
         noise = torch.randn(image.tokens.shape, generator=torch.Generator().manual_seed(seed))
         noisy = torch.lerp(image.tokens, noise, noise_level).to(self.device, self.dtype)
         transformer = self.pipeline.transformer
-        with tap:
-            transformer(
+        return read_across(
+            {name: self._layers[name] for name in names},
+            lambda: transformer(
                 hidden_states=noisy,
                 encoder_hidden_states=text.states.to(self.dtype),
                 pooled_projections=text.pooled.to(self.dtype),
@@ -182,18 +164,10 @@ class FluxModel:
                 img_ids=FluxPipeline._prepare_latent_image_ids(1, rows, columns, self.device, self.dtype),
                 txt_ids=torch.zeros(tokens, 3, device=self.device, dtype=self.dtype),
                 return_dict=False,
-            )
-        across_maps, text_to_text = (_reduce_heads(tap.read(part), heads) for part in ("across", "text"))
-        if direction is AttentionDirection.IMAGE_TO_TEXT:
-            across_maps = across_maps.transpose(1, 2)
-        return AttentionMaps(names, across_maps.reshape(len(names), tokens, rows, columns), text_to_text)
-
-
-def _reduce_heads(entries: Tensor, heads: Sequence[int] | None) -> Tensor:
-    """``(L, 1, R, C)``, or ``(L, 1, H, R, C)`` and a choice of heads, to ``(L, R, C)``."""
-    if heads is None:
-        return entries[:, 0].cpu()
-    available = entries.shape[2]
-    if not heads or not all(0 <= head < available for head in heads):
-        raise ConfigError(f"heads: this model has heads 0 to {available - 1}, got {list(heads)}")
-    return entries[:, 0, list(heads)].mean(dim=1).cpu()
+            ),
+            words=slice(0, tokens),
+            patches=slice(tokens, tokens + patches),
+            grid=image.grid,
+            heads=heads,
+            direction=direction,
+        )

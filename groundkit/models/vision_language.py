@@ -24,6 +24,7 @@ from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ModelError
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.offload import check_offload, offload_blocks
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,12 @@ class VisionLanguageModel(ABC):
     causal: ClassVar[bool] = True
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1}
 
-    def __init__(self, model: Any, processor: Any, name: str, device: torch.device) -> None:
-        self.model = model.eval().to(device)
+    def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
+        if offload:
+            offload_blocks(model, device)
+        else:
+            model.to(device)
+        self.model = model.eval()
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.name = name
@@ -128,24 +133,32 @@ class VisionLanguageModel(ABC):
         name: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        offload: bool = False,
         revision: str | None = None,
+        variant: str | None = None,
         local_files_only: bool = False,
     ) -> Self:
         """Load model and processor from a hub id or a folder.
+
+        ``offload`` keeps each block of the model in main memory until it runs (needs a GPU). ``variant`` is that of the
+        weight files, such as ``fp16``.
 
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
         """
         check_model_folder(source, "config.json")
+        device = torch.device(device)
+        if offload:
+            check_offload(device)
         options: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
         with explain_loading_errors(source):
             processor = AutoProcessor.from_pretrained(source, **options)
             model = AutoModelForImageTextToText.from_pretrained(
-                source, dtype=dtype, attn_implementation="sdpa", **options
+                source, dtype=dtype, attn_implementation="sdpa", variant=variant, **options
             )
         if model.config.model_type not in cls.model_types:
             raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
-        return cls(model, processor, name or str(source), torch.device(device))
+        return cls(model, processor, name or str(source), device, offload=offload)
 
     @abstractmethod
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from groundkit.outputs.atomic import write_text
-from groundkit.outputs.rle import encode
+from groundkit.outputs.rle import RunLength, area, box, encode
 from groundkit.results import Grounding
 
 
@@ -29,21 +27,30 @@ class CocoDataset:
     def add(self, grounding: Grounding, file_name: str) -> None:
         """Add one picture and phrase; the same ``file_name`` again means the same picture."""
         height, width = grounding.image.shape[:2]
-        image = self._images.setdefault(
-            file_name, {"id": len(self._images) + 1, "file_name": file_name, "width": width, "height": height}
+        masks = [encode(mask) for mask in grounding.masks]
+        self.add_masks(
+            file_name, (height, width), grounding.phrase, masks, [float(score) for score in grounding.scores]
         )
-        category = self._categories.setdefault(grounding.phrase, len(self._categories) + 1)
-        for mask, score in zip(grounding.masks, grounding.scores, strict=True):
+
+    def add_masks(
+        self, file_name: str, size: tuple[int, int], phrase: str, masks: Sequence[RunLength], scores: Sequence[float]
+    ) -> None:
+        """Add one picture, its ``(height, width)``, and phrase, whose masks are encoded already."""
+        image = self._images.setdefault(
+            file_name, {"id": len(self._images) + 1, "file_name": file_name, "width": size[1], "height": size[0]}
+        )
+        category = self._categories.setdefault(phrase, len(self._categories) + 1)
+        for mask, score in zip(masks, scores, strict=True):
             self._annotations.append(
                 {
                     "id": len(self._annotations) + 1,
                     "image_id": image["id"],
                     "category_id": category,
-                    "segmentation": encode(mask),
-                    "bbox": [float(side) for side in cv2.boundingRect(mask.astype(np.uint8))],
-                    "area": float(np.count_nonzero(mask)),
+                    "segmentation": mask,
+                    "bbox": box(mask),
+                    "area": float(area(mask)),
                     "iscrowd": 0,
-                    "score": float(score),
+                    "score": score,
                 }
             )
 

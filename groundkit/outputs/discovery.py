@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError
+from groundkit.media.inputs import Input, unique_stems
 from groundkit.outputs.atomic import write_text
-from groundkit.outputs.names import UniqueNames, slug
+from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.png import write_png
 from groundkit.outputs.rle import encode
 from groundkit.outputs.save import file_names, write_files
 from groundkit.results import Discovery
 
-# "coco" covers a whole run and is written by its caller.
 DISCOVERY_FORMATS = ("overlay", "png", "cutout", "json", "coco")
 
 
@@ -47,25 +48,49 @@ def check_discovery_formats(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(formats))
 
 
-def write_discovery(
-    discovery: Discovery, folder: Path, stem: str, formats: Sequence[str], record: Mapping[str, Any]
-) -> list[Path]:
-    """Write one picture's objects: ``<stem>-overlay.png``, ``<stem>.json``, ``<stem>-<label>.png`` and so on.
+class DiscoveryWriter:
+    """Writes what was found in each picture of a run, no two files under the same name.
 
-    ``record`` is its ``discovery_record``.
+    ``<stem>-overlay.png`` and ``<stem>.json`` for a picture, ``<stem>-<label>.png`` and ``<stem>-<label>-cutout.png``
+    for a name; the ``coco`` format becomes one file for the whole run, ``coco.json``, written by ``finish``.
 
-    Raises:
-        InputError: when the place cannot be written to.
+    Args:
+        folder: where the files go, made if missing.
+        formats: from ``check_discovery_formats``.
+        inputs: the pictures of the run; their names are given out before any object's.
     """
-    written = []
-    if "overlay" in formats:
-        written.append(write_png(folder / f"{stem}-overlay.png", discovery.overlay()))
-    if "json" in formats:
-        written.append(write_text(folder / f"{stem}.json", json.dumps(record, indent=2) + "\n"))
-    single = [name for name in formats if name in ("png", "cutout")]
-    names = UniqueNames()
-    for grounding in discovery.groundings():
-        base = names.take(f"{stem}-{slug(grounding.phrase)}")
-        files = write_files(grounding, file_names(folder, base, single))
-        written += [file for each in files.values() for file in each]
-    return written
+
+    def __init__(self, folder: Path, formats: Sequence[str], inputs: Sequence[Input]) -> None:
+        self._folder = folder
+        self._formats = formats
+        self._names = UniqueNames()
+        self._coco = CocoDataset() if "coco" in formats else None
+        if self._coco is not None:
+            self._names.take("coco")
+        stems = unique_stems(inputs)
+        self._stems = {item: self._names.take(shorten(stem)) for item, stem in zip(inputs, stems, strict=True)}
+
+    def write(self, item: Input, discovery: Discovery, record: Mapping[str, Any]) -> list[Path]:
+        """Write one picture's objects, and return the files. ``record`` is its ``discovery_record``.
+
+        Raises:
+            InputError: when the place cannot be written to.
+        """
+        stem, written = self._stems[item], []
+        if "overlay" in self._formats:
+            written.append(write_png(self._folder / f"{stem}-overlay.png", discovery.overlay()))
+        if "json" in self._formats:
+            written.append(write_text(self._folder / f"{stem}.json", json.dumps(record, indent=2) + "\n"))
+        single = [name for name in self._formats if name in ("png", "cutout")]
+        for grounding in discovery.groundings():
+            base = self._names.take(f"{stem}-{slug(grounding.phrase)}")
+            files = write_files(grounding, file_names(self._folder, base, single))
+            written += [file for each in files.values() for file in each]
+        if self._coco is not None:
+            for grounding in discovery.groundings():
+                self._coco.add(grounding, item.name)
+        return written
+
+    def finish(self) -> list[Path]:
+        """Write what covers the whole run, and return those files."""
+        return [self._coco.write(self._folder / "coco.json")] if self._coco is not None and self._stems else []

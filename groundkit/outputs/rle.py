@@ -33,3 +33,17 @@ def decode(encoded: RunLength) -> npt.NDArray[np.bool_]:
         warnings.simplefilter("ignore", DeprecationWarning)
         decoded: npt.NDArray[np.uint8] = coco_mask.decode(encoded)
     return decoded.astype(np.bool_)
+
+
+def area(encoded: RunLength) -> int:
+    """Count a mask's pixels without decoding it."""
+    from pycocotools import mask as coco_mask
+
+    return int(coco_mask.area(encoded))
+
+
+def box(encoded: RunLength) -> list[float]:
+    """The tight box around a mask, XYWH pixels, without decoding it; all 0 for an empty one."""
+    from pycocotools import mask as coco_mask
+
+    return [float(side) for side in coco_mask.toBbox(encoded)]

@@ -41,11 +41,14 @@ def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np
     return area
 
 
-def point_pair(heat: Heat, area: npt.NDArray[np.bool_]) -> PointPrompts:
-    """The hottest place inside ``area`` as a positive point, and the coldest outside as a negative one, if any."""
+def point_pair(heat: Heat, area: npt.NDArray[np.bool_], *, negative: bool = True) -> PointPrompts:
+    """The hottest place inside ``area`` as a positive point, and the coldest outside as a negative one, if any.
+
+    ``negative`` False leaves the second out.
+    """
     inside = np.where(area, heat, -np.inf)
     found = [(np.unravel_index(int(inside.argmax()), heat.shape), 1)]
-    if not area.all():
+    if negative and not area.all():
         outside = np.where(area, np.inf, heat)
         found.append((np.unravel_index(int(outside.argmin()), heat.shape), 0))
     xy = np.array([[x + 0.5, y + 0.5] for (y, x), _ in found], dtype=np.float32)

@@ -1,7 +1,10 @@
-"""A tracker that needs no weights: dense optical flow carries the mask, and the segmenter draws its outline anew.
+"""A tracker that needs no weights: the object's look on its first frame, and optical flow where it changes its shape.
 
-From each frame to the next the mask is warped by DIS optical flow (Kroeger et al. 2016); points inside it prompt the
-segmenter, and of the segmenter's masks the one that overlaps the warped mask best is taken if it overlaps enough.
+As long as one shift, turn and scale of how the object looked explains it, it is found by that: nothing adds up from
+frame to frame, what another object hides is left out of the mask, and an object that was hidden or has left is found
+again. An object that bends is carried by DIS optical flow (Kroeger et al. 2016), which warps its mask from each frame
+to the next. Points inside the mask then prompt the segmenter, and of the segmenter's masks the one that overlaps it
+best is taken if it overlaps enough.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from groundkit.prompting.peaks import find_peaks
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Mask, Pixels, Tracked
+from groundkit.tracking.template import Match, Template
 
 Flow = npt.NDArray[np.float32]
 
@@ -28,23 +32,34 @@ class OpticalFlowSettings:
     """What decides.
 
     Attributes:
-        redraw: least IoU of a segmenter's mask with the warped one at which it replaces it; 1 never asks the segmenter.
+        redraw: least IoU of a segmenter's mask with the tracked one, to replace it; 1 never asks the segmenter.
+        redraw_known: the same as long as the object is found by its look, whose outline is known.
         likeness: grey levels, of 255, by which a pixel may differ from where it came from.
         consistency: pixels, at the size at which flow is computed, by which flow forth and back may miss its start.
         rigid: least share of an object's pixels that one shift, turn and scale explains, for it to move as a whole: at
             its rim flow mixes with that of the ground, and a mask that is warped again and again would wear off.
         lost: share of reliable pixels in the mask below which the object is hidden or gone.
+        same: share of the object's pixels that must look as they did on its first step, or it is one that bends.
+        bends: where fewer are seen, but at least this share of how it looked one frame before, it bends; where that is
+            less too, something hides it.
+        hidden: share of the object's pixels below which nothing of it is seen.
+        found: how well a place must fit (see ``Match.value``) for a lost object to be there.
     """
 
     redraw: float = 0.75
+    redraw_known: float = 0.9
     likeness: float = 25.0
     consistency: float = 1.5
     rigid: float = 0.8
     lost: float = 0.3
+    same: float = 0.985
+    bends: float = 0.95
+    hidden: float = 0.15
+    found: float = 0.6
 
 
 class OpticalFlowTracker:
-    """Carries masks by optical flow; ``segmenter`` None leaves outlines as they were warped."""
+    """Follows by look and by flow; ``segmenter`` None leaves outlines as they were found or warped."""
 
     name = "optical flow"
 
@@ -58,40 +73,106 @@ class OpticalFlowTracker:
 
 
 class OpticalFlowTrack:
-    """One object: the last frame and the mask on it."""
+    """One object: how it looked, the last frame, and the mask on it."""
 
     def __init__(self, tracker: OpticalFlowTracker, image: Pixels, mask: Mask) -> None:
         self._tracker = tracker
-        self._grey = _grey(image)
-        self._mask = mask
+        self._image, self._mask = image, mask
+        self._template = Template(image, mask) if mask.any() else None
+        self._pose = self._template.pose if self._template else np.zeros(4)
+        self._scale = self._template.shrink if self._template else 1.0
+        self._speed = np.zeros(2)
+        self._first, self._bends, self._away = True, False, False
+        self._unsettled = 0  # frames for which scale and angle are looked for more widely
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._flow.setFinestScale(0)  # every pixel: an error of one a frame at the border adds up
 
     def follow(self, image: Pixels) -> Tracked:
-        """Warp the mask to the next frame and, where the segmenter agrees, draw it anew.
+        """Find the object on the next frame and, where the segmenter agrees, draw it anew.
 
-        The score is the share of reliable pixels in the mask, whose flow forth and back ends where it began and which
-        look as they did there, times the IoU of the warped and the redrawn mask where there is one.
+        The score is the share of the object's pixels that look as they did, or, where flow carries it, of those in the
+        mask whose flow forth and back ends where it began and which look as they did there; times the IoU of the
+        tracked and the redrawn mask where there is one.
         """
-        settings, grey, before = self._tracker.settings, _grey(image), self._grey
-        back, forth = self._between(grey, before), self._between(before, grey)
-        self._grey = grey
-        if not self._mask.any():
+        before, self._image = self._image, image
+        if self._template is None:
             return Tracked(self._mask, 0.0)
+        small = self._template.prepare(image)
+        if self._away:
+            return self._search(self._template, image, small)
+        guess = np.concatenate([self._pose[:2] + self._speed, self._pose[2:]])
+        side = self._template.side * float(self._pose[2])
+        reach = max(12.0, side * (1.4 if self._unsettled else 0.7), 1.5 * float(np.hypot(*self._speed)))
+        match = self._template.find(small, guess, reach, sure=not self._unsettled)
+        self._unsettled = max(0, self._unsettled - 1)
+        self._bends = self._has_bent(match, before, small)
+        self._first = False
+        if self._bends:
+            return self._warp(before, image)
+        if match.seen < self._tracker.settings.hidden:
+            return self._search(self._template, image, small)
+        return self._place(self._template, match, image)
+
+    def _has_bent(self, match: Match, before: Pixels, small: npt.NDArray[np.float32]) -> bool:
+        """Whether the object looks otherwise because it has changed, and not because something hides it."""
+        settings = self._tracker.settings
+        if self._first or self._bends:  # once its look explains it again, it is as it was
+            return match.seen < settings.same
+        if match.seen >= 0.97 or match.seen < 0.7 or self._template is None:
+            return False
+        if np.count_nonzero(self._mask) < 0.9 * np.count_nonzero(self._template.outline(self._pose)):
+            return False  # a part of it is hidden already
+        fresh = Template(before, self._mask)
+        seen = fresh.find(small, np.concatenate([fresh.pose[:2] + self._speed, fresh.pose[2:]]), 12.0).seen
+        return seen >= max(settings.bends, match.seen + 0.02)
+
+    def _place(self, template: Template, match: Match, image: Pixels) -> Tracked:
+        """The object where its template was found, without what hides it."""
+        mask = template.visible(image, match.pose)
+        self._away = not mask.any()
+        if self._away:
+            return Tracked(mask, 0.0)
+        moved = match.pose[:2] - self._pose[:2]
+        self._speed = (self._speed + moved) / 2 if self._speed.any() else moved
+        self._pose, self._mask = match.pose, mask
+        settings = self._tracker.settings
+        return self._drawn(image, match.seen, max(settings.redraw, settings.redraw_known))
+
+    def _search(self, template: Template, image: Pixels, small: npt.NDArray[np.float32]) -> Tracked:
+        match = template.find_anywhere(small, self._pose)
+        self._away = match.value < self._tracker.settings.found
+        if self._away:
+            return Tracked(np.zeros_like(self._mask), 0.0)
+        self._unsettled = 4
+        self._pose, self._speed = match.pose, np.zeros(2)
+        return self._place(template, match, image)
+
+    def _warp(self, before: Pixels, image: Pixels) -> Tracked:
+        """The last mask as flow carries it."""
+        settings, old, grey = self._tracker.settings, _grey(before), _grey(image)
+        back, forth = self._between(grey, old), self._between(old, grey)
         rigid = _rigid_motion(self._mask, forth, settings.rigid)
         warped = _warp(self._mask, back) if rigid is None else _move(self._mask, rigid)
         returned = np.linalg.norm(back + _sample(forth, back), axis=-1) < settings.consistency
-        alike = np.abs(_sample(before.astype(np.float32), back) - grey) < settings.likeness
+        alike = np.abs(_sample(old.astype(np.float32), back) - grey) < settings.likeness
         reliable = cv2.resize((returned & alike).astype(np.uint8), warped.shape[::-1], interpolation=cv2.INTER_NEAREST)
         score = float(reliable[warped].mean()) if warped.any() else 0.0
         if score < settings.lost:
-            return Tracked(np.zeros_like(warped), score)  # the mask waits where it was last seen
+            self._speed, self._bends, self._away = np.zeros(2), False, True
+            return Tracked(np.zeros_like(warped), score)
+        moved = (_middle(warped) - _middle(self._mask)) * self._scale
+        self._pose, self._speed = np.concatenate([self._pose[:2] + moved, self._pose[2:]]), np.zeros(2)
         self._mask = warped
-        if self._tracker.segmenter is not None and settings.redraw < 1:
-            overlap, redrawn = self._redraw(self._tracker.segmenter, image, warped)
-            if overlap >= settings.redraw:
-                self._mask, score = redrawn, score * overlap
-        return Tracked(self._mask, score)
+        drawn = self._drawn(image, score, settings.redraw)
+        self._mask = drawn.mask
+        return drawn
+
+    def _drawn(self, image: Pixels, score: float, least: float) -> Tracked:
+        """The mask, drawn anew by the segmenter where it agrees by an IoU of ``least``."""
+        if self._tracker.segmenter is None or self._tracker.settings.redraw >= 1:
+            return Tracked(self._mask, score)
+        overlap, redrawn = self._redraw(self._tracker.segmenter, image, self._mask)
+        return Tracked(redrawn, score * overlap) if overlap >= least else Tracked(self._mask, score)
 
     def _between(self, one: Pixels, other: Pixels) -> Flow:
         """Where each pixel of ``one`` is in ``other``, ``(h, w, 2)``."""
@@ -114,6 +195,12 @@ def _inner_points(mask: Mask, count: int = 2) -> PointPrompts:
     peaks = find_peaks(depth, count=count, separation=apart, threshold=0.5)
     xy = np.concatenate([peak.xy for peak in peaks])
     return PointPrompts(xy, np.ones(len(xy), dtype=np.int64))
+
+
+def _middle(mask: Mask) -> npt.NDArray[np.float64]:
+    """x and y of the centre of mass; of an empty mask, 0."""
+    rows, columns = np.nonzero(mask)
+    return np.array([columns.mean(), rows.mean()]) if len(rows) else np.zeros(2)
 
 
 def _grey(image: Pixels) -> Pixels:

@@ -107,6 +107,35 @@ def test_coco_has_the_found_names_as_categories_or_those_of_a_vocabulary(discove
     assert given["annotations"]
 
 
+def test_a_clip_of_one_s_own_maps_the_names_to_the_categories(
+    discover: Discover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(TINY.parent))
+    import test_clip_text
+
+    test_clip_text.save(tmp_path / "clip")
+    (tmp_path / "categories.txt").write_text("vehicle\nstool\n")
+    code, out, err = discover(
+        "a.png", "--json", "--vocabulary", "categories.txt", "--vocabulary-model", str(tmp_path / "clip")
+    )
+    assert (code, err) == (0, "")
+    (record,) = json.loads(out)
+    assert {item["label"] for item in record["objects"]} <= {"vehicle", "stool"}
+    assert record["objects"]
+
+
+def test_a_clip_without_a_vocabulary_is_a_usage_error_and_a_missing_one_is_refused(discover: Discover) -> None:
+    code, _, err = discover("a.png", "--vocabulary-model", "clip")
+    assert code == 2
+    assert err == (
+        "groundkit: error: --vocabulary-model maps names to categories: name their file by --vocabulary FILE\n"
+    )
+    Path("categories.txt").write_text("cup\n")
+    code, _, err = discover("a.png", "--vocabulary", "categories.txt", "--vocabulary-model", "no/such/clip/here")
+    assert code == 1
+    assert len(err.splitlines()) == 1
+
+
 def test_a_broken_picture_leaves_the_others_alone_and_the_exit_code_says_so(discover: Discover, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     code, out, err = discover("broken.png", "a.png", "-o", "out")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundkit.media.videos import read_video
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -105,3 +107,12 @@ def test_a_least_evidence_that_nothing_reaches_gives_an_empty_result_and_the_exi
     assert record["masks"] == record["points"] == []
     assert 0 < record["evidence"] < 1
     assert groundkit_command(*arguments, "--fail-on-empty").returncode == 1
+
+
+def test_segment_writes_a_film_of_the_sample_clip_that_plays(groundkit_command, tmp_path):
+    answer = groundkit_command("segment", SAMPLES / "clip.mp4", "the red ball", "-o", "out")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    film, lines, masks = (tmp_path / name for name in answer.stdout.splitlines())
+    shown, drawn = (list(read_video(path).frames()) for path in (SAMPLES / "clip.mp4", film))
+    assert [frame.seconds for frame in drawn] == [frame.seconds for frame in shown]
+    assert len(shown) == len(lines.read_text().splitlines()) == len(list(masks.iterdir())) == 24

@@ -16,7 +16,7 @@ import torch
 from groundkit.attention.heads import HeadWeights, LayerAttention
 from groundkit.errors import ConfigError, PhraseError
 from groundkit.models.vision_language import Conversation, EncodedPicture, View
-from groundkit.pipelines.vlsam import PRESETS, QUESTIONS, VLSAM, read_config
+from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
 
@@ -222,3 +222,115 @@ def test_a_phrase_for_something_absent_has_less_evidence_and_with_a_least_eviden
 
 def test_evidence_is_not_made_up_where_it_was_not_asked_for() -> None:
     assert pipeline(PlantedModel())(SCENE, "the red cup").evidence is None
+
+
+def test_questions_that_the_model_writes_are_asked_for_once_a_picture() -> None:
+    model = PlantedModel()
+    pipeline(model, questions="model").discover(SCENE)
+    assert model.encoded == 5
+    assert model.questions.count(ASK_FOR_QUESTIONS) == 1
+
+
+@dataclass
+class LookingModel(PlantedModel):
+    """For DecAF: the last token of the question looks at the colour that the question names, and at ``clutter`` always.
+
+    Like Qwen-VL it has one token for each 8 x 8 pixels. The object's question also looks at a phantom, stronger than
+    the object: at the upper left in a picture of 128 pixels, at the lower right in a larger one.
+    """
+
+    clutter: str = "green"
+    phantoms: bool = False
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+
+    def encode(self, image: Pixels) -> EncodedPicture:
+        self.shapes.append(image.shape[:2])
+        return super().encode(image)
+
+    def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
+        self.questions.append(question)
+        rows, columns = (side // 8 for side in picture.image.shape[:2])
+        ids = torch.zeros(1, 1 + rows * columns + 3).long()
+        colour = next((c for c in COLOURS if c in question), "none")
+        (ids[0, -1],) = self.tokenizer(colour).input_ids
+        end = ids.shape[1]
+        view = View(torch.arange(1, 1 + rows * columns), (rows, columns))
+        return Conversation(picture, {"input_ids": ids}, (view,), range(end, end))
+
+    def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:
+        assert (weights, layers) == (HeadWeights.IMAGE_MAX, "late")
+        image, grid = talk.picture.image, talk.views[0].grid
+        colour = self.tokenizer.words[int(talk.inputs["input_ids"][0, -1])]
+
+        def cells(of: str) -> npt.NDArray[np.float32]:
+            return cv2.resize(is_of(image, of).astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
+
+        heat = 3 * cells(self.clutter)
+        if colour in COLOURS:
+            heat += cells(colour)
+            if self.phantoms:
+                corner = (slice(0, 4), slice(0, 4)) if grid[0] <= 16 else (slice(-8, None), slice(-8, None))
+                heat[corner] += 1.5
+        size = talk.inputs["input_ids"].shape[1]
+        matrix = torch.eye(size)
+        matrix[-1, talk.views[0].positions] = 0.001 * torch.from_numpy(heat).flatten()
+        return [LayerAttention(size, (0,), (matrix,), torch.ones(1))] * LAYERS
+
+
+def test_decaf_takes_away_what_the_background_s_question_sees_too() -> None:
+    scene = picture(("red", 16, 48, 32), ("green", 80, 80, 32))
+    model = LookingModel()
+    grounding = pipeline(model, "decaf", resolutions=(1.0,))(scene, "the red cup")
+    np.testing.assert_array_equal(grounding.mask, is_of(scene, "red"))
+    assert model.questions == [
+        "the red cup. Name the main object referred to, in a single word.",
+        "Describe the background of the picture without any cup, in a single word or phrase.",
+    ]
+
+
+@pytest.mark.parametrize(("resolutions", "finds"), [((1.0,), False), ((2.0,), False), ((1.0, 2.0), True)])
+def test_what_only_one_size_of_the_picture_sees_is_outvoted(resolutions: tuple[float, ...], finds: bool) -> None:
+    scene = picture(("red", 48, 48, 32))
+    model = LookingModel(phantoms=True)
+    grounding = pipeline(model, "decaf", resolutions=resolutions)(scene, "the red cup")
+    assert np.array_equal(grounding.mask, is_of(scene, "red")) == finds
+    assert model.shapes == [(round(128 * size), round(128 * size)) for size in resolutions]
+    if finds:
+        assert grounding.trace.heat.shape == (32, 32)  # the cells of the finer size
+
+
+def test_decaf_s_cells_find_every_object_of_the_name_where_one_pair_of_points_finds_one() -> None:
+    scene = picture(("red", 16, 16, 32), ("red", 80, 72, 32))
+    several = pipeline(LookingModel(), "decaf")(scene, "the red cups")
+    assert len(several.masks) == len(several.scores) == len(several.points) == 2
+    np.testing.assert_array_equal(several.mask, is_of(scene, "red"))
+    assert all(mask[int(y), int(x)] for mask, (x, y, _) in zip(several.masks, several.points, strict=True))
+    assert len(pipeline(LookingModel(), "decaf", points="pair")(scene, "the red cups").masks) == 1
+
+
+def test_decaf_finds_nothing_where_the_question_sees_no_more_than_the_background() -> None:
+    grounding = pipeline(LookingModel(), "decaf")(picture(("green", 80, 80, 32)), "the red cup")
+    assert grounding.masks.shape == (0, 128, 128)
+    assert grounding.points.shape == (0, 3)
+
+
+def test_a_large_picture_is_reduced_before_it_is_read_twice() -> None:
+    model = LookingModel()
+    scene = picture(("red", 64, 192, 128), size=(512, 640))
+    grounding = pipeline(model, "decaf", most_pixels=128 * 160)(scene, "the red cup")
+    assert model.shapes == [(128, 160), (256, 320)]
+    assert grounding.heatmap.shape == (512, 640)
+    np.testing.assert_array_equal(grounding.mask, is_of(scene, "red"))
+
+
+def test_the_positive_point_can_stand_alone() -> None:
+    grounding = pipeline(PlantedModel(), points="positive")(SCENE, "the red cup")
+    np.testing.assert_array_equal(grounding.points[:, 2], [1])
+    np.testing.assert_array_equal(grounding.mask, is_of(SCENE, "red"))
+
+
+def test_names_are_found_by_cells_too_each_with_its_own_mask() -> None:
+    found = pipeline(PlantedModel(), points="cells", multi_scale=False).discover(SCENE)
+    assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
+    for label, mask in zip(found.labels, found.masks, strict=True):
+        np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))

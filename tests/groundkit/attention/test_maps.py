@@ -59,6 +59,19 @@ def test_a_token_that_everyone_looks_at_but_whose_map_is_sharp_is_no_sink() -> N
     assert not find_sinks(AttentionMaps(planted.layers, sharp, planted.text_to_text)).any()
 
 
+def test_maps_of_a_clip_compete_and_sum_like_those_of_a_picture() -> None:
+    maps = torch.rand(LAYERS, TOKENS, 3, SIDE, SIDE)
+    torch.testing.assert_close(merge_layers(maps, Normalisation.TOKENS).sum(dim=0), torch.ones(3, SIDE, SIDE))
+    torch.testing.assert_close(merge_layers(maps, Normalisation.IMAGE).sum(dim=(1, 2, 3)), torch.ones(TOKENS))
+
+
+def test_where_words_do_not_look_at_words_a_sink_is_what_every_patch_looks_at() -> None:
+    maps = torch.rand(LAYERS, TOKENS, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) ** 6 / 10
+    assert not find_sinks(AttentionMaps(tuple("abcd"), maps, None)).any()
+    maps[:, 2] = 0.5
+    assert find_sinks(AttentionMaps(tuple("abcd"), maps, None)).tolist() == [i == 2 for i in range(TOKENS)]
+
+
 @pytest.mark.parametrize(
     ("maps", "text"), [((4, 6, 8), (4, 6, 6)), ((3, 6, 8, 8), (3, 6, 6)), ((4, 6, 8, 8), (4, 6, 5))]
 )

@@ -6,7 +6,9 @@ from PIL import Image
 
 from groundkit.errors import AttentionError, PhraseError
 from groundkit.evaluation.video_cases import VideoCase, read_true_masks, read_video_cases
-from groundkit.evaluation.video_evaluate import evaluate_video, repeat_frame_0
+from groundkit.evaluation.video_contact_sheet import draw_video_contact_sheet
+from groundkit.evaluation.video_evaluate import PHRASE_CONTROLS, evaluate_video, repeat_frame_0
+from groundkit.outputs.rle import decode
 
 STILL = np.zeros((3, 60, 80), bool)
 STILL[:, 20:30, 20:30] = True
@@ -51,8 +53,9 @@ def test_a_report_holds_the_metrics_by_type_and_the_control(case_file):
     assert {kind: metrics["n"] for kind, metrics in written["by_type"].items()} == {"one": 2, "two": 1}
     assert written["by_type"]["one"]["j_and_f"] == {"value": 1, "low": 1, "high": 1}
     assert written["by_type"]["two"]["j"]["value"] == pytest.approx(stuck)
-    assert list(written["controls"]) == ["repeat_frame_0"]
+    assert list(written["controls"]) == ["repeat_frame_0", "centre_blob", "whole_image"]
     assert written["controls"]["repeat_frame_0"]["j"]["value"] == pytest.approx((1 + stuck + stuck + 1) / 4)
+    assert written["controls"]["whole_image"]["j"]["value"] == pytest.approx(100 / (60 * 80))
     assert written["cases"][0] == {"id": "s", "phrase": "exact", "j": 1, "f": 1, "j_and_f": 1}
     assert written["failed"] == []
     assert steps == [1, 1, 1, 1]
@@ -91,6 +94,7 @@ def test_a_failure_of_the_method_counts_as_a_miss_on_every_frame(case_file, answ
     assert report.metrics["n"] == report.controls["repeat_frame_0"]["n"] == 2
     assert report.metrics["j"]["value"] == report.metrics["f"]["value"] == 0.5
     assert report.results[0].score.regions == report.results[0].score.contours == (0, 0, 0)
+    assert report.results[0].prediction is None
     assert [(each.case.phrase, each.error, each.counted) for each in report.failures] == [("bad", error, True)]
 
 
@@ -119,3 +123,33 @@ def test_an_error_that_nobody_expects_is_not_swallowed(case_file):
 def test_without_cases_nothing_is_measured():
     report = evaluate_video(read_true_masks, [])
     assert (report.metrics["n"], report.metrics["j"]["value"], report.by_type) == (0, None, {})
+
+
+def test_with_a_phrase_the_control_repeats_what_was_predicted_and_misses_where_nothing_was(case_file):
+    def predict(case):
+        if case.phrase == "bad":
+            raise PhraseError("no")
+        return np.roll(STILL, 5, axis=2) if case.phrase == "late" else STILL
+
+    cases = case_file(*(("moving", {"phrase": phrase}) for phrase in ("early", "late", "bad")))
+    report = evaluate_video(predict, cases, controls=PHRASE_CONTROLS, resamples=50)
+    assert list(report.controls) == ["repeat_predicted_frame_0", "centre_blob", "whole_image"]
+    early, late = (1 + 5 / 15 + 0) / 3, (5 / 15 + 1 + 5 / 15) / 3
+    assert report.controls["repeat_predicted_frame_0"]["j"]["value"] == pytest.approx((early + late + 0) / 3)
+    np.testing.assert_array_equal(np.stack([decode(runs) for runs in report.results[0].prediction]), STILL)
+
+
+def test_the_contact_sheet_shows_each_case_once_as_a_strip_of_frames(case_file):
+    cases = case_file(*(("moving", {"phrase": phrase}) for phrase in ("good", "poor", "bad")))
+
+    def predict(case):
+        if case.phrase == "bad":
+            raise PhraseError("no")
+        return read_true_masks(case) if case.phrase == "good" else STILL
+
+    report = evaluate_video(predict, cases, resamples=50)
+    sheets = [draw_video_contact_sheet(report, "flow", count) for count in (1, 2)]
+    assert [sheet.shape[1:] for sheet in sheets] == [(1600, 3)] * 2
+    assert sheets[1].shape[0] > sheets[0].shape[0]
+    tinted = np.abs(sheets[1].astype(int) - (255, 64, 129)).sum(axis=2) < 30
+    assert tinted.any()

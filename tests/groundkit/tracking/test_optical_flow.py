@@ -65,6 +65,39 @@ def test_an_object_that_disappears_is_lost_and_found_again_where_it_was() -> Non
     assert iou(track.follow(image).mask, truth) > 0.7
 
 
+def test_what_passes_in_front_is_left_out_of_the_mask_and_the_object_is_whole_again_behind_it() -> None:
+    track = OpticalFlowTracker().start(*frame(60, 40))
+    overlaps = []
+    for step in range(1, 13):
+        image, truth = frame(60 + step, 40)
+        bar = np.s_[:, 120 - 8 * step : 134 - 8 * step]
+        image[bar], truth[bar] = 60, False
+        overlaps.append(iou(track.follow(image).mask, truth))
+    assert min(overlaps) > 0.8
+    assert overlaps[-1] > 0.95
+
+
+def test_an_object_that_leaves_is_found_where_it_comes_back() -> None:
+    track = OpticalFlowTracker().start(*frame(60, 40))
+    track.follow(frame(62, 40)[0])
+    found = [track.follow(frame(62, 40, shown=False)[0]) for _ in range(5)]
+    assert not any(each.mask.any() or each.score for each in found)
+    image, truth = frame(100, 76)
+    assert iou(track.follow(image).mask, truth) > 0.9
+
+
+def test_what_a_track_holds_does_not_grow_with_the_frames() -> None:
+    def size(track: object) -> int:
+        return sum(value.nbytes for value in vars(track).values() if isinstance(value, np.ndarray))
+
+    track = OpticalFlowTracker().start(*frame(60, 40))
+    sizes = []
+    for step in range(20):
+        track.follow(frame(60 + step % 3, 40)[0])
+        sizes.append(size(track))
+    assert sizes[0] == sizes[-1]
+
+
 class Exact:
     """Answers with the true mask, and counts how often it is asked."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -177,3 +178,22 @@ def test_a_changed_patch_of_the_picture_changes_the_token_that_stands_for_it(
             ] = 255
             difference = (embedded(changed) - before)[view.positions].norm(dim=-1)
             assert int(difference.argmax()) == row * columns + column, (view.grid, view.box, row, column)
+
+
+def test_blocks_kept_in_main_memory_until_they_run_change_nothing(
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+) -> None:
+    """On the CPU for want of a GPU: the hooks and what each family reads outside of them are the same."""
+    other = type(model)(copy.deepcopy(model.model), model.processor, model.name, torch.device("cpu"), offload=True)
+    away = {name for name, tensor in other.model.named_parameters() if tensor.is_meta}
+    blocks = {name for name, _ in model.model.get_decoder().layers.named_parameters()}
+    assert sum(any(name.endswith(f"layers.{block}") for block in blocks) for name in away) >= len(blocks)
+    talks = [conversation(each, picture) for each in (model, other)]
+    plain, offloaded = (
+        [each.dense() for each in one.read_layers(talk)] for one, talk in zip((model, other), talks, strict=True)
+    )
+    # Not bit for bit: copies of weights lie otherwise in memory, for which some CPU kernels add in another order.
+    torch.testing.assert_close(offloaded, plain, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(other.logits(talks[1]), model.logits(talks[0]), rtol=1e-4, atol=1e-5)
+    asked = [each.ask(talk.picture, QUESTION) for each, talk in zip((model, other), talks, strict=True)]
+    assert model.generate(asked[0], max_tokens=3) == other.generate(asked[1], max_tokens=3)

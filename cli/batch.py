@@ -1,0 +1,257 @@
+"""groundkit batch: folders of pictures and videos times several phrases, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundkit.cli.errors import tell_error
+from groundkit.cli.options import PipelineOptions, silence_libraries, with_pipeline_options
+from groundkit.cli.progress import progress
+from groundkit.cli.segment import split_arguments
+from groundkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from groundkit.batch import Pipeline
+    from groundkit.run.batch import Engine
+    from groundkit.run.manifest import Record
+    from groundkit.segmenters.base import Segmenter
+    from groundkit.tracking.base import Tracker
+
+_TOLD = 20  # failures that the summary names
+_WORTH = 16  # units for which a further process is worth its loading
+_MOST = 8  # processes that are started unasked
+
+
+@with_pipeline_options
+def batch(
+    chosen: PipelineOptions,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT... PHRASE]",
+            help="Pictures, videos, folders of numbered frames, folders of all these, or globs; then what to look for.",
+        ),
+    ] = None,
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option("--phrase", "-p", help="What to look for; then all arguments are inputs. Repeatable."),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="CSV with a header, or JSON lines, with input (relative to the list's folder) and phrase.",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("groundkit-out"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="Of pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default. "
+            "Videos give a film, a mask a frame and lines of run lengths.",
+        ),
+    ] = None,
+    tracker: Annotated[
+        str,
+        typer.Option(metavar="ID", help="flow (optical flow, no weights), or a SAM 2 or EdgeTAM: Hub id or folder."),
+    ] = "flow",
+    key_frame: Annotated[
+        str, typer.Option(help="Where the phrase is grounded first in a video: first, middle or evidence.")
+    ] = "first",
+    ground_every: Annotated[
+        int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 only where the track is lost.")
+    ] = 0,
+    stride: Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")] = 1,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")] = None,
+    min_evidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Threads of each worker that read the next pictures and write the last results.")
+    ] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes or Ray actors, each with models of its own; by default 1, and with nano one a core."
+        ),
+    ] = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N",
+            help="Do part I of N, one a machine; the same command without --shard then puts the parts together.",
+        ),
+    ] = "1/1",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray for a Ray cluster (extra: groundkit-vision[ray]).")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, such as auto; by default one is started here.")
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out results whose files are there, whoever wrote them.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, a line a result, and write nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
+    ] = False,
+    fail_on_empty: Annotated[
+        bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in an input.")
+    ] = False,
+) -> None:
+    """Cut out what phrases name in many pictures and videos.
+
+    Every result is recorded in the output's manifest.jsonl when its files are there. A run that was stopped, however it
+    was, goes on when the same command is given again: what was finished is not done again, what failed is tried again,
+    and in the end there is nothing that tells it from a run that was not stopped.
+
+    For example: groundkit batch photos/ clips/ -p "the cup" -p "the lamp" -o out
+    """
+    from groundkit.outputs.save import check_formats, names_a_file
+    from groundkit.run.batch import run_batch, without_existing, write_coco
+    from groundkit.run.manifest import open_manifest
+    from groundkit.run.plan import Shard, count_tasks, make_plan
+    from groundkit.run.worker import Job
+
+    part = Shard.parse(shard)
+    kinds = check_formats(formats or ["png", "overlay"])
+    if names_a_file(output):
+        raise ConfigError(f"{output} is one file, but a batch writes many: give a folder")
+    if skip_existing and "coco" in kinds:
+        raise ConfigError("--skip-existing knows no masks of results it leaves out: take another format than coco")
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"no engine named {engine!r}: use local or ray")
+    extra: dict[str, Any] = {"evidence": True} if key_frame == "evidence" else {}
+    extra |= {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
+    config = chosen.config(extra)
+    video = {"key_frame": key_frame, "ground_every": ground_every}
+    plan = make_plan(_wanted(arguments or [], phrase or [], listed))
+    mine = part.of(plan)
+    settings = {
+        **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},
+        **{"seed": chosen.seed, "config": config, "formats": kinds, "tracker": tracker},
+        **{**video, "stride": stride, "max_frames": max_frames},
+    }
+    with open_manifest(output, settings, part, write=not dry_run) as manifest:
+        unfinished = list(manifest.left(mine))
+        left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
+        if dry_run:
+            for unit in left:
+                for task in unit.tasks:
+                    typer.echo(f"{unit.item.name}\t{task.phrase}\t{task.name}")
+            return
+        job = Job(
+            load=chosen.loader(config),
+            output=output,
+            formats=kinds,
+            load_tracker=partial(_load_tracker, tracker, chosen.device, chosen.offline),
+            video=video,
+            stride=stride,
+            max_frames=max_frames,
+            seed=chosen.seed,
+            jobs=jobs,
+            debug=chosen.debug,
+        )
+        skipped = count_tasks(unfinished) - count_tasks(left)
+        total = count_tasks(mine) - skipped
+        made = count_tasks(left)
+        started = time.monotonic()
+        try:
+            with progress("batch", total, quiet=chosen.quiet, done=total - made, rate=True) as advance:
+                runs = _engine(engine, address, workers or _default_workers(engine, chosen, len(plan)), chosen)
+                run_batch(job, manifest, left, runs, lambda record: advance(1), alone=part.whole)
+        except KeyboardInterrupt:
+            typer.echo("groundkit: interrupted; the same command goes on from here", err=True)
+            raise
+        seconds = time.monotonic() - started
+        manifest.settle(mine)
+        records = manifest.records_of(mine)
+        files = [manifest.path]
+        if "coco" in kinds and part.whole:
+            files.append(write_coco(output / "coco.json", records))
+    if as_json:
+        typer.echo(json.dumps(records, indent=2))
+    else:
+        for file in files:
+            typer.echo(file)
+    failures = [record for record in records if "error" in record]
+    empty = sum(_is_empty(record) for record in records)
+    _tell_failures(failures, manifest.path)
+    if not chosen.quiet:
+        before = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f} a second"
+        left_out = f", {skipped} skipped" if skipped else ""
+        typer.echo(f"groundkit: {total} results ({before}{left_out}); {empty} empty, {len(failures)} failed", err=True)
+    if failures or (empty and fail_on_empty):
+        raise typer.Exit(1)
+
+
+def _wanted(arguments: list[str], phrases: list[str], listed: Path | None) -> list[tuple[str, list[str]]]:
+    """Which phrases are wanted of which argument."""
+    from groundkit.run.lists import read_list
+
+    if listed is not None and not arguments:
+        if phrases:
+            raise typer.BadParameter("--phrase is for inputs that are given as arguments; a list has its own phrases")
+        return read_list(listed)
+    inputs, phrases = split_arguments(arguments, phrases)
+    if not inputs:
+        raise typer.BadParameter('give pictures, videos or folders: groundkit batch photos/ -p "the cup"')
+    return [(each, phrases) for each in inputs] + (read_list(listed) if listed else [])
+
+
+def _engine(name: str, address: str | None, count: int | None, chosen: PipelineOptions) -> Engine:
+    if name == "local" and count == 1:
+        from groundkit.run.worker import in_process
+
+        return in_process
+    silence_libraries()
+    if name == "ray":
+        from groundkit.run.ray_data import on_ray
+
+        return partial(on_ray, count=count, address=address, gpus=chosen.device != "cpu")
+    from groundkit.run.processes import on_processes
+
+    return partial(on_processes, count=count or 1)
+
+
+def _default_workers(engine: str, chosen: PipelineOptions, units: int) -> int | None:
+    """By the whole plan and not by what is left of it: the number decides with how many threads each one computes."""
+    if engine == "ray":
+        return None
+    if chosen.model != "nano" or chosen.device not in ("auto", "cpu"):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _MOST, units // _WORTH))
+
+
+def _load_tracker(name: str, device: str, offline: bool, pipeline: Pipeline) -> Tracker:
+    from groundkit.tracking.load import load_tracker
+
+    segmenter: Segmenter = pipeline.segmenter  # type: ignore[attr-defined]
+    return load_tracker(name, segmenter, device=device, local_files_only=offline)
+
+
+def _is_empty(record: Record) -> bool:
+    return "error" not in record and not record.get("scores", record.get("seen"))
+
+
+def _tell_failures(failures: Sequence[Record], manifest: Path) -> None:
+    told = list(dict.fromkeys((record["input"], record["error"]) for record in failures))
+    for name, error in told[:_TOLD]:
+        tell_error(name, error)
+    if len(told) > _TOLD:
+        typer.echo(f"groundkit: error: and {len(told) - _TOLD} more, in {manifest}", err=True)

@@ -1,0 +1,45 @@
+"""Every diffusion family, and the one that a checkpoint belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import DiffusionPipeline
+
+from groundkit.errors import ModelError
+from groundkit.models.flux import FluxModel
+from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.video_diffusion import VideoDiffusionModel
+
+
+def diffusion_family(
+    source: str | Path, *, revision: str | None = None, local_files_only: bool = False
+) -> type[FluxModel] | type[VideoDiffusionModel]:
+    """The family that reads a hub id or a folder, by the pipeline class that it names. No weight is loaded.
+
+    Raises:
+        ModelError: with one line that says what is missing, refused or unknown, and what to do.
+    """
+    check_model_folder(source, "model_index.json")
+    with explain_loading_errors(source):
+        named = DiffusionPipeline.load_config(source, revision=revision, local_files_only=local_files_only)
+    kind = str(named.get("_class_name"))
+    if kind.startswith("Flux"):
+        return FluxModel
+    families = _video_families()
+    for family in families:
+        if kind in family.pipeline_names:
+            return family
+    known = ", ".join(["FluxPipeline", *(name for family in families for name in family.pipeline_names)])
+    raise ModelError(f"{source}: no family for pipelines of class {kind}; there are {known}")
+
+
+def _video_families() -> tuple[type[VideoDiffusionModel], ...]:
+    """Imported late: each brings a library's worth of modules that a picture does not need."""
+    from groundkit.models.cogvideox import CogVideoXModel
+    from groundkit.models.hunyuan_video import HunyuanVideoModel
+    from groundkit.models.ltx_video import LtxVideoModel
+    from groundkit.models.mochi import MochiModel
+    from groundkit.models.wan import WanModel
+
+    return MochiModel, WanModel, CogVideoXModel, HunyuanVideoModel, LtxVideoModel

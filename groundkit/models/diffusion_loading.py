@@ -1,0 +1,46 @@
+"""Loading a diffusion pipeline of any class, onto its device or part by part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.offload import check_offload
+
+
+def load_pipeline(
+    kind: type[DiffusionPipeline],
+    source: str | Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    offload: bool,
+    revision: str | None,
+    variant: str | None,
+    local_files_only: bool,
+) -> Any:
+    """Load all parts of a pipeline from a hub id or a folder in the pipeline's layout.
+
+    ``offload`` keeps each part in main memory until it runs (needs a GPU).
+
+    Raises:
+        ModelError: with one line that says what is missing or refused, and what to do.
+        ConfigError: offloading without a GPU.
+    """
+    check_model_folder(source, "model_index.json")
+    if offload:
+        check_offload(device)
+    with explain_loading_errors(source):
+        pipeline: Any = kind.from_pretrained(
+            source, dtype=dtype, revision=revision, variant=variant, local_files_only=local_files_only
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    if offload:
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    return pipeline

@@ -1,0 +1,26 @@
+"""Several maps become one: DecAF's decomposed attention fusion (arXiv 2510.19592)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from groundkit.prompting.spatial import minmax
+
+Heat = npt.NDArray[np.float32]
+
+
+def contrast(object_map: Tensor, background_map: Tensor) -> Tensor:
+    """What the object's map has and the background's has not: the difference, cut off at 0.
+
+    Both are attention as the model has it, smoothed but not stretched.
+    """
+    return (object_map - background_map).clamp_min(0)
+
+
+def fuse_sizes(heats: Sequence[Heat]) -> Heat:
+    """The mean of maps read at several sizes of one picture, on one grid; each is stretched to [0, 1], and so is it."""
+    return minmax(np.mean([minmax(heat) for heat in heats], axis=0, dtype=np.float32))

@@ -1,0 +1,86 @@
+"""Many pictures and videos times several phrases, resumed where an earlier run of the same was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from groundkit.outputs.atomic import remove_leftovers
+from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.save import file_names, mask_names
+from groundkit.run.manifest import Manifest, Record
+from groundkit.run.plan import Task, Unit
+from groundkit.run.worker import Job
+
+
+class Engine(Protocol):
+    """Does units somewhere; yields a record a task, in any order."""
+
+    def __call__(self, job: Job, units: Sequence[Unit], /) -> Iterator[Record]: ...
+
+
+def run_batch(
+    job: Job,
+    manifest: Manifest,
+    units: Sequence[Unit],
+    engine: Engine,
+    advance: Callable[[Record], None],
+    *,
+    alone: bool,
+) -> None:
+    """Do what is left of a run; no models are loaded when nothing is.
+
+    Args:
+        job: how.
+        manifest: of the run.
+        units: what is to be done, see ``Manifest.left``.
+        engine: where.
+        advance: gets every record when it is in the manifest.
+        alone: whether nobody else writes to the output, so that what a killed run has left there can be removed.
+
+    Raises:
+        GroundkitError: when the models cannot be loaded or the manifest cannot be written. A task that fails is a
+            record.
+    """
+    if alone:
+        remove_leftovers(job.output)
+    try:
+        if units:
+            with closing(_generator(engine(job, units))) as records:
+                for record in records:
+                    manifest.append(record)
+                    advance(record)
+    finally:
+        # Again: processes that outlived their driver for a moment, or were ended by Ctrl-C.
+        if alone:
+            remove_leftovers(job.output)
+
+
+def write_coco(path: Path, records: Sequence[Record]) -> Path:
+    """Write the pictures' masks as one COCO data set, from records made with the format ``coco``; return ``path``."""
+    dataset = CocoDataset()
+    for record in records:
+        if "rle" in record:
+            height, width = record["size"]
+            dataset.add_masks(record["input"], (height, width), record["phrase"], record["rle"], record["scores"])
+    return dataset.write(path)
+
+
+def without_existing(units: Iterable[Unit], output: Path, formats: Sequence[str]) -> list[Unit]:
+    """The units without the tasks of which files of every format are there, whoever wrote them."""
+
+    def is_there(unit: Unit, task: Task) -> bool:
+        if unit.item.is_video:
+            return all((output / f"{task.name}{ending}").exists() for ending in (".mp4", ".jsonl"))
+        paths = file_names(output, task.name, formats).values()
+        return all(path.exists() or mask_names(path, 2)[0].exists() for path in paths)
+
+    kept = [unit.only(task for task in unit.tasks if not is_there(unit, task)) for unit in units]
+    return [unit for unit in kept if unit.tasks]
+
+
+def _generator(records: Iterator[Record]) -> Any:
+    """As one that can be closed, so that an interrupted engine ends its processes at once."""
+    return records if hasattr(records, "close") else (record for record in records)

@@ -1,0 +1,108 @@
+"""What a run has to do, in which order and under which names, before anything of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.inputs import STDIN, Input, resolve_inputs, unique_stems
+from groundkit.outputs.names import UniqueNames, shorten, slug
+
+
+@dataclass(frozen=True)
+class Task:
+    """One phrase for one input; ``name`` is the base name of its files."""
+
+    phrase: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is done in one go: a picture with all its phrases, so that it is encoded once, or a video with one.
+
+    Attributes:
+        item: the picture or video.
+        stem: what names of its files begin with.
+        tasks: its phrases.
+        error: why there is nothing to read, for an argument that names no input.
+    """
+
+    item: Input
+    stem: str
+    tasks: tuple[Task, ...]
+    error: str | None = None
+
+    def only(self, tasks: Iterable[Task]) -> Unit:
+        """The same input with some of its phrases."""
+        return replace(self, tasks=tuple(tasks))
+
+
+def make_plan(wanted: Iterable[tuple[str, Sequence[str]]]) -> list[Unit]:
+    """Find the inputs that arguments stand for, group them, and give every result a name.
+
+    The plan depends on the arguments and the files they name, and on nothing that ran before: the same arguments give
+    the same names, in whatever order and however often the work is done.
+
+    Args:
+        wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases. An input that several
+            of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
+
+    Returns:
+        Units in the order in which the arguments name their inputs first. An argument that names none is a unit too,
+        which fails: so it is told, counted and tried again like every other.
+
+    Raises:
+        ConfigError: for standard input, which could not be read again.
+    """
+    inputs: dict[Path, tuple[Input, dict[str, None], GroundkitError | None]] = {}
+    for argument, phrases in wanted:
+        if argument == STDIN:
+            raise ConfigError("-: a batch that is resumed cannot read standard input again; give files")
+        resolved = resolve_inputs([argument], videos=True)
+        found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in resolved.found]
+        found += [(Input(name, Path(name)), error) for name, error in resolved.failed]
+        for item, error in found:
+            assert item.path is not None  # only standard input has none
+            inputs.setdefault(item.path.resolve(), (item, {}, error))[1].update(dict.fromkeys(phrases))
+
+    names = UniqueNames()
+    units = []
+    stems = unique_stems([item for item, *_ in inputs.values()])
+    for (item, phrases_of, error), stem in zip(inputs.values(), stems, strict=True):
+        stem = shorten(stem)
+        tasks = tuple(Task(phrase, names.take(f"{stem}-{slug(phrase)}")) for phrase in phrases_of)
+        unit = Unit(item, stem, tasks, None if error is None else str(error))
+        units += [unit.only([task]) for task in tasks] if item.is_video else [unit]
+    return units
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` of ``count``, from 1: every ``count``-th unit. ``1/1`` is the whole."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``. Raises ConfigError when it is not 1 <= i <= n."""
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise ConfigError(f"shard {text}: write i/n with 1 <= i <= n, such as 2/4 for the second of four machines")
+        return cls(int(index), int(count))
+
+    @property
+    def whole(self) -> bool:
+        return self.count == 1
+
+    def of(self, units: Sequence[Unit]) -> list[Unit]:
+        """The units of this part; those of all parts are the plan, each once."""
+        return list(units[self.index - 1 :: self.count])
+
+
+def count_tasks(units: Iterable[Unit]) -> int:
+    """How many results the units give."""
+    return sum(len(unit.tasks) for unit in units)

@@ -1,0 +1,22 @@
+"""Trackers by name."""
+
+from __future__ import annotations
+
+from groundkit.segmenters.base import Segmenter
+from groundkit.tracking.base import Tracker
+
+
+def load_tracker(name: str, segmenter: Segmenter, *, device: str = "auto", local_files_only: bool = False) -> Tracker:
+    """``flow``, optical flow that redraws with ``segmenter``; or a SAM 2 or EdgeTAM by its Hub id or folder.
+
+    Raises:
+        ModelError: something that cannot be loaded.
+    """
+    if name == "flow":
+        from groundkit.tracking.optical_flow import OpticalFlowTracker
+
+        return OpticalFlowTracker(segmenter)
+    from groundkit.loading import choose_device
+    from groundkit.tracking.sam2 import Sam2Tracker
+
+    return Sam2Tracker.from_pretrained(name, device=choose_device(device), local_files_only=local_files_only)

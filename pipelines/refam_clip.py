@@ -1,0 +1,125 @@
+"""RefAM on a clip: the same steps as on a picture, but the words look at many frames at once.
+
+The model is a video diffusion transformer (the paper's is Mochi). The map of a phrase has t slices of h x w patches,
+and a slice shows one or several frames; one slice points at the object, on the frame in its middle. From there a
+tracker carries the mask: see ``refam_video``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from groundkit.errors import GroundkitError
+from groundkit.language import Phrase, parse_phrase
+from groundkit.models.video_diffusion import VideoDiffusionModel
+from groundkit.pipelines.refam import Map, RefAMConfig, RefAMSteps
+from groundkit.pipelines.settings import validate
+from groundkit.prompting.spatial import minmax
+from groundkit.results import Grounding
+from groundkit.segmenters.base import Segmenter
+
+KeySlice = Literal["first", "middle", "strongest"]
+
+
+class RefAMClipConfig(RefAMConfig):
+    """Every choice of the method, and how many frames the model sees."""
+
+    frames: int = Field(19, ge=1, description="most frames of a video that the model sees, evenly spaced")
+
+
+def read_config(settings: Mapping[str, object]) -> RefAMClipConfig:
+    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
+    return validate(RefAMClipConfig, settings)
+
+
+class RefAMClip(RefAMSteps):
+    """A video diffusion transformer, a segmenter and a configuration. A picture is to it a clip of one frame."""
+
+    config: RefAMClipConfig
+
+    def __init__(
+        self,
+        model: VideoDiffusionModel,
+        segmenter: Segmenter,
+        config: RefAMClipConfig | None = None,
+        *,
+        name: str = "refam",
+    ) -> None:
+        super().__init__(model, segmenter, config or RefAMClipConfig(), name=name)
+
+    def ground(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | GroundkitError]:
+        for text in phrases:
+            try:
+                yield self.ground_clip([image], text, seed=seed)[1]
+            except GroundkitError as error:
+                yield error
+
+    def places(self, count: int) -> list[int]:
+        """Which frames of a video of ``count`` frames make the clip: as many as fill whole slices, evenly spaced."""
+        wanted = min(count, self.diffusion.clip_length(self.config.frames))
+        spaced = np.linspace(0, count - 1, wanted).round().astype(int)
+        return [int(place) for place in spaced]
+
+    def ground_clip(
+        self, frames: Sequence[npt.NDArray[np.uint8]], text: str, *, key: KeySlice = "strongest", seed: int = 0
+    ) -> tuple[int, Grounding]:
+        """Ground one phrase in a clip.
+
+        Args:
+            frames: uint8 ``(height, width, 3)`` RGB each, all of one size.
+            text: what to look for.
+            key: the slice that points at the object: the first, as in the paper; the one that shows the middle frame;
+                or the one in which the map, weighted by the direction words, is highest.
+            seed: of the noise.
+
+        Returns:
+            Which of the frames was chosen, and what was found on it.
+
+        Raises:
+            PhraseError: a phrase with nothing to look for.
+        """
+        started = time.perf_counter()
+        phrase = parse_phrase(text)
+        encoded = self.diffusion.encode_clip(np.stack(frames))
+        # 1. and 2. The attention of the words that name the object, over the whole clip.
+        read = self._read(phrase, encoded, seed)
+        null: Map | None = None
+        if self.config.weighs_evidence:
+            null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
+        shown = [slice_ for slice_, covered in enumerate(encoded.covers) if covered]
+        if key == "strongest":
+            heights = self._heights(read.filtered, phrase)
+            chosen = max(shown, key=lambda slice_: heights[slice_])
+        else:
+            wanted = 0 if key == "first" else len(frames) // 2
+            chosen = next(slice_ for slice_ in shown if wanted in encoded.covers[slice_])
+        covered = encoded.covers[chosen]
+        frame = covered[len(covered) // 2]
+        # 3. to 5. What that slice points at.
+        grounding = self._point(
+            frames[frame],
+            text,
+            phrase,
+            read.at(chosen),
+            self.segmenter.embed(frames[frame]),
+            None if null is None else null[chosen],
+            started,
+        )
+        return frame, grounding
+
+    def _heights(self, filtered: Map, phrase: Phrase) -> list[float]:
+        """How high the map of each slice is, on one scale for the clip, weighted by the direction words."""
+        scaled = minmax(filtered)
+        weights = [self._bias(each, phrase) for each in filtered]
+        return [
+            float((each if weight is None else each * weight).max())
+            for each, weight in zip(scaled, weights, strict=True)
+        ]

@@ -1,0 +1,101 @@
+"""What VL-SAM can be told, and what it asks its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from groundkit.attention.flow import Flow, Regulariser
+from groundkit.attention.heads import HeadWeights
+from groundkit.pipelines.settings import EvidenceSettings, validate
+
+Size = Annotated[float, Field(gt=0, le=4)]
+
+# The first is asked alone when the ensemble is off.
+QUESTIONS = (
+    "List all the objects in this picture, separated by commas.",
+    "What objects are in the picture? Name every one of them.",
+    "Name everything that can be seen here, also small things and things in the background.",
+    "Which things are at the left, in the middle and at the right of the picture?",
+)
+ASK_FOR_QUESTIONS = (
+    "Write ten different questions that ask a person to list all the objects in a picture. One question a line."
+)
+
+
+class VLSAMConfig(EvidenceSettings):
+    """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
+
+    questions: Literal["one", "built_in", "model"] = Field(
+        "built_in", description="ask one question, a built-in set, or ten that the model writes itself (the paper)"
+    )
+    multi_scale: bool = Field(True, description="look at the four corner crops too")
+    head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
+    flow: Flow = Field(Flow.FLOW, description="flow (equation 3), rollout or mean")
+    regulariser: Regulariser = Field(
+        Regulariser.END, description="where columns are damped: once at the end, in each layer, or none"
+    )
+    layers: str = Field("all", description="all, late, a range such as 14-27, or names")
+    word_tokens: Literal["mean", "last"] = Field("mean", description="rows of a name of several tokens")
+    grounding: Literal["taught", "decaf"] = Field(
+        "taught",
+        description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "
+        "the last token of the prompt, object minus background",
+    )
+    phrase_question: str = Field("Where is {phrase}?", description="what a given phrase is asked as")
+    smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
+    smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="tokens that the Gaussian is cut to")
+    resolutions: tuple[Size, ...] = Field(
+        (1.0,), min_length=1, description="sizes at which the picture is read, over its own; their maps are fused"
+    )
+    most_pixels: int | None = Field(
+        None, ge=1, description="a larger picture is first reduced to so many pixels; DecAF takes 400 tokens of 28 x 28"
+    )
+    points: Literal["pair", "positive", "cells"] = Field(
+        "pair",
+        description="the hottest place of the positive area and the coldest outside, the former alone, or each hot "
+        "cell of the map as a point for a mask of its own (DecAF)",
+    )
+    cell_threshold: float = Field(0.8, gt=0, le=1, description="least heat of a cell that becomes a point")
+    most_cells: int = Field(100, ge=1, description="of these, the hottest so many are taken")
+    cell_consistency: bool = Field(True, description="whether the masks of cells are also judged by the whole map")
+    keep: float = Field(0.8, ge=0, le=1, description="least score of a cell's mask; without any, the best one stays")
+    threshold: str = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
+    refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
+        "mask_in",
+        description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",
+    )
+    overlap: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="box IoU from which the lower of two masks of a name goes; of cells' masks, mask IoU",
+    )
+    max_tokens: int = Field(256, ge=1, description="longest answer")
+    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")
+    top_p: float = Field(1.0, gt=0, le=1, description="with a temperature; the paper has 0.1")
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "vlsam": {},
+    "decaf": {  # Decomposed Attention Fusion, arXiv 2510.19592, for one picture: two sizes of it, no video pass
+        "head_weights": HeadWeights.IMAGE_MAX,
+        "flow": Flow.ROLLOUT,
+        "regulariser": Regulariser.NONE,
+        "layers": "late",
+        "grounding": "decaf",
+        "phrase_question": "{phrase}. Name the main object referred to, in a single word.",
+        "smoothing": 1.0,
+        "resolutions": (1.0, 2.0),
+        "most_pixels": 400 * 28 * 28,
+        "points": "cells",
+    },
+}
+BACKGROUND = "Describe the background of the picture without any {noun}, in a single word or phrase."
+
+
+def read_config(settings: Mapping[str, object]) -> VLSAMConfig:
+    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
+    return validate(VLSAMConfig, settings)

@@ -1,0 +1,208 @@
+"""``groundkit batch``: what the command says and leaves, and that kill -9 does not matter."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from groundkit.outputs.video import write_mp4
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+QUIET = "--quiet"
+COMMAND = [sys.executable, "-c", "from groundkit.cli.main import main; main()", "batch"]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_folders_times_phrases_give_files_and_a_manifest(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    answer = command("batch", ".", "-p", "cup", "-p", "ball", "-o", "out")
+    assert answer.code == 0
+    assert answer.out == "out/manifest.jsonl\n"
+    names = [f"{stem}-{phrase}{ending}" for stem in "ab" for phrase in ("ball", "cup") for ending in ("-overlay", "")]
+    assert sorted(tree(tmp_path / "out")) == [*(f"{name}.png" for name in names), "manifest.jsonl"]
+    assert pipeline.encoded == 2
+    assert "groundkit: 4 results (0 before, 4 now in " in answer.err
+    assert answer.err.endswith("; 0 empty, 0 failed\n")
+
+
+def test_a_second_run_has_nothing_to_do_and_loads_nothing(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    first = command("batch", "a.png", "b.png", "cup", "-o", "out", "-f", "png", "-f", "coco", QUIET)
+    before = tree(tmp_path / "out")
+    pipeline.loaded_with = {}
+    assert command("batch", "a.png", "b.png", "cup", "-o", "out", "-f", "png", "-f", "coco", QUIET) == first
+    assert first == (0, "out/manifest.jsonl\nout/coco.json\n", "")
+    assert (pipeline.encoded, pipeline.loaded_with) == (2, {})
+    assert tree(tmp_path / "out") == before
+
+
+def test_bad_inputs_are_summed_up_at_the_end_and_are_exit_code_1(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    answer = command("batch", "missing.png", "broken.mp4", "broken.png", "a.png", "-p", "cup", "-p", "bad", "-o", "out")
+    assert answer.code == 1
+    *errors, summary = answer.err.splitlines()[1:]
+    starts = ["missing.png: no such file", "broken.mp4: ", "broken.png: ", "a.png: the phrase is bad: say something"]
+    assert len(errors) == len(starts)  # once an input, not once a phrase
+    assert all(line.startswith(f"groundkit: error: {start}") for line, start in zip(errors, starts, strict=True))
+    assert summary.endswith("0 empty, 7 failed")
+    assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-cup-overlay.png", "manifest.jsonl"}
+
+
+def test_json_is_the_records_and_nothing_else(command: Any) -> None:
+    answer = command("batch", "a.png", "-p", "cup", "-p", "nothing", "-o", "out", "-f", "png", "--json", QUIET)
+    records = json.loads(answer.out)
+    assert records[0] == {
+        "input": "a.png",
+        "phrase": "cup",
+        "pipeline": "refam",
+        "model": "fake",
+        "masks": ["a-cup.png"],
+        "scores": [0.9],
+        "boxes": [[10.0, 10.0, 40.0, 20.0]],
+        "points": [[25.0, 15.0, 1], [0.5, 0.5, 0]],
+        "name": "a-cup",
+        "files": ["a-cup.png"],
+    }
+    assert (records[1]["scores"], answer.code) == ([], 0)
+    assert command("batch", "a.png", "-p", "nothing", "-o", "empty", "--fail-on-empty", QUIET).code == 1
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    answer = command("batch", "a.png", "b.png", "-p", "cup", "-p", "ball", "-o", "out", "--dry-run")
+    assert answer == (0, "a.png\tcup\ta-cup\na.png\tball\ta-ball\nb.png\tcup\tb-cup\nb.png\tball\tb-ball\n", "")
+    assert (tree(tmp_path), pipeline.loaded_with, (tmp_path / "out").exists()) == (before, {}, False)
+    command("batch", "a.png", "-p", "cup", "-o", "out", QUIET)
+    before = tree(tmp_path)
+    assert command("batch", "a.png", "-p", "cup", "-p", "ball", "-o", "out", "--dry-run").out == "a.png\tball\ta-ball\n"
+    assert tree(tmp_path) == before
+
+
+def test_a_list_groups_its_rows_by_input(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("input,phrase\na.png,cup\nb.png,cup\na.png,ball\n")
+    assert command("batch", "--list", "list.csv", "-o", "out", "-f", "png", QUIET).code == 0
+    assert pipeline.encoded == 2
+    assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-ball.png", "b-cup.png", "manifest.jsonl"}
+
+
+def test_shards_and_the_command_without_them_give_the_whole(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    arguments = ("batch", "a.png", "b.png", "cup", "-f", "png", "-f", "coco", QUIET)
+    assert command(*arguments, "-o", "whole").code == 0
+    for part in ("2/2", "1/2"):
+        answer = command(*arguments, "-o", "parts", "--shard", part)
+        assert answer.out == f"parts/manifest_{part.replace('/', '_of_')}.jsonl\n"
+    encoded = pipeline.encoded
+    assert command(*arguments, "-o", "parts").out == "parts/manifest.jsonl\nparts/coco.json\n"
+    assert pipeline.encoded == encoded
+    parts = {name: content for name, content in tree(tmp_path / "parts").items() if "_of_" not in name}
+    assert parts == tree(tmp_path / "whole")
+
+
+def test_files_of_other_commands_can_be_left_out(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    command("segment", "a.png", "cup", "-o", "out", QUIET)
+    answer = command("batch", "a.png", "b.png", "cup", "-o", "out", "--skip-existing")
+    assert pipeline.encoded == 2
+    assert ", 1 skipped); 0 empty, 0 failed" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.png", "cup", "-o", "x.png"), "x.png is one file, but a batch writes many: give a folder"),
+        (("a.png", "cup", "--shard", "3/2"), "shard 3/2: write i/n"),
+        (("a.png", "cup", "--skip-existing", "-f", "coco"), "--skip-existing knows no masks"),
+        (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use local or ray"),
+        (("a.png", "cup", "-f", "gif"), "unknown format 'gif'"),
+        (("--list", "list.csv", "-p", "cup"), "a list has its own phrases"),
+        (("a.png",), "give a picture and a phrase"),
+        (("-", "cup"), "cannot read standard input again"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_writes_nothing(
+    command: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    before = tree(tmp_path)
+    answer = command("batch", *arguments)
+    assert answer.code == 2
+    assert message in " ".join(answer.err.replace("│", " ").split())
+    assert tree(tmp_path) == before
+
+
+def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: Path) -> None:
+    assert command("batch", "a.png", "cup", QUIET).code == 0
+    before = tree(tmp_path)
+    answer = command("batch", "a.png", "cup", "--set", "peaks=3", QUIET)
+    assert answer.code == 2
+    assert "belongs to a run with other settings (config {}, now {'peaks': '3'})" in answer.err
+    assert tree(tmp_path) == before
+
+
+def test_ctrl_c_says_how_to_go_on(command: Any, tmp_path: Path) -> None:
+    answer = command("batch", "a.png", "-p", "cup", "-p", "interrupt", "-o", "out", QUIET)
+    assert (answer.code, answer.err) == (130, "groundkit: interrupted; the same command goes on from here\n")
+    assert (tmp_path / "out" / "manifest.jsonl").exists()
+
+
+def start(folder: Path, workers: int) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    inputs = [str(folder.parent / name) for name in ("scene_1.png", "missing.png", "scene_2.png", "clip.mp4")]
+    options = ["-p", "the red cup", "-p", "the bird", "-o", "out", "-f", "png", "-f", "json", "-f", "coco"]
+    return subprocess.Popen(
+        [*COMMAND, *inputs, *options, "--workers", str(workers), "--offline", QUIET],
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    manifest = folder / "out" / "manifest.jsonl"
+    lines = manifest.read_bytes().split(b"\n")[1:-1] if manifest.exists() else []
+    return [record for record in map(json.loads, lines) if "files" in record]
+
+
+def test_nano_is_killed_twice_and_ends_with_what_a_quiet_run_leaves(tmp_path: Path) -> None:
+    pictures = [np.asarray(Image.open(SAMPLES / f"scene_{number}.png").convert("RGB")) for number in (1, 2)]
+    for number, picture in enumerate(pictures, 1):
+        Image.fromarray(picture).save(tmp_path / f"scene_{number}.png")
+    small = cv2.resize(pictures[0], (96, 96), interpolation=cv2.INTER_AREA)
+    write_mp4(tmp_path / "clip.mp4", [np.roll(small, step, axis=1) for step in range(3)], rate=12)
+    with start(tmp_path / "quiet", 2) as quiet:
+        _, err = quiet.communicate(timeout=600)
+    assert quiet.returncode == 1  # a file is missing
+    (line,) = err.splitlines()
+    assert "missing.png: no such file or folder" in line
+
+    folder = tmp_path / "killed"
+    stamps: dict[Path, int] = {}
+    for results in (1, 3):
+        with start(folder, 2) as process:
+            deadline = time.monotonic() + 600
+            while len(finished(folder)) < results and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        done = [folder / "out" / file for record in finished(folder) for file in record["files"]]
+        assert len(finished(folder)) >= results
+        assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+        stamps = {path: path.stat().st_mtime_ns for path in done}
+    with start(folder, 2) as process:
+        process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert tree(folder / "out") == tree(tmp_path / "quiet" / "out")
+    assert any(name.endswith(".mp4") for name in tree(folder / "out"))

@@ -1,0 +1,51 @@
+"""``--report``: where the file comes from and when there is one; what it shows is for tests/browser."""
+
+import json
+import re
+
+import pytest
+
+QUIET = "--quiet"
+
+
+def entries(page):
+    """Status and phrase of each entry."""
+    return re.findall(r'<article [^>]*data-status="(\w+)".*?<h2[^>]*>(.*?)</h2>', page, re.DOTALL)
+
+
+def test_every_outcome_is_in_the_report_and_its_name_is_printed_last(command, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    phrases = ("-p", "cup", "-p", "nothing", "-p", "bad")
+    arguments = ("missing.png", "a.png", "broken.png", *phrases, "-f", "png", "--report", "new/report.html", QUIET)
+    answer = command("segment", *arguments)
+    assert (answer.code, answer.out) == (1, "groundkit-out/a-cup.png\nnew/report.html\n")
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    failed = [("failed", "cup"), ("failed", "nothing"), ("failed", "bad")]
+    assert entries(page) == [*failed, ("found", "cup"), ("empty", "nothing"), ("failed", "bad"), *failed]
+    assert page.count("the phrase is bad: say something else") == 1
+
+
+def test_json_on_standard_output_stays_one_document(command, tmp_path):
+    answer = command("segment", "a.png", "cup", "--json", "--report", "report.html", QUIET)
+    assert len(json.loads(answer.out)) == 1
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["segment", "follow"])
+def test_a_report_that_cannot_be_written_is_told_before_a_model_is_loaded(command, pipeline, tmp_path, name):
+    (tmp_path / "report.html").mkdir()
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    answer = command(name, "clip.mp4", "cup", "--report", "report.html", QUIET)
+    assert answer == (1, "", "groundkit: error: cannot write report.html: Is a directory\n")
+    assert pipeline.loaded_with == {}
+
+
+def test_an_interrupt_leaves_no_report(command, tmp_path):
+    answer = command("segment", "a.png", "-p", "cup", "-p", "interrupt", "--report", "deep/report.html", QUIET)
+    assert answer.code == 130
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_without_the_option_there_is_no_report(command, tmp_path):
+    assert command("segment", "a.png", "cup", QUIET).code == 0
+    assert not list(tmp_path.rglob("*.html"))

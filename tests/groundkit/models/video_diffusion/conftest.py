@@ -1,0 +1,51 @@
+"""One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from groundkit.models.cogvideox import CogVideoXModel
+from groundkit.models.hunyuan_video import HunyuanVideoModel
+from groundkit.models.ltx_video import LtxVideoModel
+from groundkit.models.mochi import MochiModel
+from groundkit.models.video_diffusion import VideoDiffusionModel
+from groundkit.models.wan import WanModel
+
+FAMILIES: dict[str, type[VideoDiffusionModel]] = {
+    "mochi": MochiModel,
+    "wan": WanModel,
+    "wan_2_2": WanModel,
+    "cogvideox": CogVideoXModel,
+    "cogvideox_1_5": CogVideoXModel,
+    "hunyuan_video": HunyuanVideoModel,
+    "ltx_video": LtxVideoModel,
+}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VideoDiffusionModel:
+    """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+    family: str = request.param
+    folder = tmp_path_factory.mktemp(family)
+    torch.manual_seed(0)
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        importlib.import_module(f"tiny_{family}").save(folder)
+    finally:
+        sys.path.pop(0)
+    loaded = FAMILIES[family].from_pretrained(folder, local_files_only=True)
+    step = loaded.compression[1] * loaded.patch[1]
+    loaded.size = (3 * step, 5 * step)
+    return loaded
+
+
+@pytest.fixture
+def clip(model: VideoDiffusionModel) -> npt.NDArray[np.uint8]:
+    """Noise that fills 3 slices of 3 x 5 patches, so that nothing is resampled: uint8 RGB."""
+    frames = model.clip_length(3 * model.compression[0] * model.patch[0])
+    return np.random.default_rng(0).integers(0, 256, (frames, *model.size, 3), dtype=np.uint8)

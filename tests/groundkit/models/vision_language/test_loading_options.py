@@ -1,0 +1,48 @@
+"""What can be said about how a vision-language model is loaded: the variant of its files, and offloading."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import groundkit
+from groundkit.errors import ConfigError, ModelError
+from groundkit.pipelines.vlsam import VLSAM
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llava")
+    torch.manual_seed(0)
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        import tiny_llava
+    finally:
+        sys.path.pop(0)
+    tiny_llava.save(folder)
+    return folder
+
+
+def test_the_variant_decides_which_weight_file_is_read(folder: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(folder, tmp_path / "both")
+    (both / "model.safetensors").rename(both / "model.fp16.safetensors")
+    loaded = groundkit.load("vlsam", model=both, variant="fp16", device="cpu", local_files_only=True)
+    assert isinstance(loaded, VLSAM)
+    plain = groundkit.load("vlsam", model=folder, device="cpu", local_files_only=True)
+    assert isinstance(plain, VLSAM)
+    weights = zip(loaded.vlm.model.parameters(), plain.vlm.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
+
+
+def test_a_variant_that_the_folder_has_not_is_refused_in_one_line(folder: Path) -> None:
+    with pytest.raises(ModelError, match="check the variant") as refused:
+        groundkit.load("vlsam", model=folder, variant="fp8", device="cpu", local_files_only=True)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("pipeline", "models"), [("vlsam", "{}"), ("decaf", "{}"), ("ensemble", "nano,{}")])
+def test_offloading_without_a_gpu_is_refused(folder: Path, pipeline: str, models: str) -> None:
+    with pytest.raises(ConfigError, match="--offload moves parts to a GPU"):
+        groundkit.load(pipeline, model=models.format(folder), offload=True, device="cpu", local_files_only=True)

@@ -1,0 +1,87 @@
+"""Files of a run of discoveries: no two of them under the same name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from groundkit.media.inputs import Input
+from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+from groundkit.results import Discovery
+
+
+def found(*labels: str, grey: int = 0) -> Discovery:
+    """A picture of 8 x 8 pixels; each label has one pixel, in the row of its own number."""
+    masks = np.zeros((len(labels), 8, 8), np.bool_)
+    for row, mask in enumerate(masks):
+        mask[row, row] = True
+    return Discovery(
+        image=np.full((8, 8, 3), grey, np.uint8),
+        labels=labels,
+        masks=masks,
+        scores=np.linspace(0.9, 0.5, len(labels), dtype=np.float32),
+        points=tuple(np.zeros((1, 3), np.float32) for _ in labels),
+        answers=(),
+        pipeline="vlsam",
+        model="planted",
+        seconds=0.0,
+    )
+
+
+def written(folder: Path, formats: tuple[str, ...], pictures: dict[str, Discovery]) -> list[Path]:
+    inputs = [Input(name, folder / name) for name in pictures]
+    writer = DiscoveryWriter(folder / "out", formats, inputs)
+    files: list[Path] = []
+    for item, discovery in zip(inputs, pictures.values(), strict=True):
+        files += writer.write(item, discovery, discovery_record(discovery, item.name))
+    return files + writer.finish()
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        {"a.png": found("red cup"), "a-red.png": found("cup")},
+        {"a-red.png": found("cup"), "a.png": found("red cup")},
+        {"a.png": found("b"), "a-b.png": found("c")},
+        {"a.png": found("overlay", "cutout"), "A-Overlay.png": found("x")},
+        {"a.png": found("cup 2", "cup", "cup!"), "a-cup.png": found("2")},
+        {"coco.png": found("cup"), "b.png": found("cup")},
+    ],
+)
+def test_no_file_is_written_twice_whatever_pictures_and_labels_are_called(
+    tmp_path: Path, pictures: dict[str, Discovery]
+) -> None:
+    files = written(tmp_path, DISCOVERY_FORMATS, pictures)
+    names = [file.name.casefold() for file in files]
+    assert len(set(names)) == len(names)
+    assert sorted(names) == sorted(file.name.casefold() for file in (tmp_path / "out").iterdir())
+    labels = sum(len(discovery.labels) for discovery in pictures.values())
+    assert len(files) == 2 * len(pictures) + 2 * labels + 1
+
+
+def test_each_file_holds_its_own_picture_s_object(tmp_path: Path) -> None:
+    files = written(tmp_path, ("png",), {"a.png": found("x", "red cup"), "a-red.png": found("cup")})
+    rows = [int(np.asarray(Image.open(file)).nonzero()[0][0]) for file in files]
+    assert rows == [0, 1, 0]
+
+
+def test_a_picture_keeps_its_own_name_where_an_earlier_one_s_label_would_take_it(tmp_path: Path) -> None:
+    files = written(tmp_path, ("json", "png"), {"a.png": found("b"), "a-b.png": found("c")})
+    assert [file.name for file in files] == ["a.json", "a-b-2.png", "a-b.json", "a-b-c.png"]
+    assert json.loads(files[2].read_text())["input"] == "a-b.png"
+
+
+def test_long_names_of_pictures_stay_possible_file_names(tmp_path: Path) -> None:
+    files = written(tmp_path, DISCOVERY_FORMATS, {f"{'ü' * 100}.png": found("cup " * 60)})
+    assert all(len(file.name.encode()) < 255 for file in files)
+
+
+def test_coco_covers_the_run_with_a_category_a_name(tmp_path: Path) -> None:
+    files = written(tmp_path, ("coco",), {"a.png": found("cup", "ball"), "b.png": found("cup")})
+    assert [file.name for file in files] == ["coco.json"]
+    coco = COCO(str(files[0]))
+    assert sorted(each["name"] for each in coco.loadCats(coco.getCatIds())) == ["ball", "cup"]
+    assert len(coco.getAnnIds()) == 3

@@ -1,0 +1,163 @@
+import json
+from dataclasses import replace
+
+import pytest
+from pycocotools.coco import COCO
+
+from groundkit.media.videos import read_video
+from groundkit.run.batch import run_batch, without_existing, write_coco
+from groundkit.run.manifest import open_manifest
+from groundkit.run.plan import Shard, count_tasks
+from groundkit.run.worker import in_process
+
+WHOLE = Shard()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: whatever is under way is left as it is."""
+
+
+def run(job, plan, shard=WHOLE, engine=in_process, kill_after=None):
+    """What the command does; dies when ``kill_after`` records are in the manifest."""
+    units = shard.of(plan)
+    with open_manifest(job.output, {"model": "none"}, shard) as manifest:
+        done = []
+
+        def advance(record):
+            done.append(record)
+            if len(done) == kill_after:
+                raise Killed
+
+        left = list(manifest.left(units))
+        run_batch(job, manifest, left, engine, advance, alone=shard.whole)
+        manifest.settle(units)
+        if shard.whole:
+            write_coco(job.output / "coco.json", manifest.records_of(units))
+    return done
+
+
+def tree(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def whole(job, plan, tmp_path):
+    """What an uninterrupted run leaves."""
+    run(job, plan)
+    kept = job.output.rename(tmp_path / "whole")
+    return tree(kept)
+
+
+def test_every_task_has_a_record_and_bad_ones_stop_no_others(job, plan, pipeline):
+    done = run(job, plan)
+    assert len(done) == count_tasks(plan) == 22
+    errors = {(record["name"]): record["error"] for record in done if "error" in record}
+    for name in ("broken", "huge"):
+        assert {f"{name}-{phrase}" for phrase in ("cup", "bad", "ball", "nothing")} <= set(errors)
+    assert errors["huge-cup"] == "MemoryError: no room"
+    assert errors["broken-cup"].endswith("convert it to PNG or JPEG")
+    assert errors["missing-cup"].endswith("no such file or folder; check the path")
+    assert errors["0-bad"] == errors["clip-bad"] == "say more"
+    assert len(errors) == 4 + 4 + 2 + 3
+    assert pipeline.asked.count("cup") == 3
+
+
+def test_records_say_where_the_files_are_and_never_how_long_it_took(job, plan):
+    done = {record["name"]: record for record in run(job, plan)}
+    picture, clip = done["0-cup"], done["clip-cup"]
+    assert picture["files"] == ["0-cup.png", "0-cup-overlay.png", "0-cup.json"]
+    assert picture["masks"] == ["0-cup.png"]
+    assert done["0-nothing"]["scores"] == []
+    assert clip["files"] == ["clip-cup.mp4", "clip-cup.jsonl", "clip/cup"]
+    assert (clip["input"].endswith("in/clip.mp4"), clip["frames"], clip["seen"]) == (True, 4, 4)
+    assert len(list((job.output / "clip" / "cup").iterdir())) == 4
+    described = json.loads((job.output / "0-cup.json").read_text())
+    assert not any("seconds" in each for each in (picture, clip, described))
+    assert all((job.output / file).exists() for record in done.values() for file in record.get("files", []))
+
+
+def test_a_kill_after_any_record_and_another_run_leave_what_an_uninterrupted_run_does(
+    job, plan, pipeline, tmp_path, whole
+):
+    for kill_after in range(1, count_tasks(plan) + 1):
+        with pytest.raises(Killed):
+            run(job, plan, kill_after=kill_after)
+        lines = [json.loads(line) for line in (job.output / "manifest.jsonl").read_text().splitlines()[1:]]
+        assert len(lines) == kill_after
+        finished = [record["name"] for record in lines if "files" in record]
+        stamps = {path: path.stat().st_mtime_ns for name in finished for path in job.output.glob(f"{name}*")}
+        again = run(job, plan)
+        assert not {record["name"] for record in again} & set(finished)
+        assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+        assert tree(job.output) == whole
+        job.output.rename(tmp_path / f"killed-{kill_after}")
+
+
+def test_a_kill_in_the_middle_of_a_line_and_of_a_file_leaves_no_trace(job, plan, whole):
+    with pytest.raises(Killed):
+        run(job, plan, kill_after=3)
+    manifest = job.output / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    (job.output / f".{'0a' * 16}.png").write_bytes(b"half")
+    (job.output / f".{'0b' * 16}").mkdir()
+    (job.output / f".{'0b' * 16}" / "00000.png").write_bytes(b"half")
+    run(job, plan)
+    assert tree(job.output) == whole
+
+
+def test_failures_are_tried_again_and_what_went_well_is_not(job, plan, pipeline, tmp_path):
+    run(job, plan)
+    asked = len(pipeline.asked)
+    (tmp_path / "missing.png").write_bytes((tmp_path / "in" / "0.png").read_bytes())
+    done = {record["name"]: record for record in run(job, plan)}
+    assert "missing-cup" in done
+    assert "0-cup" not in done
+    assert pipeline.asked[asked:].count("ball") == 0
+
+
+def test_no_model_is_loaded_when_nothing_is_left(job, plan):
+    good = [unit.only(unit.tasks[:1]) for unit in plan if unit.item.name.endswith(("0.png", "1.png"))]
+    run(job, good)
+    assert run(replace(job, load=lambda: pytest.fail("loaded")), good) == []
+
+
+def test_shards_and_then_the_whole_leave_what_one_run_does(job, plan, whole):
+    for index in (2, 3, 1):
+        run(job, plan, Shard(index, 3))
+    again = run(job, plan)
+    assert all("error" in record for record in again)  # nothing that went well is done again
+    for index in (1, 2, 3):
+        (job.output / f"manifest_{index}_of_3.jsonl").unlink()
+    assert tree(job.output) == whole
+
+
+def test_the_coco_file_holds_the_pictures_of_the_whole_run(job, plan):
+    run(job, plan)
+    coco = COCO(str(job.output / "coco.json"))
+    assert [image["file_name"].rsplit("/", 1)[1] for image in coco.imgs.values()] == ["0.png", "1.png"]
+    assert [category["name"] for category in coco.cats.values()] == ["cup", "ball", "nothing"]
+    assert [annotation["bbox"] for annotation in coco.anns.values()] == [[0, 5, 20, 7]] * 2 + [[10, 5, 20, 7]] * 2
+
+
+def test_one_picture_is_read_ahead_and_the_order_of_records_is_that_of_the_plan(job, plan):
+    names = [task.name for unit in plan for task in unit.tasks]
+    for jobs in (1, 4):
+        assert [record["name"] for record in in_process(replace(job, jobs=jobs), plan)] == names
+
+
+def test_stride_and_most_frames_thin_a_video_and_keep_its_names_and_times(job, plan):
+    clip = [unit for unit in plan if unit.item.is_video][:1]
+    (record,) = run(replace(job, stride=2, max_frames=2), clip)
+    assert record["frames"] == 2
+    assert sorted(path.name for path in (job.output / "clip" / "cup").iterdir()) == ["00000.png", "00002.png"]
+    times = [float(frame.seconds) for frame in read_video(job.output / "clip-cup.mp4").frames()]
+    assert times == pytest.approx([0, 0.2], abs=1e-4)
+
+
+def test_files_that_are_there_can_be_left_out_whoever_wrote_them(job, plan, tmp_path):
+    run(job, plan)
+    (job.output / "manifest.jsonl").unlink()
+    left = without_existing(plan, job.output, ("png", "overlay"))
+    names = {task.name for unit in left for task in unit.tasks}
+    assert {"0-cup", "1-ball", "clip-cup"}.isdisjoint(names)
+    assert {"0-bad", "broken-cup", "clip-bad", "0-nothing"} <= names

@@ -1,0 +1,111 @@
+import json
+
+import pytest
+from PIL import Image
+
+from groundkit.errors import ConfigError, InputError
+from groundkit.run.lists import read_list
+from groundkit.run.plan import Shard, count_tasks, make_plan
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Pictures a/x.png, a/10.png, a/9.png, b/x.png, and the videos (no more than names) v.mp4 and frames/."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x.png", "a/10.png", "a/9.png", "b/x.png", "frames/1.png", "frames/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "v.mp4").write_bytes(b"")
+    return tmp_path
+
+
+def names(plan):
+    return [task.name for unit in plan for task in unit.tasks]
+
+
+def test_a_picture_is_one_unit_with_all_phrases_and_a_video_one_for_each(folder):
+    plan = make_plan([(name, ["cup", "ball"]) for name in ("a", "v.mp4", "frames")])
+    assert [(unit.item.name, [task.phrase for task in unit.tasks]) for unit in plan] == [
+        *((f"a/{name}.png", ["cup", "ball"]) for name in ("9", "10", "x")),
+        *((name, [phrase]) for name in ("v.mp4", "frames") for phrase in ("cup", "ball")),
+    ]
+    assert [unit.item.is_video for unit in plan] == [False] * 3 + [True] * 4
+    assert names(plan)[-4:] == ["v-cup", "v-ball", "frames-cup", "frames-ball"]
+
+
+def test_the_plan_depends_on_the_arguments_and_on_nothing_else(folder):
+    wanted = [("a", ["cup", "Cup!"]), ("b/x.png", ["cup"]), ("v.mp4", ["cup"])]
+    plan = make_plan(wanted)
+    assert names(plan) == ["9-cup", "9-cup-2", "10-cup", "10-cup-2", "a-x-cup", "a-x-cup-2", "b-x-cup", "v-cup"]
+    (folder / "a" / "9-cup.png.tmp").write_text("what a run has left")
+    (folder / "manifest.jsonl").write_text("{}")
+    assert make_plan(wanted) == plan
+
+
+def test_rows_of_one_input_become_one_unit_however_it_is_spelled(folder):
+    (folder / "link.png").symlink_to(folder / "a" / "x.png")
+    plan = make_plan([("a/x.png", ["cup"]), ("a/9.png", ["cup"]), ("./a/x.png", ["ball"]), ("link.png", ["cup"])])
+    assert [(unit.item.name, [task.phrase for task in unit.tasks]) for unit in plan] == [
+        ("a/x.png", ["cup", "ball"]),
+        ("a/9.png", ["cup"]),
+    ]
+
+
+def test_an_argument_that_names_nothing_is_a_unit_that_says_why(folder):
+    _, missing = make_plan([("a/x.png", ["cup"]), ("missing.png", ["cup", "ball"])])
+    assert (missing.item.name, missing.error) == ("missing.png", "missing.png: no such file or folder; check the path")
+    assert count_tasks([missing]) == 2
+
+
+def test_standard_input_cannot_be_resumed(folder):
+    with pytest.raises(ConfigError, match="cannot read standard input again; give files"):
+        make_plan([("-", ["cup"])])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
+def test_shards_are_the_plan_each_unit_once_and_named_as_in_the_whole(folder, count):
+    plan = make_plan([("a", ["cup"]), ("b", ["cup"]), ("v.mp4", ["cup", "ball"])])
+    parts = [Shard(index, count).of(plan) for index in range(1, count + 1)]
+    assert sorted(names(unit for part in parts for unit in part)) == sorted(names(plan))
+    assert all(unit in plan for part in parts for unit in part)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/", "-1/2", "1/0"])
+def test_a_shard_that_is_none_is_told_how_to_be_written(text):
+    with pytest.raises(ConfigError, match=rf"^shard {text}: write i/n with 1 <= i <= n"):
+        Shard.parse(text)
+    assert Shard.parse("2/4") == Shard(2, 4)
+
+
+def test_lists_in_csv_and_json_lines_say_the_same(tmp_path):
+    (tmp_path / "list.csv").write_text('input,phrase,note\na.png,"the cup, red",x\n\nb.png, ball,\n')
+    rows = [{"input": "a.png", "phrase": "the cup, red", "note": 1}, {"input": "b.png", "phrase": "ball"}]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    expected = [(str(tmp_path / "a.png"), ["the cup, red"]), (str(tmp_path / "b.png"), ["ball"])]
+    assert read_list(tmp_path / "list.csv") == read_list(tmp_path / "list.jsonl") == expected
+    (tmp_path / "absolute.jsonl").write_text(json.dumps({"input": "/x/a.png", "phrase": "cup"}))
+    assert read_list(tmp_path / "absolute.jsonl") == [("/x/a.png", ["cup"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list.csv", "input,phrase\na.png,cup\nb.png,\n", "line 3: needs input and phrase"),
+        ("list.csv", "a.png,cup\nb.png,cup\n", "line 2: needs input and phrase"),
+        ("list.csv", "input,phrase\n", "no input and phrase in this list"),
+        ("list.jsonl", '{"input": "a.png", "phrase": "cup"}\n{"input": "b.png"}\n', "line 2: needs input and phrase"),
+        ("list.jsonl", '{"input": "a.png", "phrase": 3}\n', "line 1: needs input and phrase"),
+        ("list.jsonl", "[1]\n", "line 1: needs input and phrase"),
+        ("list.jsonl", "a.png cup\n", "line 1: no JSON object"),
+    ],
+)
+def test_a_list_that_is_wrong_names_the_line(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_list(tmp_path / name)
+
+
+def test_a_list_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read .*No such file"):
+        read_list(tmp_path / "list.csv")

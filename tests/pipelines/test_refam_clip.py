@@ -1,0 +1,230 @@
+"""RefAM on clips: planted attention must come out on the right frame, and a video model's folder be followed by it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import groundkit
+from groundkit.attention.maps import AttentionMaps
+from groundkit.cli.main import run
+from groundkit.errors import ConfigError, InputError, ModelError, PhraseError
+from groundkit.media.videos import Frame
+from groundkit.models.diffusion import AttentionDirection
+from groundkit.models.diffusion_families import diffusion_family
+from groundkit.models.mochi import MochiModel
+from groundkit.models.video_diffusion import ClipText, EncodedClip
+from groundkit.outputs.video import write_mp4
+from groundkit.pipelines.refam_clip import RefAMClip, read_config
+from groundkit.pipelines.refam_video import VideoPipeline
+from groundkit.pipelines.refam_video import read_config as read_video_config
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals
+from groundkit.tracking.base import Mask, Pixels, Tracked
+from groundkit.weights.training.tokenizers import t5_tokenizer
+
+SIDE, CELL = 6, 10
+TOKENIZER = t5_tokenizer()
+TINY = Path(__file__).parents[1] / "groundkit" / "models" / "video_diffusion"
+
+
+class PlantedClipModel:
+    """Three frames a slice but the first, and attention written by hand: one bright patch (t, y, x) for each word."""
+
+    name = "planted"
+    tokenizer = TOKENIZER
+    max_tokens = 256
+    layer_names = ("a", "b")
+
+    def __init__(self, places: dict[str, tuple[int, int, int]], faint: dict[str, tuple[int, int, int]]) -> None:
+        self.places, self.faint = places, faint
+        self.seen: list[int] = []
+
+    def clip_length(self, frames: int) -> int:
+        return max(0, frames - 1) // 3 * 3 + 1
+
+    def encode_clip(self, frames: npt.NDArray[np.uint8]) -> EncodedClip:
+        self.seen.append(len(frames))
+        slices = (len(frames) + 1) // 3 + 1 if len(frames) > 1 else 1
+        ends = [1 + 3 * index for index in range(slices)]
+        covers = tuple(range(min(a, len(frames)), min(b, len(frames))) for a, b in zip([0, *ends], ends, strict=False))
+        return EncodedClip(torch.zeros(1, 1, slices, SIDE, SIDE), (slices, SIDE, SIDE), covers)
+
+    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
+        ids = [identifier for piece in pieces for identifier in piece]
+        return ClipText(torch.tensor(ids)[None, :, None].float(), len(ids))
+
+    def read_attention(
+        self,
+        clip: EncodedClip,
+        text: ClipText,
+        *,
+        noise_level: float,
+        seed: int,
+        layers: str,
+        heads: Sequence[int] | None = None,
+        direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
+        guidance: float = 3.5,
+    ) -> AttentionMaps:
+        words = TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())
+        maps = torch.full((2, len(words), *clip.grid), 0.01)
+        for index, word in enumerate(word.removeprefix("▁") for word in words):
+            for planted, height in ((self.places, 1.0), (self.faint, 0.05)):
+                if word in planted and planted[word][0] < clip.grid[0]:
+                    maps[:, index, *planted[word]] = height
+        return AttentionMaps(("a", "b"), maps, None)
+
+
+class SquareSegmenter:
+    """Draws the cell around the point."""
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+        return image.shape[:2]
+
+    def segment(self, embedding: Any, prompts: PointPrompts) -> MaskProposals:
+        mask = np.zeros(embedding, np.bool_)
+        x, y = (int(value // CELL) * CELL for value in prompts.xy[0])
+        mask[y : y + CELL, x : x + CELL] = True
+        return MaskProposals(mask[None], np.array([0.9], np.float32), np.zeros((1, 1, 1), np.float32))
+
+
+class Stays:
+    """A tracker to which nothing ever moves."""
+
+    name = "stays"
+
+    def start(self, image: Pixels, mask: Mask) -> Stays.Path:
+        return self.Path(mask)
+
+    class Path:
+        def __init__(self, mask: Mask) -> None:
+            self.mask = mask
+
+        def follow(self, image: Pixels) -> Tracked:
+            return Tracked(self.mask, 0.9)
+
+
+def frames(count: int) -> list[npt.NDArray[np.uint8]]:
+    return [np.full((SIDE * CELL, SIDE * CELL, 3), index, np.uint8) for index in range(count)]
+
+
+def pipeline(model: PlantedClipModel, **settings: Any) -> RefAMClip:
+    return RefAMClip(model, SquareSegmenter(), read_config(settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "frame", "point"), [("strongest", 5, (35, 25)), ("first", 0, (15, 45)), ("middle", 5, (35, 25))]
+)
+def test_the_chosen_slice_points_where_the_words_look_and_its_middle_frame_is_the_key(
+    key: Any, frame: int, point: tuple[int, int]
+) -> None:
+    model = PlantedClipModel({"cup": (2, 2, 3)}, {"cup": (0, 4, 1)})
+    found, grounding = pipeline(model).ground_clip(frames(10), "the cup", key=key)
+    assert found == frame
+    assert grounding.image[0, 0, 0] == frame
+    assert tuple(grounding.points[0, :2] // CELL) == (point[0] // CELL, point[1] // CELL)
+    assert grounding.mask[point[1], point[0]]
+    assert grounding.trace.maps.shape[1:] == (SIDE, SIDE)
+
+
+def test_direction_words_decide_between_slices() -> None:
+    model = PlantedClipModel({"cup": (1, 3, 0)}, {})
+    other = PlantedClipModel({"cup": (1, 3, 0), "cups": (2, 3, 5)}, {})
+    assert pipeline(model).ground_clip(frames(10), "the cup on the left")[0] == 2
+    steps = pipeline(other)
+    heat = np.full((3, SIDE, SIDE), 0.1, np.float32)
+    heat[1, 3, 0], heat[2, 3, 5] = 0.9, 1.0
+    from groundkit.language import parse_phrase
+
+    left, plain = (steps._heights(heat, parse_phrase(text)) for text in ("the cup on the left", "the cup"))
+    assert int(np.argmax(left)) == 1
+    assert int(np.argmax(plain)) == 2
+
+
+def test_frames_are_sampled_evenly_as_many_as_fill_whole_slices() -> None:
+    steps = pipeline(PlantedClipModel({}, {}), frames=12)
+    assert steps.places(1) == [0]
+    assert steps.places(5) == [0, 1, 2, 3, 4]
+    assert steps.places(100) == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
+
+
+def test_a_video_is_followed_from_the_frame_that_the_clip_points_at() -> None:
+    model = PlantedClipModel({"cup": (2, 2, 3)}, {})
+
+    def video() -> Iterator[Frame]:
+        return (Frame(i, Fraction(i, 24), f"{i:05d}", image) for i, image in enumerate(frames(28)))
+
+    settings = pipeline(model, frames=10)
+    found = VideoPipeline(settings, Stays()).ground(video, "the cup")
+    assert model.seen == [10]  # the clip, and no frame on its own
+    assert found.key_frame == 15  # the 6th of 0, 3, ..., 27
+    assert [frame.grounded for frame in found.frames] == [index == 15 for index in range(28)]
+    assert all(frame.mask[25, 35] for frame in found.frames)
+    first = VideoPipeline(settings, Stays(), read_video_config({"key_frame": "first"})).ground(video, "the cup")
+    assert first.key_frame == 0
+    with pytest.raises(PhraseError):
+        VideoPipeline(settings, Stays()).ground(video, "...")
+    with pytest.raises(InputError, match="no frame"):
+        VideoPipeline(settings, Stays()).ground(lambda: iter(()), "the cup")
+
+
+def test_evidence_is_weighed_against_a_phrase_that_names_nothing() -> None:
+    planted = pipeline(PlantedClipModel({"cup": (2, 2, 3)}, {}), evidence=True)
+    _, grounding = planted.ground_clip(frames(10), "the cup")
+    assert grounding.evidence is not None
+    assert grounding.evidence.contrast > 0.3
+    (picture,) = planted.ground(frames(1)[0], ["the cup"])
+    assert picture.evidence is not None  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def mochi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mochi")
+    torch.manual_seed(0)
+    sys.path.insert(0, str(TINY))
+    try:
+        importlib.import_module("tiny_mochi").save(folder)
+    finally:
+        sys.path.pop(0)
+    return folder
+
+
+def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(
+    mochi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(MochiModel, "_native_size", classmethod(lambda cls, pipeline: (48, 80)))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    write_mp4(tmp_path / "clip.mp4", [rng.integers(0, 256, (48, 80, 3), dtype=np.uint8) for _ in range(9)], rate=12)
+    arguments = ["--model", str(mochi_folder), "--set", "frames=7", "-o", "out", "--json", "--quiet"]
+    assert run(["follow", "clip.mp4", "the red cup", *arguments]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["pipeline"], record["model"], record["frames"]) == ("refam", str(mochi_folder), 9)
+    # Of 0, 1, 3, 4, 5, 7, 8 the first slice shows the first, the second the other six.
+    assert record["key_frame"] in (0, 5)
+
+
+def test_the_family_is_told_by_the_class_that_the_folder_names(mochi_folder: Path, tmp_path: Path) -> None:
+    assert diffusion_family(mochi_folder, local_files_only=True) is MochiModel
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "KolorsPipeline"}))
+    with pytest.raises(
+        ModelError, match=r"no family for pipelines of class KolorsPipeline; there are FluxPipeline, Moc"
+    ):
+        diffusion_family(tmp_path, local_files_only=True)
+    with pytest.raises(ModelError, match=r"no model_index\.json"):
+        diffusion_family(tmp_path / ".." / tmp_path.name / "..", local_files_only=True)
+
+
+def test_frames_are_a_setting_of_video_models_alone() -> None:
+    with pytest.raises(ConfigError, match="no setting named 'frames'"):
+        groundkit.load(device="cpu", config={"frames": 7})
