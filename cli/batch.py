@@ -125,6 +125,7 @@ def batch(
     from groundkit.run.batch import run_batch, without_existing, write_coco
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, count_tasks, make_plan
+    from groundkit.run.weights import weights_digest
     from groundkit.run.worker import Job
 
     part = Shard.parse(shard)
@@ -145,6 +146,11 @@ def batch(
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},
         **{"seed": chosen.seed, "config": config, "formats": kinds, "tracker": tracker},
         **{**video, "stride": stride, "max_frames": max_frames},
+        "weights": [
+            weights_digest(chosen.model),
+            weights_digest(chosen.segmenter, "segmenter"),
+            None if tracker == "flow" else weights_digest(tracker),
+        ],
     }
     with open_manifest(output, settings, part, write=not dry_run) as manifest:
         unfinished = list(manifest.left(mine))

@@ -7,6 +7,7 @@ The manifest is written by the driver alone.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -61,9 +62,6 @@ def on_ray(
     try:
         yield from _records(job, units, count, gpus)
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, GroundkitError):
-            raise cause from error
         raise ModelError(
             f"the work on Ray ended ({str(error).strip().splitlines()[-1]}); --debug tells more"
         ) from error
@@ -79,6 +77,8 @@ def _records(job: Job, units: Sequence[Unit], count: int | None, gpus: bool) -> 
     resources = ray.cluster_resources()
     gpus = gpus and resources.get("GPU", 0) >= 1
     count = min(count or max(1, int(resources.get("GPU" if gpus else "CPU", 1))), len(units))
+    if not job.debug:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of its settings and of every stage
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     # A block's records come back when all of it is done: small ones lose less by a kill, large ones cost less.
@@ -88,11 +88,13 @@ def _records(job: Job, units: Sequence[Unit], count: int | None, gpus: bool) -> 
         _Actor,
         fn_constructor_args=(job, str(Path.cwd())),
         batch_size=None,
-        concurrency=count,
+        compute=ray.data.ActorPoolStrategy(size=count),
         num_cpus=1,
         num_gpus=1 if gpus else None,
     )
     for row in dataset.iter_rows():
+        if row["refusal"]:
+            raise pickle.loads(row["refusal"])
         yield json.loads(row["record"])
 
 
@@ -101,10 +103,16 @@ class _Actor:
 
     def __init__(self, job: Job, folder: str) -> None:
         os.chdir(folder)  # what relative paths begin at
-        self._worker = Worker(job)
+        self._refusal = b""
+        try:
+            self._worker = Worker(job)
+        except GroundkitError as error:  # Ray would tell of a dead actor, with this as text somewhere in its message
+            self._refusal = pickle.dumps(error)
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[str]]]:
-        units = [pickle.loads(unit) for unit in batch["unit"]]
+    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
+        if self._refusal:
+            yield {"record": [""], "refusal": [self._refusal]}
+            return
         # As text: records of pictures, videos and failures have no one table of columns.
-        for record in self._worker.work(units):
-            yield {"record": [json.dumps(record)]}
+        for record in self._worker.work([pickle.loads(unit) for unit in batch["unit"]]):
+            yield {"record": [json.dumps(record)], "refusal": [b""]}

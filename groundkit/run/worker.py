@@ -7,7 +7,7 @@ import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -90,31 +90,34 @@ class Worker:
         Yields:
             A record a task, in the order of the units, soon after its files are there.
         """
-        for unit in units:
-            if unit is not None:
-                self._ahead.append((unit, self._pool.submit(self._read, unit)))
-            if unit is None or len(self._ahead) > self.job.jobs:
+        try:
+            for unit in units:
+                if unit is not None:
+                    self._ahead.append((unit, self._pool.submit(self._read, unit)))
+                if unit is None or len(self._ahead) > self.job.jobs:
+                    yield from self._step()
+            while self.busy:
                 yield from self._step()
-        while self.busy:
-            yield from self._step()
+        finally:
+            wait(self._writing)  # when this was interrupted: nothing is written once it has ended
 
     def _step(self) -> Iterator[Record]:
         if not self._ahead:
-            yield from self._written(wait=True)
+            yield from self._written(all_of_them=True)
             return
         unit, reading = self._ahead.popleft()
         picture = reading.result()
         if unit.item.is_video and unit.error is None:
-            yield from self._written(wait=True)
+            yield from self._written(all_of_them=True)
             yield from (self._follow(unit, task) for task in unit.tasks)
             return
         for task, outcome in self._ground(unit, picture):
             self._writing.append(self._pool.submit(self._write, unit, task, outcome))
-            yield from self._written(wait=False)
+            yield from self._written(all_of_them=False)
 
-    def _written(self, *, wait: bool) -> Iterator[Record]:
+    def _written(self, *, all_of_them: bool) -> Iterator[Record]:
         """The records of results that are on disk; those that wait hold their pictures in memory, so they are few."""
-        while self._writing and (wait or self._writing[0].done() or len(self._writing) > 2 * self.job.jobs):
+        while self._writing and (all_of_them or self._writing[0].done() or len(self._writing) > 2 * self.job.jobs):
             yield self._writing.popleft().result()
 
     def _read(self, unit: Unit) -> Picture | GroundkitError:

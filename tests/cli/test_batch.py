@@ -152,7 +152,8 @@ def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: P
 def test_ctrl_c_says_how_to_go_on(command: Any, tmp_path: Path) -> None:
     answer = command("batch", "a.png", "-p", "cup", "-p", "interrupt", "-o", "out", QUIET)
     assert (answer.code, answer.err) == (130, "groundkit: interrupted; the same command goes on from here\n")
-    assert (tmp_path / "out" / "manifest.jsonl").exists()
+    # What was being written is whole, and nothing is written any more.
+    assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-cup-overlay.png", "manifest.jsonl"}
 
 
 def start(folder: Path, workers: int) -> subprocess.Popen[str]:
