@@ -34,7 +34,7 @@ from rich.table import Table
 
 import groundkit
 from groundkit.evaluation.discovery import Count, count_found, measure_discovery, read_discovery_cases
-from groundkit.evaluation.metrics import Interval
+from groundkit.evaluation.metrics import format_interval
 from groundkit.media.images import read_image
 from groundkit.pipelines.vlsam import VLSAM, read_config
 
@@ -86,12 +86,6 @@ def encode_once(owner: Any, method: str) -> None:
     setattr(owner, method, remembered)
 
 
-def text(interval: Interval) -> str:
-    if interval["value"] is None:
-        return "-"
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
@@ -140,7 +134,7 @@ def main() -> None:
         "rung", "recall", "precision", title=f"{options.model}, {len(cases)} pictures, {objects} objects, {seeds} seeds"
     )
     for name, row in report.items():
-        table.add_row(name, text(row["recall"]), text(row["precision"]))
+        table.add_row(name, format_interval(row["recall"]), format_interval(row["precision"]))
     Console(width=100).print(table)
 
 

@@ -26,7 +26,7 @@ from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import GroundkitError
 from groundkit.evaluation.cases import read_cases
 from groundkit.evaluation.evaluate import Report, evaluate
-from groundkit.evaluation.metrics import Interval, Metrics
+from groundkit.evaluation.metrics import Metrics, format_interval
 from groundkit.pipelines.ensemble import Ensemble, read_config
 from groundkit.results import Grounding
 
@@ -49,12 +49,6 @@ class Remembering:
             self._known[picture, phrase, seed] = kept
         for phrase in phrases:
             yield self._known[picture, phrase, seed]
-
-
-def text(interval: Interval) -> str:
-    if interval["value"] is None:
-        return "-"
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 
 def main() -> None:
@@ -93,7 +87,7 @@ def main() -> None:
     guesses = {f"guess: {name.replace('_', ' ')}": each for name, each in controls.items()}
     for name, metrics in {**measured, **guesses}.items():
         figures = (metrics["point_accuracy"], metrics["miou"], metrics["oiou"], metrics["p50"])
-        table.add_row(name, str(metrics["n"]), *map(text, figures))
+        table.add_row(name, str(metrics["n"]), *map(format_interval, figures))
     Console(width=140).print(table)
     for name, each in reports.items():
         if each.failures:

@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import PipelineOptions, silence_libraries, with_pipeline_options
+from groundkit.cli.options import (
+    JsonOption,
+    OutputOption,
+    PhraseOption,
+    PipelineOptions,
+    silence_libraries,
+    with_pipeline_options,
+)
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments
+from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption
 from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from groundkit.batch import Pipeline
     from groundkit.run.batch import Engine
     from groundkit.run.manifest import Record
-    from groundkit.segmenters.base import Segmenter
-    from groundkit.tracking.base import Tracker
 
 _TOLD = 20  # failures that the summary names
 _WORTH = 16  # units for which a further process is worth its loading
@@ -40,10 +45,7 @@ def batch(
             help="Pictures, videos, folders of numbered frames, folders of all these, or globs; then what to look for.",
         ),
     ] = None,
-    phrase: Annotated[
-        list[str] | None,
-        typer.Option("--phrase", "-p", help="What to look for; then all arguments are inputs. Repeatable."),
-    ] = None,
+    phrase: PhraseOption = None,
     listed: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +54,7 @@ def batch(
             help="CSV with a header, or JSON lines, with input (relative to the list's folder) and phrase.",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("groundkit-out"),
+    output: OutputOption = Path("groundkit-out"),
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,16 +65,9 @@ def batch(
             "Videos give a film, a mask a frame and lines of run lengths.",
         ),
     ] = None,
-    tracker: Annotated[
-        str,
-        typer.Option(metavar="ID", help="flow (optical flow, no weights), or a SAM 2 or EdgeTAM: Hub id or folder."),
-    ] = "flow",
-    key_frame: Annotated[
-        str, typer.Option(help="Where the phrase is grounded first in a video: first, middle or evidence.")
-    ] = "first",
-    ground_every: Annotated[
-        int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 only where the track is lost.")
-    ] = 0,
+    tracker: TrackerOption = "flow",
+    key_frame: KeyFrameOption = "first",
+    ground_every: GroundEveryOption = 0,
     stride: Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")] = None,
     min_evidence: Annotated[
@@ -106,9 +101,7 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, a line a result, and write nothing.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
-    ] = False,
+    as_json: JsonOption = False,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in an input.")
     ] = False,
@@ -127,6 +120,7 @@ def batch(
     from groundkit.run.plan import Shard, count_tasks, make_plan
     from groundkit.run.weights import weights_digest
     from groundkit.run.worker import Job
+    from groundkit.tracking.load import load_tracker
 
     part = Shard.parse(shard)
     kinds = check_formats(formats or ["png", "overlay"])
@@ -164,7 +158,7 @@ def batch(
             load=chosen.loader(config),
             output=output,
             formats=kinds,
-            load_tracker=partial(_load_tracker, tracker, chosen.device, chosen.offline),
+            load_tracker=partial(load_tracker, tracker, device=chosen.device, local_files_only=chosen.offline),
             video=video,
             stride=stride,
             max_frames=max_frames,
@@ -242,13 +236,6 @@ def _default_workers(engine: str, chosen: PipelineOptions, units: int) -> int | 
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, _MOST, units // _WORTH))
-
-
-def _load_tracker(name: str, device: str, offline: bool, pipeline: Pipeline) -> Tracker:
-    from groundkit.tracking.load import load_tracker
-
-    segmenter: Segmenter = pipeline.segmenter  # type: ignore[attr-defined]
-    return load_tracker(name, segmenter, device=device, local_files_only=offline)
 
 
 def _is_empty(record: Record) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import PipelineOptions, with_pipeline_options
+from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.errors import ConfigError, GroundkitError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def discover(
     chosen: PipelineOptions,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs or - for stdin.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("groundkit-out"),
+    output: OutputOption = Path("groundkit-out"),
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,9 +42,7 @@ def discover(
         str | None,
         typer.Option(metavar="ID", help="CLIP that tells the likeness: a Hub id or a folder. By default the VLM does."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
-    ] = False,
+    as_json: JsonOption = False,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when nothing is found in a picture.")
     ] = False,
@@ -55,9 +53,10 @@ def discover(
     """
     from groundkit.language.vocabulary import read_vocabulary
     from groundkit.media.inputs import resolve_inputs
-    from groundkit.outputs.discovery import DiscoveryWriter, check_discovery_formats, discovery_record
+    from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+    from groundkit.outputs.save import check_formats
 
-    formats = list(check_discovery_formats(formats or ["overlay", "cutout", "json"]))
+    formats = list(check_formats(formats or ["overlay", "cutout", "json"], DISCOVERY_FORMATS))
     if vocabulary_model and not vocabulary:
         raise ConfigError("--vocabulary-model maps names to categories: name their file by --vocabulary FILE")
     categories = read_vocabulary(vocabulary) if vocabulary else None

@@ -181,6 +181,8 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
+    from groundkit.evaluation.metrics import format_interval
+
     table = Table(title=title, caption="value [95 % bootstrap interval]")
     table.add_column("")
     for heading in ("n", *headings):
@@ -188,7 +190,7 @@ def _print(
 
     def add(name: str, row: Row) -> None:
         count, intervals = row
-        table.add_row(Text(name), str(count), *(Text(_interval(each)) for each in intervals))
+        table.add_row(Text(name), str(count), *(Text(format_interval(each)) for each in intervals))
 
     add("all cases", whole)
     for kind, row in kinds.items():
@@ -199,9 +201,3 @@ def _print(
     # A pipe has no width; a table cut to 80 columns would lose its numbers.
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
-
-
-def _interval(interval: Interval) -> str:
-    if interval["value"] is None:
-        return "-"
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"

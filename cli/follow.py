@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from groundkit.cli.options import PipelineOptions, ReportOption, with_pipeline_options
+from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments, tell
-from groundkit.cli.videos import KeyFrameOption, TrackerOption, video_pipeline
+from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, video_pipeline
 
 
 @with_pipeline_options
@@ -25,15 +25,11 @@ def follow(
         list[str] | None,
         typer.Option("--phrase", "-p", help="What to look for; then all arguments are videos. Repeatable."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("groundkit-out"),
+    output: OutputOption = Path("groundkit-out"),
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = "auto",
-    ground_every: Annotated[
-        int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 only where the track is lost.")
-    ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
-    ] = False,
+    ground_every: GroundEveryOption = 0,
+    as_json: JsonOption = False,
     report: ReportOption = None,
 ) -> None:
     """Follow what a phrase names through a video.

@@ -21,6 +21,12 @@ from groundkit.errors import ConfigError
 if TYPE_CHECKING:
     from groundkit.batch import Pipeline
 
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")]
+PhraseOption = Annotated[
+    list[str] | None,
+    typer.Option("--phrase", "-p", help="What to look for; then all arguments are inputs. Repeatable."),
+]
 ReportOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write one HTML file that shows every result, to open in a browser."),

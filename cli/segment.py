@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import PipelineOptions, ReportOption, with_pipeline_options
+from groundkit.cli.options import JsonOption, PhraseOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.cli.videos import video_pipeline
 
@@ -27,10 +27,7 @@ def segment(
             help="Pictures, videos, folders, globs or - for stdin; then what to look for.",
         ),
     ],
-    phrase: Annotated[
-        list[str] | None,
-        typer.Option("--phrase", "-p", help="What to look for; then all arguments are inputs. Repeatable."),
-    ] = None,
+    phrase: PhraseOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results, or a file for a single one.")
     ] = Path("groundkit-out"),
@@ -43,9 +40,7 @@ def segment(
             help="For pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")
-    ] = False,
+    as_json: JsonOption = False,
     min_evidence: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase; see --json."),

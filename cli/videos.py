@@ -23,6 +23,10 @@ KeyFrameOption = Annotated[
     ),
 ]
 
+GroundEveryOption = Annotated[
+    int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 only where the track is lost.")
+]
+
 
 def video_pipeline(
     loaded: Any, chosen: PipelineOptions, tracker: str = "flow", config: VideoConfig | None = None

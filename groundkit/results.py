@@ -215,6 +215,12 @@ def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
     return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))
 
 
+def mask_iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks of one shape, 1 when both are empty."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
 def boxes_of(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """The tight box of each mask.
 

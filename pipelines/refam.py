@@ -23,17 +23,22 @@ from groundkit.attention.normalise import Normalisation, merge_layers
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
+from groundkit.language.direction import Direction
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
-from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
+from groundkit.prompting.spatial import minmax, spatial_ramp
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
-from groundkit.segmenters.choose import MaskRule, choose_mask
+from groundkit.segmenters.choose import MaskRule, choose_mask, rank_by_area
 
 Map = npt.NDArray[np.float32]
+
+
+SIZES = (Direction.LARGEST, Direction.SMALLEST)
+SIZE_CANDIDATES = 8  # peaks that "largest" and "smallest" choose among
 
 
 class RefAMConfig(EvidenceSettings):
@@ -54,9 +59,12 @@ class RefAMConfig(EvidenceSettings):
         True, description="drop the maps of direction words, which the spatial bias speaks for"
     )
     spatial_bias: bool = Field(
-        True, description="weight the map by a ramp for left, right, top, bottom, middle, and by size"
+        True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
     )
     bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
+    bias_power: float = Field(
+        1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
+    )
     direction: AttentionDirection = Field(
         AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention"
     )
@@ -168,25 +176,26 @@ class RefAMSteps(PhrasePipeline):
         height, width = image.shape[:2]
 
         # 3. Weight the words' map by the direction words.
-        bias = self._bias(read.filtered, phrase)
-        heatmap = minmax(upsample(read.filtered if bias is None else minmax(read.filtered) * bias, height, width))
+        bias = self._bias(read.filtered.shape, phrase)
+        weighted = read.filtered if bias is None else self._weigh(read.filtered, bias)
+        heatmap = minmax(upsample(weighted, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
-        masks, scores = [], []
-        points = []
-        peaks = find_peaks(
-            heatmap, count=config.peaks, separation=config.peak_separation, threshold=config.peak_threshold
-        )
-        first = None
-        for prompts in peaks:
-            proposals = self.segmenter.segment(embedding, prompts)
-            chosen = choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
-            first = first or (proposals, chosen)
-            masks.append(proposals.masks[chosen])
-            scores.append(proposals.scores[chosen])
-            points.append(prompts.rows)
+        size = next((each for each in phrase.direction if each in SIZES), None) if config.spatial_bias else None
+        count = config.peaks if size is None else max(config.peaks, SIZE_CANDIDATES)
+        peaks = find_peaks(heatmap, count=count, separation=config.peak_separation, threshold=config.peak_threshold)
+        answers = [self.segmenter.segment(embedding, prompts) for prompts in peaks]
+        choices = [
+            choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
+            for proposals, prompts in zip(answers, peaks, strict=True)
+        ]
+        masks = np.stack([proposals.masks[chosen] for proposals, chosen in zip(answers, choices, strict=True)])
+        # A map of patches knows no sizes: "largest" and "smallest" compare what the segmenter sees at the peaks.
+        ranks = range(len(masks)) if size is None else rank_by_area(masks, largest=size is Direction.LARGEST)
+        best = list(ranks)[: config.peaks]
+        masks = masks[best]
 
-        assert first is not None  # find_peaks returns at least the argmax
+        first = best[0]
         trace = RefAMTrace(
             phrase,
             read.tokens,
@@ -195,17 +204,17 @@ class RefAMSteps(PhrasePipeline):
             read.kept.numpy(),
             read.filtered,
             bias,
-            first[0].masks,
-            first[0].scores,
-            first[1],
+            answers[first].masks,
+            answers[first].scores,
+            choices[first],
         )
         grounding = Grounding(
             image=image,
             phrase=text,
-            masks=np.stack(masks),
-            scores=np.array(scores, dtype=np.float32),
-            boxes=boxes_of(np.stack(masks)),
-            points=np.concatenate(points),
+            masks=masks,
+            scores=np.array([answers[each].scores[choices[each]] for each in best], dtype=np.float32),
+            boxes=boxes_of(masks),
+            points=np.concatenate([peaks[each].rows for each in best]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,
@@ -262,11 +271,11 @@ class RefAMSteps(PhrasePipeline):
             )
             for index in range(config.noise_seeds)
         ]
-        text = [each.text_to_text for each in read if each.text_to_text is not None]
+        mixed = [each.text_to_text for each in read if each.text_to_text is not None]
         return AttentionMaps(
             read[0].layers,
             torch.stack([each.token_maps for each in read]).mean(dim=0),
-            torch.stack(text).mean(dim=0) if text else None,
+            torch.stack(mixed).mean(dim=0) if mixed else None,
         )
 
     def _kept(self, phrase: Phrase, tokens: tuple[Token, ...], sinks: list[bool]) -> list[bool]:
@@ -281,15 +290,16 @@ class RefAMSteps(PhrasePipeline):
         without_sinks = [keep and not sink for keep, sink in zip(kept, sinks, strict=True)]
         return without_sinks if config.filter_sinks and any(without_sinks) else kept
 
-    def _bias(self, filtered: Map, phrase: Phrase) -> Map | None:
-        """The ramp of the place words times the weight of the size words; None without any, or unwanted."""
+    def _bias(self, shape: tuple[int, ...], phrase: Phrase) -> Map | None:
+        """The ramp of the place words over a map ``(h, w)``; None without any, or unwanted."""
         if not self.config.spatial_bias:
             return None
-        floor = self.config.bias_floor
-        height, width = filtered.shape
-        ramp = spatial_ramp(height, width, phrase.direction, floor=floor)
-        size = size_weight(filtered, phrase.direction, floor=floor)
-        return ramp if size is None else size if ramp is None else ramp * size
+        height, width = shape
+        return spatial_ramp(height, width, phrase.direction, floor=self.config.bias_floor)
+
+    def _weigh(self, filtered: Map, bias: Map) -> Map:
+        """The map, from 0 to 1, to the power that the configuration says, times the bias."""
+        return np.asarray(minmax(filtered) ** self.config.bias_power * bias, dtype=np.float32)
 
 
 class RefAM(RefAMSteps):

@@ -118,8 +118,6 @@ class RefAMClip(RefAMSteps):
     def _heights(self, filtered: Map, phrase: Phrase) -> list[float]:
         """How high the map of each slice is, on one scale for the clip, weighted by the direction words."""
         scaled = minmax(filtered)
-        weights = [self._bias(each, phrase) for each in filtered]
-        return [
-            float((each if weight is None else each * weight).max())
-            for each, weight in zip(scaled, weights, strict=True)
-        ]
+        bias = self._bias(filtered.shape[1:], phrase)
+        weighted = scaled if bias is None else scaled**self.config.bias_power * bias
+        return [float(each.max()) for each in weighted]

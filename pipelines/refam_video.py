@@ -22,7 +22,7 @@ from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import GroundkitError, InputError
 from groundkit.outputs.rle import RunLength, decode, encode
 from groundkit.pipelines.settings import validate
-from groundkit.results import Grounding
+from groundkit.results import Grounding, mask_iou
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
 if TYPE_CHECKING:
@@ -244,8 +244,7 @@ class VideoPipeline:
         mask = fresh.mask
         if not mask.any():
             return None
-        union = float((mask | tracked.mask).sum())
-        same = (mask & tracked.mask).sum() / union >= self.config.agreement
+        same = mask_iou(mask, tracked.mask) >= self.config.agreement
         return mask if same or unsure else None
 
 

@@ -15,6 +15,9 @@ NANO_READING: dict[str, Any] = {
     "reduction": "product",
     "layers": "0-0",
     "heads": [2],
+    "bias_power": 0.35,
+    "bias_floor": 0.1,
+    "peak_threshold": 0.3,
 }
 _NANO_FOLDERS: dict[Kind, str] = {"pipeline": "flux", "segmenter": "sam"}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,7 @@ from groundkit.outputs.tiles import (
 )
 
 PREDICTED = MASK_COLOURS[0]
+Result = TypeVar("Result")
 
 
 def draw_contact_sheet(report: Report, count: int = 10) -> npt.NDArray[np.uint8]:
@@ -40,9 +44,7 @@ def draw_contact_sheet(report: Report, count: int = 10) -> npt.NDArray[np.uint8]
     Returns:
         uint8 RGB, 1600 pixels wide and as high as needed.
     """
-    ranked = sorted(report.results, key=lambda result: result.score.iou)
-    best = ranked[::-1][: min(count, len(ranked) // 2)]
-    worst = ranked[: min(count, len(ranked) - len(best))]
+    worst, best = worst_and_best(report.results, lambda result: result.score.iou, count)
     return stack(
         [
             draw_header(_about(report)),
@@ -50,6 +52,15 @@ def draw_contact_sheet(report: Report, count: int = 10) -> npt.NDArray[np.uint8]
             draw_row(f"The {len(best)} best", [_tile(result) for result in best]),
         ]
     )
+
+
+def worst_and_best(
+    results: Sequence[Result], value: Callable[[Result], float], count: int
+) -> tuple[list[Result], list[Result]]:
+    """The ``count`` lowest values, lowest first, and the highest, highest first; of few results none is in both."""
+    ranked = sorted(results, key=value)
+    best = ranked[::-1][: min(count, len(ranked) // 2)]
+    return ranked[: min(count, len(ranked) - len(best))], best
 
 
 def _tile(result: CaseResult) -> Tile:

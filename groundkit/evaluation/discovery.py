@@ -16,7 +16,7 @@ from groundkit.evaluation.cases import Case, read_mask
 from groundkit.evaluation.metrics import Interval, bootstrap_ratios
 from groundkit.language.tagging import lemma
 from groundkit.language.words import plain
-from groundkit.results import Discovery
+from groundkit.results import Discovery, mask_iou
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def count_found(
     left = set(range(len(nouns)))
     for index in np.argsort(-found.scores, kind="stable"):
         mask, label = found.masks[index], found.labels[index]
-        overlaps = {k: _iou(mask, truths[k]) for k in left if _same_noun(label, nouns[k])}
+        overlaps = {k: mask_iou(mask, truths[k]) for k in left if _same_noun(label, nouns[k])}
         best = max(overlaps, key=overlaps.__getitem__, default=None)
         if best is not None and overlaps[best] >= overlap:
             left.remove(best)
@@ -139,8 +139,3 @@ def _words(name: str) -> list[str]:
     """Its words in lower case, the last in the singular."""
     *before, last = plain(name).split()
     return [*before, lemma(last)]
-
-
-def _iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    union = (first | second).sum()
-    return float((first & second).sum() / union) if union else 0.0

@@ -28,6 +28,13 @@ class Interval(TypedDict):
     high: float | None
 
 
+def format_interval(interval: Interval) -> str:
+    """``0.812 [0.778, 0.844]``, or a dash where there is no value."""
+    if interval["value"] is None:
+        return "-"
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
 class Metrics(TypedDict):
     """What is measured over a set of cases."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from groundkit.evaluation.contact_sheet import PREDICTED, draw_header
+from groundkit.evaluation.contact_sheet import PREDICTED, draw_header, worst_and_best
 from groundkit.evaluation.video_cases import read_true_masks
 from groundkit.evaluation.video_evaluate import VideoReport, VideoResult
 from groundkit.media.images import read_image
@@ -29,9 +29,7 @@ def draw_video_contact_sheet(report: VideoReport, about: str, count: int = 5) ->
     Returns:
         uint8 RGB, 1600 pixels wide and as high as needed.
     """
-    ranked = sorted(report.results, key=lambda result: result.score.j_and_f)
-    best = ranked[::-1][: min(count, len(ranked) // 2)]
-    worst = ranked[: min(count, len(ranked) - len(best))]
+    worst, best = worst_and_best(report.results, lambda result: result.score.j_and_f, count)
     value = report.metrics["j_and_f"]["value"]
     judged = f"{report.metrics['n']} cases" + ("" if value is None else f", J&F {value:.3f}")
     rows = [_strip("worst", result) for result in worst] + [_strip("best", result) for result in best]

@@ -13,6 +13,7 @@ import torch
 from diffusers import CogVideoXPipeline
 from torch import Tensor, nn
 
+from groundkit.models.diffusion import blocks_of
 from groundkit.models.video_diffusion import ClipText, VideoDiffusionModel
 
 
@@ -47,12 +48,7 @@ class CogVideoXModel(VideoDiffusionModel):
         return min(rows, native[0]), min(columns, native[1])
 
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
-        return {f"transformer_blocks.{i}": block for i, block in enumerate(transformer.transformer_blocks)}
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        vae = self.pipeline.vae
-        latents: Tensor = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
-        return latents
+        return blocks_of(transformer, "transformer_blocks")
 
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError
@@ -78,6 +78,11 @@ def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, i
     longest = round((8 * area) ** 0.5 / step) * step
     rows, columns = (min(longest, max(step, round(side * scale / step) * step)) for side in (height, width))
     return rows, columns
+
+
+def blocks_of(transformer: Any, *lists: str) -> dict[str, nn.Module]:
+    """The blocks in the named lists of a transformer, as ``transformer_blocks.0`` and so on, in the order they run."""
+    return {f"{name}.{index}": block for name in lists for index, block in enumerate(getattr(transformer, name))}
 
 
 def select_layers(names: Sequence[str], wanted: str) -> tuple[str, ...]:

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from diffusers import FluxPipeline
-from torch import nn
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.media.resize import resize
 from groundkit.models.across import read_across
-from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, fit_size, select_layers
+from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, blocks_of, fit_size, select_layers
 from groundkit.models.diffusion_loading import load_pipeline
 
 PATCH = 2  # FLUX packs 2x2 latents into one token
@@ -41,11 +40,7 @@ class FluxModel:
         self.device = device
         self.pipeline = pipeline
         self.tokenizer = pipeline.tokenizer_2
-        transformer = pipeline.transformer
-        self._layers: dict[str, nn.Module] = {
-            **{f"transformer_blocks.{i}": b for i, b in enumerate(transformer.transformer_blocks)},
-            **{f"single_transformer_blocks.{i}": b for i, b in enumerate(transformer.single_transformer_blocks)},
-        }
+        self._layers = blocks_of(pipeline.transformer, "transformer_blocks", "single_transformer_blocks")
         self.layer_names = tuple(self._layers)
 
     @classmethod

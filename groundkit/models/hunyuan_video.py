@@ -17,6 +17,7 @@ from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PRO
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
+from groundkit.models.diffusion import blocks_of
 from groundkit.models.video_diffusion import ClipText, VideoDiffusionModel
 
 BEFORE, AFTER = DEFAULT_PROMPT_TEMPLATE["template"].split("{}")
@@ -54,15 +55,7 @@ class HunyuanVideoModel(VideoDiffusionModel):
         return 720, 1280
 
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
-        return {
-            **{f"transformer_blocks.{i}": b for i, b in enumerate(transformer.transformer_blocks)},
-            **{f"single_transformer_blocks.{i}": b for i, b in enumerate(transformer.single_transformer_blocks)},
-        }
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        vae = self.pipeline.vae
-        latents: Tensor = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
-        return latents
+        return blocks_of(transformer, "transformer_blocks", "single_transformer_blocks")
 
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:

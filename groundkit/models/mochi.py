@@ -12,6 +12,7 @@ import torch
 from diffusers import MochiPipeline
 from torch import Tensor, nn
 
+from groundkit.models.diffusion import blocks_of
 from groundkit.models.video_diffusion import ClipText, VideoDiffusionModel, normalised
 
 
@@ -36,7 +37,7 @@ class MochiModel(VideoDiffusionModel):
         return pipeline.default_height, pipeline.default_width
 
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
-        return {f"transformer_blocks.{i}": block for i, block in enumerate(transformer.transformer_blocks)}
+        return blocks_of(transformer, "transformer_blocks")
 
     def _encode(self, pixels: Tensor) -> Tensor:
         vae = self.pipeline.vae

@@ -153,9 +153,14 @@ class VideoDiffusionModel(ABC):
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
         """The modules that each make one attention call of patches to words, in the order they run."""
 
-    @abstractmethod
     def _encode(self, pixels: Tensor) -> Tensor:
-        """Latents ``(1, C, f, rows, columns)`` as the transformer takes them; pixels ``(1, 3, F, ...)`` in [-1, 1]."""
+        """Latents ``(1, C, f, rows, columns)`` as the transformer takes them; pixels ``(1, 3, F, ...)`` in [-1, 1].
+
+        Scaled, as in most families; the others say how their channels are normalised.
+        """
+        vae = self.pipeline.vae
+        latents: Tensor = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+        return latents
 
     @abstractmethod
     def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:

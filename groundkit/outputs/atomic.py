@@ -13,6 +13,15 @@ from groundkit.errors import InputError
 
 
 @contextmanager
+def told_refusals(path: Path) -> Iterator[None]:
+    """Raise what the operating system refuses within the block as an InputError about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, in the same folder and with the same suffix; it becomes ``path`` at the end.
 
@@ -24,11 +33,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        with told_refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         # Never there after a successful rename; unlink must not hide the error that brought us here.
         if temporary.exists():

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundkit.errors import ConfigError
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.coco import CocoDataset
@@ -40,14 +39,6 @@ def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
     }
 
 
-def check_discovery_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats without repeats; ConfigError with the list of those there are for another."""
-    for name in formats:
-        if name not in DISCOVERY_FORMATS:
-            raise ConfigError(f"unknown format {name!r}: choose from {', '.join(DISCOVERY_FORMATS)}")
-    return tuple(dict.fromkeys(formats))
-
-
 class DiscoveryWriter:
     """Writes what was found in each picture of a run, no two files under the same name.
 
@@ -56,7 +47,7 @@ class DiscoveryWriter:
 
     Args:
         folder: where the files go, made if missing.
-        formats: from ``check_discovery_formats``.
+        formats: of ``DISCOVERY_FORMATS``.
         inputs: the pictures of the run; their names are given out before any object's.
     """
 

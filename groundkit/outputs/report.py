@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
-from groundkit.errors import GroundkitError, InputError
-from groundkit.outputs.atomic import atomic_path
+from groundkit.errors import GroundkitError
+from groundkit.outputs.atomic import atomic_path, told_refusals
 from groundkit.outputs.report_layers import draw_layers
 from groundkit.outputs.report_video import CHART_HEIGHT, CHART_WIDTH, draw_chart, draw_strip
 
@@ -46,7 +46,7 @@ def open_report(path: Path | None) -> Iterator[ReportWriter]:
     if path is None:
         yield ReportWriter(Path(), None)
         return
-    with _refusals(path):
+    with told_refusals(path):
         if path.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class ReportWriter:
     def add(self, entry: str) -> None:
         """Add an entry that was made elsewhere or before."""
         if self._waiting is not None:
-            with _refusals(self._path):
+            with told_refusals(self._path):
                 self._waiting.write(entry)
 
 
@@ -187,11 +187,3 @@ def _template(name: str) -> Template:
 
 def _source(name: str) -> str:
     return files("groundkit.outputs").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-@contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

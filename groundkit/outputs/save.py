@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -35,11 +35,11 @@ def save_grounding(grounding: Grounding, path: Path, formats: Sequence[str]) -> 
     return [file for files in write_files(grounding, names).values() for file in files]
 
 
-def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+def check_formats(formats: Sequence[str], known: Collection[str] = tuple(ENDINGS)) -> tuple[str, ...]:
     """Return the formats without repeats, or raise ConfigError with the list of those there are."""
     for name in formats:
-        if name not in ENDINGS:
-            raise ConfigError(f"unknown format {name!r}: choose from {', '.join(ENDINGS)}")
+        if name not in known:
+            raise ConfigError(f"unknown format {name!r}: choose from {', '.join(known)}")
     return tuple(dict.fromkeys(formats))
 
 

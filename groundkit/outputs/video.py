@@ -30,7 +30,7 @@ from PIL import Image
 
 from groundkit.errors import ConfigError, InputError
 from groundkit.media.videos import Frame
-from groundkit.outputs.atomic import atomic_path
+from groundkit.outputs.atomic import atomic_path, told_refusals
 from groundkit.outputs.overlay import draw_overlay
 from groundkit.outputs.rle import encode
 from groundkit.results import boxes_of
@@ -261,7 +261,7 @@ class _PictureFolder:
         self._temporary = root / f".{uuid4().hex}"
 
     def __enter__(self) -> Self:
-        with self._refusals():
+        with told_refusals(self.folder):
             self._temporary.mkdir(parents=True)
         return self
 
@@ -270,13 +270,13 @@ class _PictureFolder:
     ) -> None:
         try:
             if error is None:
-                with self._refusals():
+                with told_refusals(self.folder):
                     self._publish()
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _write(self, name: str, picture: Image.Image) -> None:
-        with self._refusals():
+        with told_refusals(self.folder):
             picture.save(self._temporary / f"{_part(name)}.png", format="PNG")
 
     def _publish(self) -> None:
@@ -286,13 +286,6 @@ class _PictureFolder:
             return
         for path in sorted(self._temporary.iterdir()):
             path.replace(self.folder / path.name)
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InputError(f"cannot write {self.folder}: {error.strerror or error}") from error
 
 
 class MaskFolder(_PictureFolder):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,22 +45,3 @@ def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, fl
     if not found:
         return None
     return (floor + (1 - floor) * np.outer(column, row)).astype(np.float32)
-
-
-def size_weight(heat: Heat, directions: Sequence[Direction], *, floor: float) -> Heat | None:
-    """The weight that "largest" or "smallest" puts on each warm region, float32 ``(h, w)`` in [floor, 1].
-
-    Regions are the 8-connected components of the map above half of its maximum; the wanted extreme of area weighs 1,
-    the others less in proportion, and what is in no region ``floor``. None without a size word. This rule is ours.
-    """
-    wanted = [d for d in directions if d in (Direction.LARGEST, Direction.SMALLEST)]
-    if not wanted:
-        return None
-    scaled = minmax(heat)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((scaled >= 0.5).astype(np.uint8), connectivity=8)
-    if count < 3:  # the ground and at most one region: nothing to compare
-        return None
-    areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float32)
-    share = areas / areas.max() if wanted[0] is Direction.LARGEST else areas.min() / areas
-    weights = np.concatenate([[0.0], share]).astype(np.float32)
-    return np.asarray(floor + (1 - floor) * weights[labels], dtype=np.float32)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from groundkit.outputs.atomic import remove_leftovers
 from groundkit.outputs.coco import CocoDataset
@@ -16,9 +16,9 @@ from groundkit.run.worker import Job
 
 
 class Engine(Protocol):
-    """Does units somewhere; yields a record a task, in any order."""
+    """Does units somewhere; yields a record a task, in any order. Closed early, it ends what it has started."""
 
-    def __call__(self, job: Job, units: Sequence[Unit], /) -> Iterator[Record]: ...
+    def __call__(self, job: Job, units: Sequence[Unit], /) -> Generator[Record]: ...
 
 
 def run_batch(
@@ -48,7 +48,7 @@ def run_batch(
         remove_leftovers(job.output)
     try:
         if units:
-            with closing(_generator(engine(job, units))) as records:
+            with closing(engine(job, units)) as records:
                 for record in records:
                     manifest.append(record)
                     advance(record)
@@ -79,8 +79,3 @@ def without_existing(units: Iterable[Unit], output: Path, formats: Sequence[str]
 
     kept = [unit.only(task for task in unit.tasks if not is_there(unit, task)) for unit in units]
     return [unit for unit in kept if unit.tasks]
-
-
-def _generator(records: Iterator[Record]) -> Any:
-    """As one that can be closed, so that an interrupted engine ends its processes at once."""
-    return records if hasattr(records, "close") else (record for record in records)

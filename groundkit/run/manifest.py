@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.outputs.atomic import write_text
+from groundkit.outputs.atomic import told_refusals, write_text
 from groundkit.run.plan import Shard, Task, Unit
 
 Record = dict[str, Any]
@@ -131,11 +131,9 @@ class Manifest:
 
     def _write(self, record: Record) -> None:
         assert self._file is not None
-        try:
+        with told_refusals(self.path):
             self._file.write(_line(record).encode())
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 @contextmanager

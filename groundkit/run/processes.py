@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
@@ -26,7 +26,7 @@ from groundkit.run.worker import Job, Worker
 _READY = "ready"
 
 
-def on_processes(job: Job, units: Sequence[Unit], count: int) -> Iterator[Record]:
+def on_processes(job: Job, units: Sequence[Unit], count: int) -> Generator[Record]:
     """Do units on ``count`` processes, or fewer where there are fewer units; records come in the order of their ends.
 
     Each process computes with its share of the cores, whatever the number of units, so that results do not depend on

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _PASSED_ON = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE", 
 
 def on_ray(
     job: Job, units: Sequence[Unit], count: int | None = None, *, address: str | None = None, gpus: bool = True
-) -> Iterator[Record]:
+) -> Generator[Record]:
     """Do units on actors; records come in the order of their ends.
 
     Args:

@@ -6,7 +6,7 @@ import json
 import os
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from groundkit.pipelines.refam_video import VideoPipeline, read_config
 from groundkit.results import Grounding
 from groundkit.run.manifest import Record
 from groundkit.run.plan import Task, Unit
+from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
 
 Picture = npt.NDArray[np.uint8]
@@ -40,7 +41,7 @@ class Job:
         load: loads the pipeline.
         output: the folder for the results.
         formats: of pictures, see ``Grounding.save``; ``coco`` keeps the masks in the records.
-        load_tracker: makes what follows objects through videos, given the pipeline.
+        load_tracker: makes what follows objects through videos, given the pipeline's segmenter.
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
         seed: of the pipeline's noise.
@@ -51,7 +52,7 @@ class Job:
     load: Callable[[], Pipeline]
     output: Path
     formats: tuple[str, ...]
-    load_tracker: Callable[[Pipeline], Tracker] | None = None
+    load_tracker: Callable[[Segmenter], Tracker] | None = None
     video: Mapping[str, Any] = field(default_factory=dict)
     stride: int = 1
     max_frames: int | None = None
@@ -80,7 +81,7 @@ class Worker:
         """Whether there are units that were taken and not yet told of."""
         return bool(self._ahead or self._writing)
 
-    def work(self, units: Iterable[Unit | None]) -> Iterator[Record]:
+    def work(self, units: Iterable[Unit | None]) -> Generator[Record]:
         """Do units.
 
         Args:
@@ -192,7 +193,8 @@ class Worker:
         if self._videos is None:
             if self.job.load_tracker is None:
                 raise GroundkitError("this run has no tracker for videos")
-            tracker = self.job.load_tracker(self._pipeline)
+            segmenter: Segmenter = self._pipeline.segmenter  # type: ignore[attr-defined]
+            tracker = self.job.load_tracker(segmenter)
             self._videos = VideoPipeline(self._pipeline, tracker, read_config(self.job.video))
         return self._videos
 
@@ -208,7 +210,7 @@ class Worker:
         return GroundkitError(f"{type(error).__name__}{f': {text[0]}' if text else ''}")
 
 
-def in_process(job: Job, units: Iterable[Unit]) -> Iterator[Record]:
+def in_process(job: Job, units: Iterable[Unit]) -> Generator[Record]:
     """Do units in this process, which loads the models."""
     return Worker(job).work(units)
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.prompting.cells import consistency, hot_cells
+from groundkit.results import mask_iou
 from groundkit.segmenters.base import Segmenter
 
 Heat = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ def masks_of_cells(
             found.append(CellMask(proposals.masks[best], float(proposals.scores[best]) + heat, prompts.rows))
     apart: list[CellMask] = []
     for each in sorted(found, key=lambda one: -one.score):
-        if all(_iou(each.mask, other.mask) <= overlap for other in apart):
+        if all(mask_iou(each.mask, other.mask) <= overlap for other in apart):
             apart.append(each)
     if not apart:
         return []
@@ -69,7 +70,3 @@ def masks_of_cells(
     order = np.argsort(-scores, kind="stable")
     kept = [index for index in order if scores[index] > keep] or order[:1].tolist()
     return [CellMask(apart[index].mask, float(scores[index]), apart[index].points) for index in kept]
-
-
-def _iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    return float((first & second).sum() / (first | second).sum())

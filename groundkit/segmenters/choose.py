@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from groundkit.errors import ConfigError
 from groundkit.prompting.points import PointPrompts
+from groundkit.results import mask_iou
 from groundkit.segmenters.base import MaskProposals
 
 MaskRule = Literal["agreement", "score", "largest", "middle"]
@@ -63,6 +64,22 @@ def choose_mask(
         case "agreement":
             worth = np.maximum(scores, 0) * [max(0.0, agreement(masks[index], heatmap)) for index in competing]
     return int(competing[np.lexsort((scores, worth))[-1]])
+
+
+def rank_by_area(masks: npt.NDArray[np.bool_], *, largest: bool) -> list[int]:
+    """Indices of the masks that lie apart, the largest (or the smallest) first; empty masks come last.
+
+    Of masks that share more than half of their union, which are one object, the first alone takes part.
+
+    Args:
+        masks: bool ``(N, height, width)``, N at least 1.
+    """
+    apart: list[int] = []
+    for index, mask in enumerate(masks):
+        if all(mask_iou(mask, masks[other]) <= 0.5 for other in apart):
+            apart.append(index)
+    areas = masks.sum(axis=(1, 2))
+    return sorted(apart, key=lambda index: (areas[index] == 0, -areas[index] if largest else areas[index]))
 
 
 def agreement(mask: npt.NDArray[np.bool_], heatmap: npt.NDArray[np.float32]) -> float:

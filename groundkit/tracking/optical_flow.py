@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from groundkit.prompting.peaks import find_peaks
 from groundkit.prompting.points import PointPrompts
+from groundkit.results import mask_iou
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Mask, Pixels, Tracked
 from groundkit.tracking.template import Match, Template
@@ -182,7 +183,7 @@ class OpticalFlowTrack:
     def _redraw(self, segmenter: Segmenter, image: Pixels, warped: Mask) -> tuple[float, Mask]:
         """The segmenter's mask for points inside the warped one, and its IoU with it."""
         proposals = segmenter.segment(segmenter.embed(image), _inner_points(warped))
-        overlaps = [float((mask & warped).sum() / (mask | warped).sum()) for mask in proposals.masks]
+        overlaps = [mask_iou(mask, warped) for mask in proposals.masks]
         best = int(np.argmax(overlaps))
         return overlaps[best], proposals.masks[best]
 

@@ -30,7 +30,7 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from groundkit.weights.training.captions import Mention, caption
 from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
-from groundkit.weights.training.saving import save
+from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.tokenizers import t5_tokenizer
 from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
@@ -237,14 +237,7 @@ def main() -> None:
         model.true.load_state_dict(load_file(arguments.start.parent / CAPTION_HEAD))
     average = copy.deepcopy(model).requires_grad_(False)
     optimisers = build_optimisers(model, arguments.rate, matrices=r"transformer_blocks\.\d+\.(?!norm)")
-    first = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        first = state["step"]
+    first = resume(checkpoint, optimisers, model=model, average=average)
     exchange = Exchange(tokenizer)
     data = Captioned(arguments.latents, tokenizer, arguments.batch, arguments.seed + first)
     started, losses = time.time(), []

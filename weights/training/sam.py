@@ -21,7 +21,7 @@ from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
 from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate, take_step
-from groundkit.weights.training.saving import save
+from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
 from groundkit.weights.training.sprites import HELD_OUT
@@ -221,14 +221,8 @@ def main() -> None:
     model = build()
     if arguments.start:
         model.load_state_dict(SamModel.from_pretrained(arguments.start).state_dict())
-    first = 0
     optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        first = state["step"]
+    first = resume(checkpoint, optimisers, model=model)
     data = Prompted(scene_maker(arguments), arguments.cutouts, arguments.seed + first)
     started, reached = time.time(), []
     for step in range(first, arguments.steps):

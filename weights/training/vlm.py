@@ -44,7 +44,7 @@ from transformers import (
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training.captions import Mention
 from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
-from groundkit.weights.training.saving import save
+from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.tokenizers import vocabulary_words
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
@@ -448,14 +448,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model.load_state_dict(started_from.state_dict())
     average = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
-    first = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        first = state["step"]
+    first = resume(checkpoint, optimisers, model=model, average=average)
     data = Pictures(arguments.pictures, tokenizer)
     model.train()
     forward = torch.compile(answer_logits, dynamic=True) if arguments.compile else answer_logits

@@ -1,6 +1,10 @@
-"""A FLUX pipeline of the real classes, tiny and untrained, saved to a folder like a real checkpoint."""
+"""Models of the real classes, tiny and untrained, saved to a folder like a real checkpoint."""
 
+import importlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +14,23 @@ from groundkit.weights.training import vae
 from groundkit.weights.training.export import clip_text_encoder
 from groundkit.weights.training.flux import build_text_encoder, build_transformer
 from groundkit.weights.training.tokenizers import clip_tokenizer, t5_tokenizer
+
+
+@pytest.fixture(scope="session")
+def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, Any], Any]:
+    """Loads, as a model of a class, what ``tiny_<family>.py`` in a folder of tests saves."""
+
+    def load(tests: Path, family: str, kind: Any) -> Any:
+        folder = tmp_path_factory.mktemp(family)
+        torch.manual_seed(0)
+        sys.path.insert(0, str(tests))
+        try:
+            importlib.import_module(f"tiny_{family}").save(folder)
+        finally:
+            sys.path.pop(0)
+        return kind.from_pretrained(folder, local_files_only=True)
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from groundkit.language.direction import Direction
-from groundkit.prompting.spatial import minmax, size_weight, spatial_ramp
+from groundkit.prompting.spatial import minmax, spatial_ramp
 
 L, R, T, B, M = Direction.LEFT, Direction.RIGHT, Direction.TOP, Direction.BOTTOM, Direction.MIDDLE
 
@@ -38,26 +38,6 @@ def test_without_a_place_word_there_is_no_ramp(directions) -> None:
 def test_a_single_row_or_column_has_a_finite_ramp(shape) -> None:
     for direction in (L, R, T, B, M):
         assert np.isfinite(spatial_ramp(*shape, (direction,), floor=0.0)).all()
-
-
-def test_size_words_weight_the_largest_or_smallest_warm_region_highest() -> None:
-    heat = np.zeros((12, 12), dtype=np.float32)
-    heat[1:3, 1:3] = 1.0  # 4 patches
-    heat[6:10, 6:10] = 0.8  # 16 patches
-    largest = size_weight(heat, (Direction.LARGEST,), floor=0.1)
-    smallest = size_weight(heat, (Direction.SMALLEST,), floor=0.1)
-    assert largest[7, 7] == pytest.approx(1.0)
-    assert largest[1, 1] == pytest.approx(0.1 + 0.9 * 4 / 16)
-    assert smallest[1, 1] == pytest.approx(1.0)
-    assert smallest[7, 7] == pytest.approx(0.1 + 0.9 * 4 / 16)
-    assert largest[0, 0] == smallest[0, 0] == pytest.approx(0.1)
-
-
-def test_size_words_change_nothing_with_one_region_or_without_a_size_word() -> None:
-    heat = np.zeros((6, 6), dtype=np.float32)
-    heat[2:4, 2:4] = 1.0
-    assert size_weight(heat, (Direction.LARGEST,), floor=0.1) is None
-    assert size_weight(heat, (L,), floor=0.1) is None
 
 
 def test_minmax_spans_zero_to_one_and_makes_a_constant_map_zero() -> None:

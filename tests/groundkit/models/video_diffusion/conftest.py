@@ -1,13 +1,12 @@
 """One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
 
-import importlib
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from groundkit.models.cogvideox import CogVideoXModel
 from groundkit.models.hunyuan_video import HunyuanVideoModel
@@ -28,17 +27,9 @@ FAMILIES: dict[str, type[VideoDiffusionModel]] = {
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VideoDiffusionModel:
+def model(request: pytest.FixtureRequest, load_tiny: Callable[[Path, str, Any], Any]) -> VideoDiffusionModel:
     """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
-    family: str = request.param
-    folder = tmp_path_factory.mktemp(family)
-    torch.manual_seed(0)
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        importlib.import_module(f"tiny_{family}").save(folder)
-    finally:
-        sys.path.pop(0)
-    loaded = FAMILIES[family].from_pretrained(folder, local_files_only=True)
+    loaded: VideoDiffusionModel = load_tiny(Path(__file__).parent, request.param, FAMILIES[request.param])
     step = loaded.compression[1] * loaded.patch[1]
     loaded.size = (3 * step, 5 * step)
     return loaded

@@ -1,13 +1,12 @@
 """One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
 
-import importlib
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from groundkit.models.gemma3 import Gemma3Model
 from groundkit.models.internvl import InternVlModel
@@ -36,17 +35,10 @@ FAMILIES: dict[str, type[VisionLanguageModel]] = {
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VisionLanguageModel:
+def model(request: pytest.FixtureRequest, load_tiny: Callable[[Path, str, Any], Any]) -> VisionLanguageModel:
     """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
-    family: str = request.param
-    folder = tmp_path_factory.mktemp(family)
-    torch.manual_seed(0)
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        importlib.import_module(f"tiny_{family}").save(folder)
-    finally:
-        sys.path.pop(0)
-    return FAMILIES[family].from_pretrained(folder, local_files_only=True)
+    loaded: VisionLanguageModel = load_tiny(Path(__file__).parent, request.param, FAMILIES[request.param])
+    return loaded
 
 
 @pytest.fixture(params=[(96, 160), (150, 90)], ids=["wide", "tall"])
