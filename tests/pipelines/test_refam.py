@@ -172,6 +172,54 @@ def test_the_spatial_bias_decides_between_twins(side: str, place: tuple[int, int
     assert patch(ground(model, f"the cup on the {side}")) == place
 
 
+class Twins(PlantedModel):
+    """Two cups: one that the map sees best, near the top, and a fainter one near the bottom."""
+
+    strong, faint = (1, 1), (6, 6)
+
+    def __init__(self) -> None:
+        super().__init__({"cup": self.strong})
+
+    def read_attention(self, *args, **kwargs) -> AttentionMaps:
+        read = super().read_attention(*args, **kwargs)
+        read.token_maps[:, :, *self.faint] = 0.6 * read.token_maps[:, :, *self.strong]
+        return read
+
+
+class LowerIsLarger(SquareSegmenter):
+    """The lower the point, the larger its mask."""
+
+    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
+        x, y = prompts.xy[0].astype(int)
+        half = 3 + y // 10
+        mask = np.zeros((1, *embedding), dtype=bool)
+        mask[0, max(0, y - half) : y + half, max(0, x - half) : x + half] = True
+        return MaskProposals(mask, np.array([0.8], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "place"),
+    [("the cup", Twins.strong), ("the largest cup", Twins.faint), ("the smallest cup", Twins.strong)],
+)
+def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, place: tuple[int, int]) -> None:
+    config = read_config({"normalisation": "none"})
+    grounding = RefAM(Twins(), LowerIsLarger(), config)(IMAGE, phrase)
+    assert patch(grounding) == place
+    assert len(grounding.masks) == len(grounding.points) == 1
+    assert np.array_equal(grounding.masks[0], grounding.trace.proposals[grounding.trace.chosen])
+
+
+def test_without_the_spatial_bias_sizes_choose_nothing() -> None:
+    config = read_config({"normalisation": "none", "spatial_bias": False})
+    assert patch(RefAM(Twins(), LowerIsLarger(), config)(IMAGE, "the largest cup")) == Twins.strong
+
+
+@pytest.mark.parametrize(("power", "place"), [(1.0, Twins.strong), (0.2, Twins.faint)])
+def test_a_low_power_lets_the_bias_prefer_a_fainter_twin(power: float, place: tuple[int, int]) -> None:
+    grounding = ground(Twins(), "the cup at the bottom", normalisation="none", bias_power=power, bias_floor=0.5)
+    assert patch(grounding) == place
+
+
 def test_several_separated_peaks_give_one_mask_each() -> None:
     model = PlantedModel({"red": (0, 0), "cup": (7, 7)})
     grounding = ground(model, "red cup", peaks=4)

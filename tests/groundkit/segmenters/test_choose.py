@@ -5,7 +5,7 @@ import pytest
 from groundkit.errors import ConfigError
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.choose import agreement, choose_mask
+from groundkit.segmenters.choose import agreement, choose_mask, rank_by_area
 
 HEIGHT, WIDTH = 60, 80
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
@@ -160,3 +160,14 @@ def test_what_cannot_be_chosen_from_is_refused() -> None:
         chosen(CANDIDATES[:0], WHOLE * 1.0)
     with pytest.raises(ValueError, match=r"heatmap must be \(60, 80\) like the masks, got \(4, 4\)"):
         chosen(CANDIDATES, np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize(("largest", "order"), [(True, [0, 2, 1, 3]), (False, [1, 2, 0, 3])])
+def test_masks_rank_by_area_and_empty_ones_come_last(largest: bool, order: list[int]) -> None:
+    assert rank_by_area(np.stack([WHOLE, SPECK, ELSEWHERE, NOTHING]), largest=largest) == order
+
+
+def test_masks_of_one_object_rank_once_by_the_first_of_them() -> None:
+    again = disc(30, 34, 13)
+    assert rank_by_area(np.stack([ELSEWHERE, again, WHOLE]), largest=True) == [1, 0]
+    assert rank_by_area(np.stack([again, WHOLE]), largest=False) == [0]
