@@ -23,9 +23,7 @@ KeyFrameOption = Annotated[
     ),
 ]
 
-GroundEveryOption = Annotated[
-    int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 only where the track is lost.")
-]
+GroundEveryOption = Annotated[int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 never.")]
 
 
 def video_pipeline(

@@ -2,8 +2,8 @@
 
 RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
 pictures does as well: it grounds the phrase on single frames, and the one with the most evidence can be the key frame.
-On the way the phrase is grounded anew every so often, and whenever the tracker is unsure, so that an object that comes
-late or comes back is found.
+On the way the phrase is grounded anew as long as it has found nothing, so that an object that comes late is found; every
+so often if asked to; and, with ``reground_lost``, where the tracker has lost its object.
 """
 
 from __future__ import annotations
@@ -43,8 +43,13 @@ class VideoConfig(BaseModel):
     )
     candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
     ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
-    least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which the phrase is grounded anew")
-    patience: int = Field(4, ge=1, description="frames between two groundings of an unsure tracker")
+    reground_lost: bool = Field(
+        False,
+        description="ground the phrase anew where the tracker is unsure: worth it with a pipeline that can say that the "
+        "object is not there; one that always answers leads a tracker, which knows its object by its looks, to another",
+    )
+    least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which it is unsure")
+    patience: int = Field(4, ge=1, description="frames between two groundings while nothing sure is tracked")
     agreement: float = Field(0.5, ge=0, le=1, description="IoU from which a new mask and a tracked one are one object")
 
 
@@ -215,7 +220,7 @@ class VideoPipeline:
     def _follow(
         self, way: Iterator[AnyFrame], key: AnyFrame, grounding: Grounding, phrase: str, seed: int
     ) -> Iterator[FrameMask]:
-        """Track frame by frame; ground anew where it is time to or the tracker is unsure."""
+        """Track frame by frame; ground anew where it is time to, or where nothing sure is tracked."""
         config = self.config
         track: Track | None = self.tracker.start(key.image, grounding.mask) if grounding.mask.any() else None
         since = 0
@@ -223,7 +228,9 @@ class VideoPipeline:
             since += 1
             tracked = track.follow(frame.image) if track else Tracked(np.zeros(frame.image.shape[:2], np.bool_), 0.0)
             unsure = tracked.score < config.least_score or not tracked.mask.any()
-            if not ((config.ground_every and since >= config.ground_every) or (unsure and since >= config.patience)):
+            due = config.ground_every and since >= config.ground_every
+            sought = track is None or (unsure and config.reground_lost)
+            if not (due or (sought and since >= config.patience)):
                 yield _record(frame, tracked.mask, tracked.score, grounded=False)
                 continue
             since = 0

@@ -113,14 +113,21 @@ def test_the_object_is_followed_both_ways_from_the_key_frame(make_grounding: Mak
 
 def test_an_object_that_leaves_and_comes_back_elsewhere_is_found_again(make_grounding: MakeGrounding) -> None:
     frames = clip(*[(5, 20)] * 3, *[None] * 6, *[(60, 40)] * 8)
-    pipeline = FindsRed(make_grounding)
-    found = VideoPipeline(pipeline, KeepsColour()).ground(frames, "the red square")
+    pipeline, config = FindsRed(make_grounding), read_config({"reground_lost": True})
+    found = VideoPipeline(pipeline, KeepsColour(), config).ground(frames, "the red square")
     masks = [record.mask for record in found.frames]
     assert not any(mask.any() for mask in masks[3:9])
-    patience = read_config({}).patience
-    for mask, expected in list(zip(masks, truth(frames), strict=True))[9 + patience :]:
+    for mask, expected in list(zip(masks, truth(frames), strict=True))[9 + config.patience :]:
         np.testing.assert_array_equal(mask, expected)
     assert pipeline.grounded < len(masks)
+
+
+def test_a_lost_object_is_left_to_the_tracker_unless_asked_for(make_grounding: MakeGrounding) -> None:
+    frames = clip(*[(5, 20)] * 3, *[(60, 40)] * 12)
+    pipeline = FindsRed(make_grounding)
+    found = VideoPipeline(pipeline, KeepsColour()).ground(frames, "the red square")
+    assert pipeline.grounded == 1
+    assert not any(record.mask.any() for record in found.frames[3:])
 
 
 def test_an_object_that_comes_late_is_found(make_grounding: MakeGrounding) -> None:
