@@ -2,8 +2,8 @@
 
 RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
 pictures does as well: it grounds the phrase on single frames, and the one with the most evidence can be the key frame.
-On the way the phrase is grounded anew as long as it has found nothing, so that an object that comes late is found; every
-so often if asked to; and, with ``reground_lost``, where the tracker has lost its object.
+On the way the phrase is grounded anew as long as it has found nothing, so that an object that comes late is found; if
+asked to, also every so often, and, with ``reground_lost``, where the tracker has lost its object.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class VideoConfig(BaseModel):
     ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
     reground_lost: bool = Field(
         False,
-        description="ground the phrase anew where the tracker is unsure: worth it with a pipeline that can say that the "
-        "object is not there; one that always answers leads a tracker, which knows its object by its looks, to another",
+        description="ground the phrase anew where the tracker is unsure: worth it with a pipeline that can say that "
+        "the object is not there; one that always answers leads the tracker, which knows its object, to another",
     )
     least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which it is unsure")
     patience: int = Field(4, ge=1, description="frames between two groundings while nothing sure is tracked")
