@@ -18,6 +18,7 @@ from groundkit.cli.options import (
     OutputOption,
     PhraseOption,
     PipelineOptions,
+    ReportOption,
     silence_libraries,
     with_pipeline_options,
 )
@@ -66,13 +67,14 @@ def batch(
         ),
     ] = None,
     tracker: TrackerOption = "flow",
-    key_frame: KeyFrameOption = "first",
+    key_frame: KeyFrameOption = "auto",
     ground_every: GroundEveryOption = 0,
     stride: Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")] = None,
     min_evidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase.")
     ] = None,
+    report: ReportOption = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="Threads of each worker that read the next pictures and write the last results.")
     ] = 2,
@@ -114,8 +116,9 @@ def batch(
 
     For example: groundkit batch photos/ clips/ -p "the cup" -p "the lamp" -o out
     """
+    from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
-    from groundkit.run.batch import run_batch, without_existing, write_coco
+    from groundkit.run.batch import add_entries, run_batch, without_existing, write_coco
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, count_tasks, make_plan
     from groundkit.run.weights import weights_digest
@@ -128,6 +131,8 @@ def batch(
         raise ConfigError(f"{output} is one file, but a batch writes many: give a folder")
     if skip_existing and "coco" in kinds:
         raise ConfigError("--skip-existing knows no masks of results it leaves out: take another format than coco")
+    if skip_existing and report:
+        raise ConfigError("--skip-existing does not see the results it leaves out, and --report is to show them all")
     if engine not in ("local", "ray"):
         raise ConfigError(f"no engine named {engine!r}: use local or ray")
     extra: dict[str, Any] = {"evidence": True} if key_frame == "evidence" else {}
@@ -145,8 +150,10 @@ def batch(
             weights_digest(chosen.segmenter, "segmenter"),
             None if tracker == "flow" else weights_digest(tracker),
         ],
+        **({"report": True} if report else {}),
     }
-    with open_manifest(output, settings, part, write=not dry_run) as manifest:
+    shown = report if part.whole and not dry_run else None
+    with open_manifest(output, settings, part, write=not dry_run) as manifest, open_report(shown) as page:
         unfinished = list(manifest.left(mine))
         left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
         if dry_run:
@@ -163,6 +170,7 @@ def batch(
             stride=stride,
             max_frames=max_frames,
             seed=chosen.seed,
+            report=report is not None,
             jobs=jobs,
             debug=chosen.debug,
         )
@@ -183,6 +191,9 @@ def batch(
         files = [manifest.path]
         if "coco" in kinds and part.whole:
             files.append(write_coco(output / "coco.json", records))
+        if shown:
+            add_entries(page, records, output)
+            files.append(shown)
     if as_json:
         typer.echo(json.dumps(records, indent=2))
     else:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from groundkit.follow import follow_video
 from groundkit.media.videos import read_video
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.record import failure, full_record
+from groundkit.outputs.report import ReportWriter, picture_entry, write_entry
 from groundkit.outputs.rle import encode
 from groundkit.outputs.save import file_names
 from groundkit.pipelines.refam_video import VideoPipeline, read_config
@@ -31,6 +33,7 @@ from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
 
 Picture = npt.NDArray[np.uint8]
+ENTRY = ".part.html"  # ending of a result's entry of the report
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Job:
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
         seed: of the pipeline's noise.
+        report: whether every result keeps its entry of a report beside it.
         jobs: threads that read the next pictures and write the last results while the model runs.
         debug: show the tracebacks of failures.
     """
@@ -57,6 +61,7 @@ class Job:
     stride: int = 1
     max_frames: int | None = None
     seed: int = 0
+    report: bool = False
     jobs: int = 1
     debug: bool = False
 
@@ -157,6 +162,8 @@ class Worker:
                 masks = [Path(path) for path in written.record["masks"]]
                 whole = _timeless(full_record(outcome, source, masks))
                 files.append(write_text(described, json.dumps(whole, indent=2) + "\n"))
+            if job.report:
+                files.append(write_entry(self._entry(task), picture_entry(source, task.phrase, outcome)))
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
         record = {**_timeless(written.record), "name": task.name, "files": self._relative(files)}
@@ -169,6 +176,7 @@ class Worker:
     def _follow(self, unit: Unit, task: Task) -> Record:
         job, path = self.job, unit.item.path
         assert path is not None  # standard input is in no plan
+        entry = StringIO()
         try:
             record, files = follow_video(
                 self._video_pipeline(),
@@ -179,7 +187,10 @@ class Worker:
                 stride=job.stride,
                 max_frames=job.max_frames,
                 expression=task.name.removeprefix(f"{unit.stem}-"),
+                report=ReportWriter(self._entry(task), entry) if job.report else None,
             )
+            if job.report:
+                files.append(write_entry(self._entry(task), entry.getvalue()))
         except Exception as error:
             return {**failure(unit.item.name, task.phrase, self._failure(error)), "name": task.name}
         return {
@@ -197,6 +208,9 @@ class Worker:
             tracker = self.job.load_tracker(segmenter)
             self._videos = VideoPipeline(self._pipeline, tracker, read_config(self.job.video))
         return self._videos
+
+    def _entry(self, task: Task) -> Path:
+        return self.job.output / f"{task.name}{ENTRY}"
 
     def _relative(self, files: Iterable[Path]) -> list[str]:
         return [Path(os.path.relpath(file, self.job.output)).as_posix() for file in files]

@@ -31,7 +31,7 @@ def test_json_on_standard_output_stays_one_document(command, tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", ["segment", "follow"])
+@pytest.mark.parametrize("name", ["segment", "follow", "batch"])
 def test_a_report_that_cannot_be_written_is_told_before_a_model_is_loaded(command, pipeline, tmp_path, name):
     (tmp_path / "report.html").mkdir()
     (tmp_path / "clip.mp4").write_bytes(b"")
@@ -49,3 +49,22 @@ def test_an_interrupt_leaves_no_report(command, tmp_path):
 def test_without_the_option_there_is_no_report(command, tmp_path):
     assert command("segment", "a.png", "cup", QUIET).code == 0
     assert not list(tmp_path.rglob("*.html"))
+
+
+def test_a_batch_gives_the_same_report_in_one_go_and_in_two(command, pipeline, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    phrases = ("-p", "cup", "-p", "nothing", "-p", "bad")
+    answer = command("batch", "a.png", "broken.png", *phrases, "-o", "out", "--report", "one.html", QUIET)
+    assert (answer.code, answer.out) == (1, "out/manifest.jsonl\none.html\n")
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    failed = [("failed", "cup"), ("failed", "nothing"), ("failed", "bad")]
+    assert entries(page) == [("found", "cup"), ("empty", "nothing"), ("failed", "bad"), *failed]
+    next((tmp_path / "out").glob("a-cup.part.html")).unlink()
+    assert command("batch", "a.png", "broken.png", *phrases, "-o", "out", "--report", "two.html", QUIET).code == 1
+    assert (tmp_path / "two.html").read_bytes() == page.encode()
+
+
+def test_a_batch_shows_a_picture_as_segment_does(command, tmp_path):
+    command("segment", "a.png", "cup", "--report", "one.html", QUIET)
+    command("batch", "a.png", "cup", "-o", "out", "--report", "two.html", QUIET)
+    assert (tmp_path / "two.html").read_bytes() == (tmp_path / "one.html").read_bytes()
