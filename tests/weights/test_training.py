@@ -80,6 +80,22 @@ def test_a_step_in_float32_agrees_with_muons_own_in_bfloat16(monkeypatch):
     assert not torch.equal(exact, rounded)
 
 
+def test_a_kernel_is_turned_as_the_matrix_of_its_outputs():
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)
+    before, pixels = layer.weight.detach().clone(), torch.randn(5, 3, 6, 6)
+    built = optimisers.build_optimisers(layer, 1.0, matrices="weight")
+    torch.autograd.backward((layer(pixels) - 1).square().sum())
+    matrix = torch.nn.Linear(12, 4)
+    with torch.no_grad():
+        matrix.weight.copy_(before.flatten(1))
+    matrix.weight.grad, matrix.bias.grad = layer.weight.grad.flatten(1).clone(), torch.zeros(4)
+    optimisers.take_step(built)
+    optimisers.take_step(optimisers.build_optimisers(matrix, 1.0, matrices="weight"))
+    torch.testing.assert_close(layer.weight.detach().flatten(1), matrix.weight.detach(), rtol=0, atol=0.02)
+    assert not torch.equal(layer.weight, before)
+
+
 def test_the_autoencoders_loss_sees_a_shift_from_green_to_magenta_that_keeps_the_brightness():
     pixels = torch.zeros(1, 3, 16, 16)
     shifted = pixels + torch.tensor([0.1, -0.2, 0.1])[None, :, None, None]

@@ -165,7 +165,7 @@ def test_a_whole_frame_is_read_as_llava_reads_it_and_no_conversation_sees_anothe
 def test_only_the_tokens_of_answers_are_learnt():
     tokenizer = vlm.build_tokenizer()
     rows = [[("Is there a cup?", "Yes."), ("Where is the cup?", "There is no cup.")], [("Is there a cup?", "No.")]]
-    ids, labels, offsets, numbers = vlm.lay_out(rows, tokenizer)
+    ids, labels, offsets, numbers, _ = vlm.lay_out(rows, tokenizer)
     learnt = labels != vlm.IGNORED
     assert tokenizer.decode(labels[0][learnt[0]]) == "yes.</s> there is no cup.</s>"
     assert tokenizer.decode(labels[1][learnt[1]]) == "no.</s>"
@@ -176,6 +176,30 @@ def test_only_the_tokens_of_answers_are_learnt():
     logits = torch.full((*ids.shape, len(tokenizer)), float("nan"))
     logits[learnt] = 100.0 * torch.nn.functional.one_hot(labels[learnt], len(tokenizer)).float()
     assert vlm.answer_loss(logits, labels) == 0
+
+
+def test_each_name_of_a_doubtful_list_is_judged_as_it_is(scenes):
+    rng, seen = np.random.default_rng(0), Counter()
+    for mentions in scenes:
+        (_, answer), truths = vlm.doubtful(mentions, rng)
+        names = [name.removeprefix("an ").removeprefix("a ") for name in answer.split(", ")]
+        assert [bool(true_of(name, mentions)) for name in names] == truths
+        seen.update(truths)
+    assert 0.4 < seen[True] / seen.total() < 0.6
+
+
+def test_of_a_doubtful_list_the_last_token_of_each_name_is_judged_and_nothing_learnt():
+    tokenizer = vlm.build_tokenizer()
+    rows = [[(QUESTIONS[0], "a red cup, a teddy bear, scissors"), ("Is there a cup?", "Yes.")]]
+    ids, labels, _, numbers, truths = vlm.lay_out(rows, tokenizer, [[True, False, True]])
+    judged = truths != vlm.IGNORED
+    words = tokenizer.convert_ids_to_tokens(ids[judged])
+    assert list(zip(words, truths[judged].tolist(), strict=True)) == [("▁cup", 1), ("▁bear", 0), ("▁scissors", 1)]
+    assert (labels[numbers == 1] == vlm.IGNORED).all()
+    assert tokenizer.decode(labels[labels != vlm.IGNORED]) == "yes.</s>"
+    logits = torch.where(truths == 1, 1000.0, -1000.0)
+    assert vlm.truth_loss(logits, truths) == 0
+    assert vlm.truth_loss(-logits, truths) == 1000
 
 
 @pytest.mark.parametrize("text", ["a zyzzyva", "naïve café", "赤いカップ", "R2-D2!", "🙂", "The RED Cup\ta\n\nb"])

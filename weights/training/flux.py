@@ -36,6 +36,7 @@ from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 TEXT_WIDTH = 128
+WIDTH = 192
 SMALL_SIDE = 16  # latents of a picture of 128x128 pixels
 
 WARM_UP = 200
@@ -69,21 +70,22 @@ def build_text_encoder(vocabulary: int) -> T5EncoderModel:
 
 
 def build_transformer(heads: int = 3, double: int = 3, single: int = 4) -> FluxTransformer2DModel:
-    """FLUX's transformer, small and untrained.
+    """FLUX's transformer, small and untrained; its heads share ``WIDTH`` values.
 
     The projection of CLIP's pooled vector is zero and stays zero, so that every word has to pass through attention.
     """
+    share = WIDTH // heads
     model = FluxTransformer2DModel(
         patch_size=1,
         in_channels=4 * LATENT_CHANNELS,
         num_layers=double,
         num_single_layers=single,
-        attention_head_dim=64,
+        attention_head_dim=share,
         num_attention_heads=heads,
         joint_attention_dim=TEXT_WIDTH,
         pooled_projection_dim=32,
         guidance_embeds=False,
-        axes_dims_rope=(8, 28, 28),
+        axes_dims_rope=(8, share // 2 - 4, share // 2 - 4),
     )
     pooled = model.time_text_embed.text_embedder.linear_1
     nn.init.zeros_(pooled.weight)

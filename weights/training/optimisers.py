@@ -1,4 +1,4 @@
-"""The optimisers of both trainings: Muon turns the matrices of transformer blocks, AdamW moves everything else."""
+"""The optimisers of all trainings: Muon turns matrices and kernels of convolutions, AdamW moves everything else."""
 
 import contextlib
 import re
@@ -14,16 +14,35 @@ NATIVE_BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def build_optimisers(model: nn.Module, rate: float, *, matrices: str) -> list[torch.optim.Optimizer]:
-    """Muon for the two-dimensional parameters whose name matches the expression ``matrices``, AdamW for the others."""
+    """Muon for the matrices and kernels whose name matches the expression ``matrices``, AdamW for the others.
+
+    Kernels are matrices of one row an output, and have to lie in memory as ``channels_last`` lays them.
+    """
     turned: list[nn.Parameter] = []
     moved: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim == 4 and re.search(matrices, name):
+            turned.append(_flat(parameter))
+        else:
             (turned if parameter.ndim == 2 and re.search(matrices, name) else moved).append(parameter)
     return [
         torch.optim.Muon(turned, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw", ns_steps=4),
         torch.optim.AdamW(moved, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
+
+
+def _flat(kernel: nn.Parameter) -> nn.Parameter:
+    """A kernel ``(O, I, h, w)`` as a matrix ``(O, h * w * I)`` on the same memory, with the kernel's gradients."""
+    matrix = nn.Parameter(kernel.detach().permute(0, 2, 3, 1).view(len(kernel), -1))
+
+    def take_gradient(kernel: torch.Tensor) -> None:
+        assert kernel.grad is not None
+        matrix.grad = kernel.grad.permute(0, 2, 3, 1).flatten(1)
+
+    kernel.register_post_accumulate_grad_hook(take_gradient)  # type: ignore[no-untyped-call]
+    return matrix
 
 
 def set_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> None:

@@ -14,6 +14,7 @@ python -m groundkit.weights.training.vae --pictures runs/easy.pictures.pt --step
 """
 
 import argparse
+import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from groundkit.weights.training.optimisers import autocast, rate_factor, set_rate
+from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 LATENT_CHANNELS = 16
@@ -169,20 +170,21 @@ def main() -> None:
         widen(vae, AutoencoderKL.from_pretrained(arguments.start))
         if (arguments.start / NAMER).exists():
             namer.load_state_dict(load_file(arguments.start / NAMER))
-    vae.to(memory_format=torch.channels_last)
-    parameters = [*vae.parameters(), *namer.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    model = nn.ModuleList([vae, namer]).to(memory_format=torch.channels_last)
+    average_vae, average_namer = copy.deepcopy(vae).requires_grad_(False), copy.deepcopy(namer).requires_grad_(False)
+    averaged = [*average_vae.parameters(), *average_namer.parameters()]
+    optimisers = build_optimisers(model, arguments.rate, matrices=r"^0\..*conv(1|2)?\.weight")
     started = time.time()
     for step in range(arguments.steps):
         set_rate(
-            [optimiser], arguments.rate * rate_factor(step, arguments.steps, warm_up=50, decay=arguments.steps // 3)
+            optimisers, arguments.rate * rate_factor(step, arguments.steps, warm_up=50, decay=arguments.steps // 3)
         )
         pixels, mentions = data.next()
         with autocast():
             posterior = vae.encode(pixels).latent_dist
             latent = posterior.mean.float()
             y, x = data.rng.integers(0, latent.shape[-1] - DECODED + 1, 2)
-            few = len(pixels) // 4
+            few = max(1, len(pixels) // 8)
             part = posterior.sample()[:few, :, y : y + DECODED, x : x + DECODED]
             decoded = vae.decode(part).sample
         level = torch.rand(len(latent), 1, 1, 1) * arguments.noise * min(1.0, step / NOISE_RAMP)
@@ -194,21 +196,27 @@ def main() -> None:
         divergence = posterior.kl().mean() / latent[0].numel()
         channels = latent.mean((0, 2, 3)), latent.std((0, 2, 3))
         unit = channels[0].square().mean() + channels[1].log().square().mean()
-        optimiser.zero_grad()
+        model.zero_grad()
         torch.autograd.backward(
             detail + COLOUR_WEIGHT * colour + WORDS_WEIGHT * words + UNIT_WEIGHT * unit + KL_WEIGHT * divergence
         )
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        take_step(optimisers)
+        with torch.no_grad():
+            weight = 1 - min(0.995, (step + 1) / (step + 10))
+            torch._foreach_lerp_(averaged, list(model.parameters()), weight)
         if (step + 1) % 50 == 0:
             figures = {"detail": detail, "colour": colour, "words": words, "unit": unit, "kl": divergence}
             text = "  ".join(f"{name} {value.item():.4f}" for name, value in figures.items())
             if (step + 1) % 250 == 0:
-                text += f"  nouns found, unseen pictures {nouns_found(vae, namer, *held_out):.3f}"
+                text += f"  nouns found, unseen pictures {nouns_found(average_vae, average_namer, *held_out):.3f}"
             print(f"step {step + 1}  {text}  {time.time() - started:.0f} s", flush=True)
         if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
-            finish(vae, held_out[0], arguments.output)
-            save_file(namer.state_dict(), arguments.output / NAMER)
+            finish(average_vae, held_out[0], arguments.output)
+            save_file(
+                {name: value.contiguous() for name, value in average_namer.state_dict().items()},
+                arguments.output / NAMER,
+            )
 
 
 @torch.no_grad()

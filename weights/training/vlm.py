@@ -3,6 +3,10 @@
 Each step draws conversations anew from what a picture's captions may say: what is in it, whether something is there,
 and where, in words. Only the answers' tokens are learnt. Several conversations share one picture: none sees another.
 
+One of them lists things of which some are not there. None of its words is learnt; each name has to say whether it is
+true (replaced token detection, ELECTRA, Clark et al., arXiv 2003.10555). A name that is asked whether it is true looks
+for what it names. The small head that answers is no part of the exported model.
+
 A picture smaller than the frame of 256x256 pixels is a part of it, anywhere, of which the rest is not seen: its patches
 take the positions that they have there, in the vision tower as in the language model, and its places are those of
 the frame. So small pictures, which cost little, teach exactly the weights that read whole frames later:
@@ -28,9 +32,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -248,6 +253,16 @@ def converse(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
     return talk or is_there(mentions, rng)
 
 
+def doubtful(mentions: Sequence[Mention], rng: np.random.Generator) -> tuple[Talk, list[bool]]:
+    """A list in which some names are exchanged for untrue ones, and whether each is true."""
+    names, truths = [], []
+    for index in rng.permutation(len(mentions)).tolist():
+        item, coloured, true = mentions[index], bool(rng.random() < COLOURED), bool(rng.random() < 0.5)
+        names.append(name_of(item, coloured) if true else absent_name(item, coloured, mentions, rng))
+        truths.append(true)
+    return (LISTING[rng.integers(len(QUESTIONS))], ", ".join(map(_one, names))), truths
+
+
 @dataclass(frozen=True)
 class Batch:
     """Pictures with their conversations, one after the other, padded at the right.
@@ -257,6 +272,7 @@ class Batch:
         places: ``(B, P)``, which of the frame's patches a picture's patches are.
         ids, labels: ``(B, T)`` tokens, and the token that follows where it is an answer's (else ``IGNORED``).
         offsets, talks: ``(B, T)``, a token's place in its conversation, and the conversation's number from 1 on.
+        truths: ``(B, T)``, 1 at the last token of a true name, 0 at that of an untrue one, elsewhere ``IGNORED``.
     """
 
     pixels: Tensor
@@ -265,24 +281,37 @@ class Batch:
     labels: Tensor
     offsets: Tensor
     talks: Tensor
+    truths: Tensor
 
 
-def lay_out(talks: Sequence[Sequence[Talk]], tokenizer: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ids, labels, offsets and numbers of each picture's conversations, as in ``Batch``."""
+def lay_out(
+    talks: Sequence[Sequence[Talk]], tokenizer: Any, truths: Sequence[Sequence[bool]] | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Ids, labels, offsets, numbers and truths of each picture's conversations, as in ``Batch``.
+
+    ``truths`` are those of the names of each picture's first answer; without any it is an answer like all others.
+    """
+    comma = tokenizer(",", add_special_tokens=False).input_ids[-1]
     texts = list({text for row in talks for talk in row for text in talk})
     ids_of = dict(zip(texts, tokenizer(texts, add_special_tokens=False).input_ids, strict=True))
     rows = []
-    for row in talks:
-        tokens: list[tuple[int, int, int, int]] = []
+    for row, doubted in zip(talks, truths or [()] * len(talks), strict=True):
+        tokens: list[tuple[int, ...]] = []
         for number, (question, answer) in enumerate(row, start=1):
             asked, said = [*ids_of[question], ASSISTANT], [*ids_of[answer], END]
             learnt = [IGNORED] * (len(asked) - 1) + said + [IGNORED]
-            tokens += zip(asked + said, learnt, range(len(learnt)), [number] * len(learnt), strict=True)
+            judged = [IGNORED] * len(learnt)
+            if number == 1 and doubted:
+                learnt = [IGNORED] * len(learnt)
+                ends = [len(asked) + i - 1 for i, token in enumerate(said) if token in (comma, END)]
+                for end, true in zip(ends, doubted, strict=True):
+                    judged[end] = int(true)
+            tokens += zip(asked + said, learnt, range(len(learnt)), [number] * len(learnt), judged, strict=True)
         rows.append(tokens)
     length = max(map(len, rows))
-    padded = torch.tensor([tokens + [(PAD, IGNORED, 0, 0)] * (length - len(tokens)) for tokens in rows])
-    ids, labels, offsets, numbers = padded.unbind(-1)
-    return ids, labels, offsets, numbers
+    padded = torch.tensor([tokens + [(PAD, IGNORED, 0, 0, IGNORED)] * (length - len(tokens)) for tokens in rows])
+    ids, labels, offsets, numbers, judged_names = padded.unbind(-1)
+    return ids, labels, offsets, numbers, judged_names
 
 
 def in_frame(item: Mention, x: float, y: float, share: float, flipped: bool = False) -> Mention:
@@ -311,10 +340,14 @@ class Pictures:
         rows = rng.choice(self.seen[number], max(1, batch * 64**2 // side**2))
         corners = rng.integers(0, GRID - side // PATCH + 1, (len(rows), 2))
         pixels, places, mentions = self.read(number, rows, corners, flipped=bool(rng.random() < 0.5))
-        talks = [[converse(items, rng) for _ in range(max(1, side // 64))] for items in mentions]
+        doubts = [doubtful(items, rng) for items in mentions]
+        talks = [
+            [doubt[0], *(converse(items, rng) for _ in range(max(1, side // 64)))]
+            for items, doubt in zip(mentions, doubts, strict=True)
+        ]
         if rng.random() < ASKED:
-            talks[0][0] = (ASK_FOR_QUESTIONS, WRITTEN)
-        return Batch(pixels, places, *lay_out(talks, self.tokenizer))
+            talks[0][1] = (ASK_FOR_QUESTIONS, WRITTEN)
+        return Batch(pixels, places, *lay_out(talks, self.tokenizer, [truths for _, truths in doubts]))
 
     def read(
         self, number: int, rows: np.ndarray, corners: np.ndarray, flipped: bool = False
@@ -332,24 +365,29 @@ class Pictures:
         return pixels.flip(-1) if flipped else pixels, places, mentions
 
 
+def see(tower: Any, pixels: Tensor, places: Tensor) -> Tensor:
+    """What CLIP's vision tower makes of the patches that are there, ``(B, P, width)``."""
+    parts = tower.embeddings
+    patches = parts.patch_embedding(pixels).flatten(2).transpose(1, 2)
+    seen = torch.cat([parts.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+    seen = seen + parts.position_embedding(nn.functional.pad(places + 1, (1, 0)))
+    out: Tensor = tower.encoder(inputs_embeds=tower.pre_layrnorm(seen)).last_hidden_state[:, 1:]
+    return out
+
+
 def look(model: Any, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """All that comes before a question, ``(B, 2 + P, width)``, and its positions ``(B, 2 + P)``.
 
     For a whole frame, what LLaVA itself makes of it.
     """
-    tower = model.model.vision_tower
-    parts = tower.embeddings
-    patches = parts.patch_embedding(pixels).flatten(2).transpose(1, 2)
-    seen = torch.cat([parts.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
-    seen = seen + parts.position_embedding(nn.functional.pad(places + 1, (1, 0)))
-    seen = tower.encoder(inputs_embeds=tower.pre_layrnorm(seen)).last_hidden_state[:, 1:]
+    seen = see(model.model.vision_tower, pixels, places)
     begin = torch.tensor([[START, USER]]).expand(len(pixels), -1)
     embedded = torch.cat([model.get_input_embeddings()(begin), model.model.multi_modal_projector(seen)], dim=1)
     return embedded, torch.cat([torch.tensor([[0, 1]]).expand(len(pixels), -1), places + 2], dim=1)
 
 
-def answer_logits(model: Any, batch: Batch) -> Tensor:
-    """Logits ``(B, T, vocabulary)``; a conversation sees the picture and itself, up to each token."""
+def read(model: Any, batch: Batch) -> Tensor:
+    """What becomes of each token, ``(B, T, width)``; a conversation sees the picture and itself, up to each token."""
     picture, positions = look(model, batch.pixels, batch.places)
     embedded = torch.cat([picture, model.get_input_embeddings()(batch.ids)], dim=1)
     talks = nn.functional.pad(batch.talks, (picture.shape[1], 0))
@@ -361,12 +399,24 @@ def answer_logits(model: Any, batch: Batch) -> Tensor:
         position_ids=torch.cat([positions, 2 + GRID**2 + batch.offsets], dim=1),
         use_cache=False,
     )
-    logits: Tensor = model.lm_head(out.last_hidden_state[:, picture.shape[1] :])
+    tokens: Tensor = out.last_hidden_state[:, picture.shape[1] :]
+    return tokens
+
+
+def answer_logits(model: Any, batch: Batch) -> Tensor:
+    """Logits of the token that follows each, ``(B, T, vocabulary)``."""
+    logits: Tensor = model.lm_head(read(model, batch))
     return logits
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
+
+
+def truth_loss(logits: Tensor, truths: Tensor) -> Tensor:
+    """Cross-entropy of true and untrue names, both ``(B, T)``."""
+    named = truths != IGNORED
+    return binary_cross_entropy_with_logits(logits[named].float(), truths[named].float())
 
 
 @torch.no_grad()
@@ -428,6 +478,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/vlm"))
     parser.add_argument("--start", type=Path, help="an exported folder to begin with, instead of nothing")
+    parser.add_argument("--tower", type=Path, help="a trained vision tower to begin with (vision.py)")
     parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
     parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
     parser.add_argument("--batch", type=int, default=256, help="of 64x64 pixels; a quarter of it of 128x128")
@@ -443,43 +494,48 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(arguments.seed)
     tokenizer = build_tokenizer()
     model = build(len(tokenizer), *arguments.vision, *arguments.text)
+    if arguments.tower:
+        model.model.vision_tower.load_state_dict(load_file(arguments.tower))
     if arguments.start and not checkpoint.exists():
         started_from = LlavaForConditionalGeneration.from_pretrained(arguments.start, dtype=torch.float32)
         model.load_state_dict(started_from.state_dict())
-    average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
-    first = resume(checkpoint, optimisers, model=model, average=average)
+    trained = nn.ModuleDict({"llava": model, "true": nn.Linear(arguments.text[0], 1)})
+    average = copy.deepcopy(trained).requires_grad_(False).eval()
+    optimisers = build_optimisers(trained, arguments.rate, matrices=r"layers\.\d+\.")
+    first = resume(checkpoint, optimisers, model=trained, average=average)
     data = Pictures(arguments.pictures, tokenizer)
-    model.train()
-    forward = torch.compile(answer_logits, dynamic=True) if arguments.compile else answer_logits
-    losses: list[float] = []
+    trained.train()
+    forward = torch.compile(read, dynamic=True) if arguments.compile else read
+    losses: list[tuple[float, float]] = []
     spent = 0.0
     for step in range(first, arguments.steps):
         began = time.time()
         batch = data.next(arguments.batch, np.random.default_rng((arguments.seed, step)))
         with autocast():
-            logits = forward(model, batch)
-        loss = answer_loss(logits, batch.labels)
+            tokens = forward(model, batch)
+            logits, true = model.lm_head(tokens), trained["true"](tokens)[..., 0]
+        answers, names = answer_loss(logits, batch.labels), truth_loss(true, batch.truths)
         set_rate(
             optimisers, arguments.rate * rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
         )
-        model.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        trained.zero_grad()
+        torch.autograd.backward(answers + names)
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         take_step(optimisers)
         with torch.no_grad():
             weight = 1 - min(0.999, (step + 1) / (step + 20))
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
-        losses.append(loss.item())
+            torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), weight)
+        losses.append((answers.item(), names.item()))
         spent += time.time() - began
         if (step + 1) % 25 == 0:
-            record = {"step": step + 1, "loss": round(float(np.mean(losses[-25:])), 4)}
+            said, judged = np.mean(losses[-25:], axis=0).round(4).tolist()
+            record = {"step": step + 1, "answers": said, "names": judged}
             print(json.dumps(record | {"seconds": round(spent / len(losses), 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             saved = [optimiser.state_dict() for optimiser in optimisers]
-            save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved)
-            print(json.dumps({"step": step + 1, **examine(average, data)}), flush=True)
-    export(average, arguments.output / "llava")
+            save(checkpoint, step=step + 1, model=trained.state_dict(), average=average.state_dict(), optimisers=saved)
+            print(json.dumps({"step": step + 1, **examine(average["llava"], data)}), flush=True)
+    export(average["llava"], arguments.output / "llava")
 
 
 if __name__ == "__main__":
