@@ -80,6 +80,9 @@ class RefAMConfig(EvidenceSettings):
     peak_threshold: float = Field(
         0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
     )
+    peak_centre: float = Field(
+        0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
+    )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
 
 
@@ -183,7 +186,13 @@ class RefAMSteps(PhrasePipeline):
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
         size = next((each for each in phrase.direction if each in SIZES), None) if config.spatial_bias else None
         count = config.peaks if size is None else max(config.peaks, SIZE_CANDIDATES)
-        peaks = find_peaks(heatmap, count=count, separation=config.peak_separation, threshold=config.peak_threshold)
+        peaks = find_peaks(
+            heatmap,
+            count=count,
+            separation=config.peak_separation,
+            threshold=config.peak_threshold,
+            centre=config.peak_centre * width / weighted.shape[1],
+        )
         answers = [self.segmenter.segment(embedding, prompts) for prompts in peaks]
         choices = [
             choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)

@@ -18,6 +18,7 @@ NANO_READING: dict[str, Any] = {
     "bias_power": 0.35,
     "bias_floor": 0.1,
     "peak_threshold": 0.3,
+    "peak_centre": 1.5,
 }
 _NANO_FOLDERS: dict[Kind, str] = {"pipeline": "flux", "segmenter": "sam"}
 

@@ -15,7 +15,9 @@ def upsample(heat: Heat, height: int, width: int) -> Heat:
     return np.maximum(enlarged, 0, dtype=np.float32)
 
 
-def find_peaks(heat: Heat, *, count: int = 1, separation: float = 0.15, threshold: float = 0.5) -> list[PointPrompts]:
+def find_peaks(
+    heat: Heat, *, count: int = 1, separation: float = 0.15, threshold: float = 0.5, centre: float = 0.0
+) -> list[PointPrompts]:
     """One positive point for each of up to ``count`` peaks, highest first.
 
     The first is the argmax. Each further one is the highest place farther than ``separation`` (as a share of the
@@ -23,6 +25,8 @@ def find_peaks(heat: Heat, *, count: int = 1, separation: float = 0.15, threshol
 
     Args:
         heat: float32 ``(height, width)``, at least zero.
+        centre: pixels. Each point moves to the centre of mass of the cubed heat so far around its peak: the highest
+            of coarse patches often lies on an object's edge.
     """
     height, width = heat.shape
     left = heat.copy()
@@ -33,6 +37,12 @@ def find_peaks(heat: Heat, *, count: int = 1, separation: float = 0.15, threshol
         y, x = np.unravel_index(int(left.argmax()), left.shape)
         if peaks and left[y, x] < threshold * heat.max():
             break
-        peaks.append(PointPrompts(np.array([[x + 0.5, y + 0.5]], dtype=np.float32), np.ones(1, dtype=np.int64)))
-        left[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = -1
+        away = (rows - y) ** 2 + (columns - x) ** 2
+        mass = np.where(away <= centre**2, heat.astype(np.float64) ** 3, 0) if centre else 0
+        if total := np.sum(mass):
+            place = (mass * columns).sum() / total, (mass * rows).sum() / total
+        else:
+            place = float(x), float(y)
+        peaks.append(PointPrompts(np.array([place], dtype=np.float32) + 0.5, np.ones(1, dtype=np.int64)))
+        left[away <= radius**2] = -1
     return peaks

@@ -75,7 +75,7 @@ def main() -> None:
     if not arguments.sam:
         return
     segmenter = build()
-    segmenter.load_state_dict(torch.load(arguments.sam / "checkpoint.pt", weights_only=True)["model"])
+    segmenter.load_state_dict(torch.load(arguments.sam / "checkpoint.pt", weights_only=True)["average"])
     segmenter.to(torch.bfloat16).save_pretrained(arguments.output / "sam")
     build_processor().save_pretrained(arguments.output / "sam")
 

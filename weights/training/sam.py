@@ -6,6 +6,7 @@ Each encoded picture answers several prompts. Of SAM's three masks only the best
 as in Segment Anything (Kirillov et al. 2023, section A). A run that is stopped goes on from its last checkpoint.
 """
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -222,7 +223,8 @@ def main() -> None:
     if arguments.start:
         model.load_state_dict(SamModel.from_pretrained(arguments.start).state_dict())
     optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
-    first = resume(checkpoint, optimisers, model=model)
+    average = copy.deepcopy(model).requires_grad_(False)
+    first = resume(checkpoint, optimisers, model=model, average=average)
     data = Prompted(scene_maker(arguments), arguments.cutouts, arguments.seed + first)
     started, reached = time.time(), []
     for step in range(first, arguments.steps):
@@ -237,6 +239,9 @@ def main() -> None:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
+        with torch.no_grad():
+            weight = 1 - min(0.998, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
         reached.append(iou.item())
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)
@@ -244,7 +249,7 @@ def main() -> None:
             print(json.dumps(record | {"seconds": round(seconds, 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             saved = [o.state_dict() for o in optimisers]
-            save(checkpoint, step=step + 1, model=model.state_dict(), optimisers=saved)
+            save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,21 @@ def test_the_first_peak_is_the_argmax_at_its_pixels_centre() -> None:
     assert peak.labels.tolist() == [1]
 
 
+def test_a_point_moves_to_the_centre_of_the_heat_around_its_peak_and_no_farther() -> None:
+    heat = heat_with((30, 5, 0.9))
+    heat[10, 50:55] = (1.0, 0.8, 0.8, 0.8, 0.8)  # the peak is the left end
+    (peak,) = find_peaks(heat, centre=3)
+    mass = np.array([1.0, 0.8, 0.8, 0.8]) ** 3
+    np.testing.assert_allclose(peak.xy, [[(mass * np.arange(50, 54)).sum() / mass.sum() + 0.5, 10.5]], rtol=1e-6)
+    peaks = find_peaks(heat_with((10, 50, 1.0), (30, 5, 0.8)), count=2, centre=4)
+    np.testing.assert_allclose([peak.xy[0] for peak in peaks], [[50.5, 10.5], [5.5, 30.5]], atol=1e-4)
+
+
+def test_a_flat_map_has_a_point_in_the_picture_also_with_a_centre() -> None:
+    (peak,) = find_peaks(np.zeros((8, 8), dtype=np.float32), centre=2)
+    assert peak.xy.tolist() == [[0.5, 0.5]]
+
+
 def test_several_peaks_come_highest_first_and_lie_apart() -> None:
     heat = heat_with((10, 50, 1.0), (30, 5, 0.8), (12, 52, 0.95), (35, 45, 0.3))
     peaks = find_peaks(heat, count=5, separation=0.2, threshold=0.5)
