@@ -43,10 +43,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text atomically and return ``path``."""
+def write_text(path: Path, text: str, *, errors: str = "strict") -> Path:
+    """Write UTF-8 text atomically and return ``path``; ``errors`` as in ``str.encode``."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
     return path
 
 

@@ -152,17 +152,6 @@ def failure_entry(source: str, phrase: str, error: object) -> str:
     return _template("failure.html").render(source=source, phrase=phrase, error=str(error))
 
 
-def write_entry(path: Path, entry: str) -> Path:
-    """Keep an entry for a report that is put together later, by ``ReportWriter.add``; return ``path``.
-
-    Raises:
-        InputError: when the place cannot be written to.
-    """
-    with atomic_path(path) as temporary:
-        temporary.write_text(entry, encoding="utf-8", errors="replace")
-    return path
-
-
 def _page() -> tuple[str, str]:
     """What stands before the entries and after them."""
     style, script = (_source(name) for name in ("report.css", "report.js"))

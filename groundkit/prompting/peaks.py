@@ -38,11 +38,10 @@ def find_peaks(
         if peaks and left[y, x] < threshold * heat.max():
             break
         away = (rows - y) ** 2 + (columns - x) ** 2
-        mass = np.where(away <= centre**2, heat.astype(np.float64) ** 3, 0) if centre else 0
-        if total := np.sum(mass):
-            place = (mass * columns).sum() / total, (mass * rows).sum() / total
-        else:
-            place = float(x), float(y)
-        peaks.append(PointPrompts(np.array([place], dtype=np.float32) + 0.5, np.ones(1, dtype=np.int64)))
+        near = np.nonzero(away <= centre**2)
+        mass = heat[near].astype(np.float64) ** 3
+        if mass.any():  # a map of nothing has no centre
+            y, x = np.average(near, axis=1, weights=mass)
+        peaks.append(PointPrompts(np.array([[x + 0.5, y + 0.5]], dtype=np.float32), np.ones(1, dtype=np.int64)))
         left[away <= radius**2] = -1
     return peaks

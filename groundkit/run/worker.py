@@ -22,7 +22,7 @@ from groundkit.follow import follow_video
 from groundkit.media.videos import read_video
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.record import failure, full_record
-from groundkit.outputs.report import ReportWriter, picture_entry, write_entry
+from groundkit.outputs.report import ReportWriter, picture_entry
 from groundkit.outputs.rle import encode
 from groundkit.outputs.save import file_names
 from groundkit.pipelines.refam_video import VideoPipeline, read_config
@@ -163,7 +163,7 @@ class Worker:
                 whole = _timeless(full_record(outcome, source, masks))
                 files.append(write_text(described, json.dumps(whole, indent=2) + "\n"))
             if job.report:
-                files.append(write_entry(self._entry(task), picture_entry(source, task.phrase, outcome)))
+                files.append(self._keep_entry(task, picture_entry(source, task.phrase, outcome)))
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
         record = {**_timeless(written.record), "name": task.name, "files": self._relative(files)}
@@ -190,7 +190,7 @@ class Worker:
                 report=ReportWriter(self._entry(task), entry) if job.report else None,
             )
             if job.report:
-                files.append(write_entry(self._entry(task), entry.getvalue()))
+                files.append(self._keep_entry(task, entry.getvalue()))
         except Exception as error:
             return {**failure(unit.item.name, task.phrase, self._failure(error)), "name": task.name}
         return {
@@ -211,6 +211,9 @@ class Worker:
 
     def _entry(self, task: Task) -> Path:
         return self.job.output / f"{task.name}{ENTRY}"
+
+    def _keep_entry(self, task: Task, entry: str) -> Path:
+        return write_text(self._entry(task), entry, errors="replace")  # names of files may hold any bytes
 
     def _relative(self, files: Iterable[Path]) -> list[str]:
         return [Path(os.path.relpath(file, self.job.output)).as_posix() for file in files]

@@ -45,9 +45,8 @@ def taught(maker, tmp_path, monkeypatch) -> vision.Taught:
     namer = Namer()
     torch.nn.init.zeros_(namer.read.bias)
     save_file(namer.state_dict(), tmp_path / NAMER)
-    latents = torch.full(
-        (4, 16, 16, 16), -1.0
-    )  # zero before scale and shift; fewer than pictures: the others are not drawn
+    # Zero before scale and shift; fewer than pictures: the others are not drawn.
+    latents = torch.full((4, 16, 16, 16), -1.0)
     latents[:, :, 6:8, 10:12] = 1.0  # row 3, column 5 of the 8 x 8 patches
     torch.save({"latents": latents}, tmp_path / "latents.pt")
     return vision.Taught([tmp_path / "pictures.pt"], [tmp_path / "latents.pt"], tmp_path)
@@ -65,7 +64,7 @@ def test_a_place_of_the_latent_teaches_the_patch_of_the_same_pixels(taught):
     assert set(mentions[:, 0].tolist()) == {0, 1}
 
 
-def test_the_tower_that_is_saved_is_the_one_that_the_language_model_begins_with(taught, tmp_path, monkeypatch):
+def test_the_tower_that_is_saved_is_the_one_that_the_language_model_begins_with(taught, tmp_path):
     common = ["--pictures", str(tmp_path / "pictures.pt"), "--batch", "4", "--vision", "32", "1", "--steps", "1"]
     vae = ["--vae", str(tmp_path), "--latents", str(tmp_path / "latents.pt")]
     vision.main([*common, *vae, "--output", str(tmp_path / "vision")])

@@ -29,7 +29,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from groundkit.weights.training.captions import Mention, caption
-from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.optimisers import (
+    autocast,
+    build_optimisers,
+    move_average,
+    rate_factor,
+    set_rate,
+    take_step,
+)
 from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.tokenizers import t5_tokenizer
 from groundkit.weights.training.vae import LATENT_CHANNELS
@@ -263,9 +270,7 @@ def main() -> None:
         torch.autograd.backward(image_loss + text_loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
-        with torch.no_grad():
-            weight = 1 - min(0.999, (step + 1) / (step + 20))
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        move_average(average, model, step)
         losses.append((image_loss.item(), text_loss.item()))
         if (step + 1) % 25 == 0:
             seconds = (time.time() - started) / (step + 1 - first)

@@ -23,10 +23,10 @@ def build_optimisers(model: nn.Module, rate: float, *, matrices: str) -> list[to
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if parameter.ndim == 4 and re.search(matrices, name):
-            turned.append(_flat(parameter))
+        if parameter.ndim in (2, 4) and re.search(matrices, name):
+            turned.append(parameter if parameter.ndim == 2 else _flat(parameter))
         else:
-            (turned if parameter.ndim == 2 and re.search(matrices, name) else moved).append(parameter)
+            moved.append(parameter)
     return [
         torch.optim.Muon(turned, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw", ns_steps=4),
         torch.optim.AdamW(moved, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
@@ -76,3 +76,10 @@ def take_step(optimisers: list[torch.optim.Optimizer]) -> None:
     with contextlib.nullcontext() if NATIVE_BFLOAT16 else _StayInFloat32():
         for optimiser in optimisers:
             optimiser.step()
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, model: nn.Module, step: int, *, keep: float = 0.999, ramp: int = 20) -> None:
+    """Move averaged weights towards the model's after each step: ``keep`` of them stays, at first less, by ``ramp``."""
+    weight = 1 - min(keep, (step + 1) / (step + ramp))
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)

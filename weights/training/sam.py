@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
-from groundkit.weights.training.optimisers import build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.optimisers import build_optimisers, move_average, rate_factor, set_rate, take_step
 from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
@@ -239,9 +239,7 @@ def main() -> None:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
-        with torch.no_grad():
-            weight = 1 - min(0.998, (step + 1) / (step + 10))
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        move_average(average, model, step, keep=0.998, ramp=10)
         reached.append(iou.item())
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)

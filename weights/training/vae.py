@@ -16,6 +16,7 @@ python -m groundkit.weights.training.vae --pictures runs/easy.pictures.pt --step
 import argparse
 import copy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.captions import Mention
+from groundkit.weights.training.optimisers import (
+    autocast,
+    build_optimisers,
+    move_average,
+    rate_factor,
+    set_rate,
+    take_step,
+)
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 LATENT_CHANNELS = 16
@@ -92,6 +101,13 @@ class Namer(nn.Module):
         return place[..., 0], noun.log_softmax(-1), colour.log_softmax(-1)
 
 
+def indices(mentions: Sequence[Sequence[Mention]]) -> Tensor:
+    """Picture, noun and colour (after the last one: none) of each mention, ``(M, 3)``."""
+    colours = (*COLOURS, None)
+    rows = [(i, NOUNS.index(m.noun), colours.index(m.colour)) for i, items in enumerate(mentions) for m in items]
+    return torch.tensor(rows)
+
+
 class Pictures:
     """Batches of drawn pictures, and which words their captions have."""
 
@@ -105,7 +121,7 @@ class Pictures:
         return self._read(file, np.arange(len(file["images"]) - HELD_OUT, len(file["images"])))
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Pixels ``(B, 3, s, s)`` in -1 to 1, and ``(M, 3)``: picture, noun, colour (-1: none) of each mention."""
+        """Pixels ``(B, 3, s, s)`` in -1 to 1, and the ``indices`` of their mentions."""
         file = self.files[int(self.rng.integers(len(self.files)))]
         batch = self.batch * 64**2 // file["images"].shape[1] ** 2
         pixels, mentions = self._read(file, self.rng.integers(len(file["images"]) - HELD_OUT, size=batch))
@@ -114,13 +130,8 @@ class Pictures:
     @staticmethod
     def _read(file: dict[str, Any], rows: np.ndarray) -> tuple[Tensor, Tensor]:
         pixels = file["images"][torch.from_numpy(rows)].permute(0, 3, 1, 2).float() / 127.5 - 1
-        colours = (*COLOURS, None)
-        mentions = [
-            (i, NOUNS.index(m["noun"]), colours.index(m["colour"]))
-            for i, row in enumerate(rows)
-            for m in file["mentions"][row]
-        ]
-        return pixels.contiguous(memory_format=torch.channels_last), torch.tensor(mentions)
+        mentions = [[Mention(**m) for m in file["mentions"][row]] for row in rows]
+        return pixels.contiguous(memory_format=torch.channels_last), indices(mentions)
 
 
 def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,9 +151,8 @@ def words_loss(places: Tensor, nouns: Tensor, colours: Tensor, mentions: Tensor)
 
 
 @torch.no_grad()
-def nouns_found(vae: AutoencoderKL, namer: Namer, pixels: Tensor, mentions: Tensor) -> float:
+def nouns_found(places: Tensor, nouns: Tensor, mentions: Tensor) -> float:
     """Share of mentioned nouns among the likeliest nouns of their pictures, as many as were mentioned."""
-    places, nouns, _ = namer(vae.encode(pixels).latent_dist.mean.float())
     likely = (places.softmax(-1)[..., None] * nouns.exp()).sum(1)
     said = torch.zeros_like(likely, dtype=torch.bool)
     said[mentions[:, 0], mentions[:, 1]] = True
@@ -172,7 +182,7 @@ def main() -> None:
             namer.load_state_dict(load_file(arguments.start / NAMER))
     model = nn.ModuleList([vae, namer]).to(memory_format=torch.channels_last)
     average_vae, average_namer = copy.deepcopy(vae).requires_grad_(False), copy.deepcopy(namer).requires_grad_(False)
-    averaged = [*average_vae.parameters(), *average_namer.parameters()]
+    average = nn.ModuleList([average_vae, average_namer])
     optimisers = build_optimisers(model, arguments.rate, matrices=r"^0\..*conv(1|2)?\.weight")
     started = time.time()
     for step in range(arguments.steps):
@@ -202,14 +212,14 @@ def main() -> None:
         )
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
-        with torch.no_grad():
-            weight = 1 - min(0.995, (step + 1) / (step + 10))
-            torch._foreach_lerp_(averaged, list(model.parameters()), weight)
+        move_average(average, model, step, keep=0.995, ramp=10)
         if (step + 1) % 50 == 0:
             figures = {"detail": detail, "colour": colour, "words": words, "unit": unit, "kl": divergence}
             text = "  ".join(f"{name} {value.item():.4f}" for name, value in figures.items())
             if (step + 1) % 250 == 0:
-                text += f"  nouns found, unseen pictures {nouns_found(average_vae, average_namer, *held_out):.3f}"
+                pixels, mentions = held_out
+                where, nouns, _ = average_namer(average_vae.encode(pixels).latent_dist.mean.float())
+                text += f"  nouns found, unseen pictures {nouns_found(where, nouns, mentions):.3f}"
             print(f"step {step + 1}  {text}  {time.time() - started:.0f} s", flush=True)
         if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
             finish(average_vae, held_out[0], arguments.output)

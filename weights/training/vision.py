@@ -31,12 +31,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import fold, kl_div
 
-from groundkit.weights.training.captions import Mention
-from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.optimisers import (
+    autocast,
+    build_optimisers,
+    move_average,
+    rate_factor,
+    set_rate,
+    take_step,
+)
 from groundkit.weights.training.saving import resume, save
-from groundkit.weights.training.vae import LATENT_CHANNELS, NAMER, Namer, words_loss
-from groundkit.weights.training.vlm import GRID, PATCH, Pictures, build, see
-from groundkit.weights.training.vocabulary import COLOURS, NOUNS
+from groundkit.weights.training.vae import LATENT_CHANNELS, NAMER, Namer, indices, nouns_found, words_loss
+from groundkit.weights.training.vlm import PATCH, Pictures, build, see
 
 TOWER = "tower.safetensors"
 WARM_UP = 200
@@ -72,19 +77,14 @@ def distance(names: Names, taught: Names) -> Tensor:
     return torch.as_tensor(apart).mean() + elsewhere
 
 
-def indices(mentions: list[list[Mention]]) -> Tensor:
-    """Picture, noun and colour (-1: none) of each mention, ``(M, 3)``."""
-    colours = (*COLOURS, None)
-    rows = [(i, NOUNS.index(m.noun), colours.index(m.colour)) for i, items in enumerate(mentions) for m in items]
-    return torch.tensor([(i, noun, colour if colour < len(COLOURS) else -1) for i, noun, colour in rows])
-
-
 class Taught:
     """Pictures, each with the latent that the namer reads."""
 
     def __init__(self, pictures: list[Path], latents: list[Path], vae: Path) -> None:
         self.pictures = Pictures(pictures, tokenizer=None)
         self.latents = [torch.load(path, weights_only=True, mmap=True)["latents"] for path in latents]
+        known = zip(self.pictures.seen, self.latents, strict=True)
+        self.pictures.seen = [seen[seen < len(latents)] for seen, latents in known]
         config: Any = AutoencoderKL.load_config(vae)
         self.scale, self.shift = config["scaling_factor"], config["shift_factor"]
         self.namer = Namer().requires_grad_(False)
@@ -92,11 +92,7 @@ class Taught:
 
     def next(self, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pixels, places, mentions and latents of ``batch`` pictures of 64x64 pixels, or fewer of more."""
-        number = int(rng.integers(len(self.latents)))
-        side = self.pictures.files[number]["images"].shape[1]
-        seen = self.pictures.seen[number]
-        rows = rng.choice(seen[seen < len(self.latents[number])], max(1, batch * 64**2 // side**2))
-        corners = rng.integers(0, GRID - side // PATCH + 1, (len(rows), 2))
+        number, rows, corners = self.pictures.pick(batch, rng)
         pixels, places, mentions = self.pictures.read(number, rows, corners)
         latents = self.latents[number][torch.from_numpy(rows)].float()
         return pixels, places, indices(mentions), latents
@@ -112,12 +108,7 @@ class Taught:
         rows = self.pictures.unseen[0][:EXAMINED]
         pixels, places, mentions = self.pictures.read(0, rows, np.zeros((len(rows), 2), dtype=int))
         where, nouns, _ = self.names(model(pixels, places))
-        likely = (where.softmax(-1)[..., None] * nouns.exp()).sum(1)
-        said = torch.zeros_like(likely, dtype=torch.bool)
-        picture, noun, _ = indices(mentions).unbind(1)
-        said[picture, noun] = True
-        rank = likely.argsort(-1, descending=True).argsort(-1)
-        return float((rank < said.sum(-1, keepdim=True))[said].float().mean())
+        return nouns_found(where, nouns, indices(mentions))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -156,9 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.autograd.backward(seen + apart + words)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
-        with torch.no_grad():
-            weight = 1 - min(0.998, (step + 1) / (step + 20))
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        move_average(average, model, step, keep=0.998)
         losses.append((seen.item(), apart.item(), words.item()))
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)

@@ -48,7 +48,14 @@ from transformers import (
 
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training.captions import Mention
-from groundkit.weights.training.optimisers import autocast, build_optimisers, rate_factor, set_rate, take_step
+from groundkit.weights.training.optimisers import (
+    autocast,
+    build_optimisers,
+    move_average,
+    rate_factor,
+    set_rate,
+    take_step,
+)
 from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.tokenizers import vocabulary_words
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
@@ -335,11 +342,9 @@ class Pictures:
 
     def next(self, batch: int, rng: np.random.Generator) -> Batch:
         """Pictures of one file and new conversations: ``batch`` of 64x64 pixels, or fewer of more pixels."""
-        number = int(rng.integers(len(self.files)))
-        side = self.files[number]["images"].shape[1]
-        rows = rng.choice(self.seen[number], max(1, batch * 64**2 // side**2))
-        corners = rng.integers(0, GRID - side // PATCH + 1, (len(rows), 2))
+        number, rows, corners = self.pick(batch, rng)
         pixels, places, mentions = self.read(number, rows, corners, flipped=bool(rng.random() < 0.5))
+        side = pixels.shape[-1]
         doubts = [doubtful(items, rng) for items in mentions]
         talks = [
             [doubt[0], *(converse(items, rng) for _ in range(max(1, side // 64)))]
@@ -348,6 +353,13 @@ class Pictures:
         if rng.random() < ASKED:
             talks[0][1] = (ASK_FOR_QUESTIONS, WRITTEN)
         return Batch(pixels, places, *lay_out(talks, self.tokenizer, [truths for _, truths in doubts]))
+
+    def pick(self, batch: int, rng: np.random.Generator) -> tuple[int, np.ndarray, np.ndarray]:
+        """A file's number, rows of it as in ``next``, and a corner in the frame for each."""
+        number = int(rng.integers(len(self.files)))
+        side = self.files[number]["images"].shape[1]
+        rows = rng.choice(self.seen[number], max(1, batch * 64**2 // side**2))
+        return number, rows, rng.integers(0, GRID - side // PATCH + 1, (len(rows), 2))
 
     def read(
         self, number: int, rows: np.ndarray, corners: np.ndarray, flipped: bool = False
@@ -522,9 +534,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.autograd.backward(answers + names)
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         take_step(optimisers)
-        with torch.no_grad():
-            weight = 1 - min(0.999, (step + 1) / (step + 20))
-            torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), weight)
+        move_average(average, trained, step)
         losses.append((answers.item(), names.item()))
         spent += time.time() - began
         if (step + 1) % 25 == 0:
