@@ -19,17 +19,17 @@ import torch
 from pydantic import Field
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.attention.normalise import Normalisation, merge_layers
+from groundkit.attention.normalise import Normalisation, Reduction, merge_layers, reduce_maps
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.language.direction import Direction
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import EvidenceSettings, validate
+from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
-from groundkit.prompting.spatial import minmax, spatial_ramp
+from groundkit.prompting.spatial import minmax, spatial_ramp, weigh_places
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.choose import MaskRule, choose_mask, rank_by_area
@@ -41,7 +41,7 @@ SIZES = (Direction.LARGEST, Direction.SMALLEST)
 SIZE_CANDIDATES = 8  # peaks that "largest" and "smallest" choose among
 
 
-class RefAMConfig(EvidenceSettings):
+class RefAMConfig(SharedSettings):
     """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
 
     magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
@@ -61,15 +61,11 @@ class RefAMConfig(EvidenceSettings):
     spatial_bias: bool = Field(
         True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
     )
-    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
-    bias_power: float = Field(
-        1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
-    )
     direction: AttentionDirection = Field(
         AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention"
     )
     normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
-    reduction: Literal["sum", "mean", "product"] = Field("sum", description="how the kept tokens' maps become one")
+    reduction: Reduction = Field("sum", description="how the kept tokens' maps become one")
     layers: str = Field("all", description="all, late, double, single, a range such as 10-18, or names")
     heads: tuple[int, ...] | None = Field(None, description="heads that are averaged; all by default")
     noise_level: float = Field(0.3, gt=0, lt=1, description="s in x_s = (1 - s) x_0 + s eps")
@@ -180,7 +176,7 @@ class RefAMSteps(PhrasePipeline):
 
         # 3. Weight the words' map by the direction words.
         bias = self._bias(read.filtered.shape, phrase)
-        weighted = read.filtered if bias is None else self._weigh(read.filtered, bias)
+        weighted = weigh_places(read.filtered, bias, power=config.bias_power)
         heatmap = minmax(upsample(weighted, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
@@ -244,7 +240,7 @@ class RefAMSteps(PhrasePipeline):
         maps = merge_layers(attention.token_maps, self.config.normalisation)
         sinks = find_sinks(attention)
         kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
-        return Reading(tokens, maps, sinks, kept, _reduce(maps[kept], self.config.reduction).numpy())
+        return Reading(tokens, maps, sinks, kept, reduce_maps(maps[kept], self.config.reduction).numpy())
 
     def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
         return tokenize(
@@ -306,10 +302,6 @@ class RefAMSteps(PhrasePipeline):
         height, width = shape
         return spatial_ramp(height, width, phrase.direction, floor=self.config.bias_floor)
 
-    def _weigh(self, filtered: Map, bias: Map) -> Map:
-        """The map, from 0 to 1, to the power that the configuration says, times the bias."""
-        return np.asarray(minmax(filtered) ** self.config.bias_power * bias, dtype=np.float32)
-
 
 class RefAM(RefAMSteps):
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
@@ -336,9 +328,3 @@ class RefAM(RefAMSteps):
                 yield self._point(image, text, phrase, read, embedding, null, started)
             except GroundkitError as error:
                 yield error
-
-
-def _reduce(maps: torch.Tensor, reduction: str) -> torch.Tensor:
-    if reduction == "product":
-        return maps.clamp_min(1e-12).log().mean(dim=0).exp()
-    return maps.mean(dim=0) if reduction == "mean" else maps.sum(dim=0)

@@ -20,7 +20,7 @@ from groundkit.language import Phrase, parse_phrase
 from groundkit.models.video_diffusion import VideoDiffusionModel
 from groundkit.pipelines.refam import Map, RefAMConfig, RefAMSteps
 from groundkit.pipelines.settings import validate
-from groundkit.prompting.spatial import minmax
+from groundkit.prompting.spatial import weigh_places
 from groundkit.results import Grounding
 from groundkit.segmenters.base import Segmenter
 
@@ -117,7 +117,5 @@ class RefAMClip(RefAMSteps):
 
     def _heights(self, filtered: Map, phrase: Phrase) -> list[float]:
         """How high the map of each slice is, on one scale for the clip, weighted by the direction words."""
-        scaled = minmax(filtered)
         bias = self._bias(filtered.shape[1:], phrase)
-        weighted = scaled if bias is None else scaled**self.config.bias_power * bias
-        return [float(each.max()) for each in weighted]
+        return [float(each.max()) for each in weigh_places(filtered, bias, power=self.config.bias_power)]

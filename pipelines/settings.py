@@ -10,14 +10,19 @@ from groundkit.errors import ConfigError
 Config = TypeVar("Config", bound=BaseModel)
 
 
-class EvidenceSettings(BaseModel):
-    """What a method can be told about evidence: see ``groundkit.prompting.evidence``."""
+class SharedSettings(BaseModel):
+    """What every method can be told about evidence and places (``groundkit.prompting``: ``evidence``, ``spatial``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
     min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
     null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
+    spatial_bias: bool = Field(False, description="weight the map by a ramp for left, right, top, bottom, middle")
+    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
+    bias_power: float = Field(
+        1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
+    )
 
     @property
     def weighs_evidence(self) -> bool:
@@ -37,6 +42,6 @@ def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            own_first = sorted(kind.model_fields, key=EvidenceSettings.model_fields.__contains__)
+            own_first = sorted(kind.model_fields, key=SharedSettings.model_fields.__contains__)
             raise ConfigError(f"no setting named {field!r}: use one of {', '.join(own_first)}") from None
         raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None

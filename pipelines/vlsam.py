@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.flow import Regulariser, image_flow
+from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
-from groundkit.language import parse_phrase
+from groundkit.language import Phrase, parse_phrase
 from groundkit.language.objects import object_names, token_offsets
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
@@ -38,7 +39,7 @@ from groundkit.pipelines.vlsam_config import (
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.fusion import contrast, fuse_sizes
 from groundkit.prompting.regions import point_pair, positive_area
-from groundkit.prompting.spatial import minmax
+from groundkit.prompting.spatial import minmax, spatial_ramp, weigh_places
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.cells import masks_of_cells
@@ -168,10 +169,9 @@ class VLSAM(PhrasePipeline):
                 if not pictures:
                     pictures, embedding = self._encode(image), self.segmenter.embed(image)
                     if self.config.weighs_evidence:
-                        thing = self.config.null_phrase
-                        null = self._read_phrase(pictures[0], thing, thing).first_view()
-                readings = [self._read_phrase(picture, phrase.text, phrase.head) for picture in pictures]
-                heat = self._heat(readings, 0, image.shape[:2])
+                        null = self._read_phrase(pictures[0], parse_phrase(self.config.null_phrase)).first_view()
+                readings = [self._read_phrase(picture, phrase) for picture in pictures]
+                heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
                 candidates, area = self._segment(embedding, text, heat)
             except GroundkitError as error:
                 yield error
@@ -250,13 +250,14 @@ class VLSAM(PhrasePipeline):
 
     def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:
         """What flows from words of the answer to the image tokens; ``tokens`` count from the answer's start."""
-        config = self.config
-        rows = torch.zeros(len(tokens), talk.inputs["input_ids"].shape[1])
-        for row, places in zip(rows, tokens, strict=True):
-            for place in places if config.word_tokens == "mean" else places[-1:]:
-                row[talk.answer.start + place] += 1
-            row /= row.sum().clamp_min(1)
-        return self._flow(talk, rows)
+        reduction = self.config.word_tokens
+        wanted = [places[-1:] if reduction == "last" else places for places in tokens]
+        rows = torch.zeros(sum(map(len, wanted)), talk.inputs["input_ids"].shape[1])
+        rows[range(len(rows)), [talk.answer.start + place for places in wanted for place in places]] = 1
+        parts = torch.split(self._flow(talk, rows).maps, [len(places) for places in wanted])
+        return _Reading(
+            talk, torch.stack([reduce_maps(m, "mean" if reduction == "last" else reduction) for m in parts])
+        )
 
     def _flow(self, talk: Conversation, rows: torch.Tensor) -> _Reading:
         config = self.config
@@ -268,19 +269,21 @@ class VLSAM(PhrasePipeline):
             maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
         return _Reading(talk, maps)
 
-    def _read_phrase(self, picture: EncodedPicture, phrase: str, head: str) -> _Reading:
+    def _read_phrase(self, picture: EncodedPicture, phrase: Phrase) -> _Reading:
         """The map of a given phrase."""
-        question = self.config.phrase_question.format(phrase=phrase)
+        question = self.config.phrase_question.format(phrase=phrase.text)
         if self.config.grounding == "decaf":
-            noun = next((name.label for name in object_names(head)), head).split()[-1]
+            noun = next((name.label for name in object_names(phrase.head)), phrase.head).split()[-1]
             seen = [self._last_token(picture, q) for q in (question, BACKGROUND.format(noun=noun))]
             return _Reading(seen[0].talk, contrast(seen[0].maps, seen[1].maps))
-        ids = self.vlm.tokenizer(phrase, add_special_tokens=False).input_ids
-        text, offsets = token_offsets(self.vlm.tokenizer, ids)
-        start = text.find(head)
-        inside = [i for i, (a, b) in enumerate(offsets) if a < start + len(head) and b > start >= 0]
+        ids = self.vlm.tokenizer(phrase.text, add_special_tokens=False).input_ids
         if not ids:
-            raise PhraseError(f"the model has no token for {phrase[:40]!r}: say it in other words")
+            raise PhraseError(f"the model has no token for {phrase.text[:40]!r}: say it in other words")
+        text, offsets = token_offsets(self.vlm.tokenizer, ids)
+        start = text.lower().find(phrase.text.lower())
+        kept = [phrase.words[i] for i in phrase.kept_words(without_directions=self.config.spatial_bias)]
+        spans = [(start + word.start, start + word.end) for word in kept if start >= 0]
+        inside = [i for i, (a, b) in enumerate(offsets) if any(a < end and b > begin for begin, end in spans)]
         return self._read(self.vlm.ask(picture, question, ids), [inside or range(len(ids))])
 
     def _last_token(self, picture: EncodedPicture, question: str) -> _Reading:
@@ -299,6 +302,17 @@ class VLSAM(PhrasePipeline):
             ((maps, views),) = parts
             return _Heat(lay_over(maps, views, size, interpolation=cv2.INTER_CUBIC), cells)
         return _Heat(cv2.resize(cells, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32), cells)
+
+    def _weigh(self, heat: _Heat, phrase: Phrase) -> _Heat:
+        """The map of a phrase with places, weighted by them."""
+        config = self.config
+
+        def weigh(each: Heat) -> Heat:
+            height, width = each.shape
+            ramp = spatial_ramp(height, width, phrase.direction, floor=config.bias_floor)
+            return weigh_places(each, ramp, power=config.bias_power)
+
+        return _Heat(weigh(heat.pixels), weigh(heat.cells)) if config.spatial_bias else heat
 
     def _segment(self, embedding: Any, label: str, heat: _Heat) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
         """The best mask for one map, or those of its cells, and its positive area."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from groundkit.attention.flow import Flow, Regulariser
 from groundkit.attention.heads import HeadWeights
-from groundkit.pipelines.settings import EvidenceSettings, validate
+from groundkit.pipelines.settings import SharedSettings, validate
 
 Size = Annotated[float, Field(gt=0, le=4)]
 
@@ -25,7 +25,7 @@ ASK_FOR_QUESTIONS = (
 )
 
 
-class VLSAMConfig(EvidenceSettings):
+class VLSAMConfig(SharedSettings):
     """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
 
     questions: Literal["one", "built_in", "model"] = Field(
@@ -38,7 +38,9 @@ class VLSAMConfig(EvidenceSettings):
         Regulariser.END, description="where columns are damped: once at the end, in each layer, or none"
     )
     layers: str = Field("all", description="all, late, a range such as 14-27, or names")
-    word_tokens: Literal["mean", "last"] = Field("mean", description="rows of a name of several tokens")
+    word_tokens: Literal["mean", "product", "last"] = Field(
+        "mean", description="the maps of a name's tokens: their mean, geometric mean (product), or the last one's"
+    )
     grounding: Literal["taught", "decaf"] = Field(
         "taught",
         description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "

@@ -1,6 +1,7 @@
 """Along which axis token maps compete, and how layers become one."""
 
 from enum import StrEnum
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,6 +17,16 @@ class Normalisation(StrEnum):
     TOKENS = "tokens"
     IMAGE = "image"
     NONE = "none"
+
+
+Reduction = Literal["sum", "mean", "product"]
+
+
+def reduce_maps(maps: Tensor, reduction: Reduction) -> Tensor:
+    """One map ``(...)`` of T maps ``(T, ...)``: their sum, mean, or geometric mean (``product``)."""
+    if reduction == "product":
+        return maps.clamp_min(1e-12).log().mean(dim=0).exp()
+    return maps.mean(dim=0) if reduction == "mean" else maps.sum(dim=0)
 
 
 def merge_layers(token_maps: Tensor, normalisation: Normalisation) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -30,8 +31,8 @@ class Evidence:
 
     @property
     def score(self) -> float:
-        """Their mean."""
-        return (self.contrast + self.focus + self.agreement) / 3
+        """sqrt(focus (2 + contrast + agreement) / 4): a flat map shows nothing, of a sharp one the rest weighs half."""
+        return math.sqrt(self.focus * (2 + self.contrast + self.agreement) / 4)
 
 
 def weigh_evidence(phrase_map: Heat, null_map: Heat, mask: npt.NDArray[np.bool_]) -> Evidence:

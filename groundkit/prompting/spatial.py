@@ -16,6 +16,11 @@ def minmax(heat: Heat) -> Heat:
     return (heat - low) / (high - low) if high > low else np.zeros_like(heat)
 
 
+def weigh_places(heat: Heat, ramp: Heat | None, *, power: float) -> Heat:
+    """The map, from 0 to 1, to a power (below 1, weaker places have their chance), times the ramp, if there is one."""
+    return heat if ramp is None else np.asarray(minmax(heat) ** power * ramp, dtype=np.float32)
+
+
 def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, floor: float) -> Heat | None:
     """The weight that direction words put on each patch, float32 ``(height, width)`` in [floor, 1].
 

@@ -27,9 +27,10 @@ from groundkit.weights.training.scenes import FULL, SceneMaker
 from groundkit.weights.training.sources import argument_parser, scene_maker
 from groundkit.weights.training.sprites import HELD_OUT
 
-SIZE, PATCH, LOW_RESOLUTION = 256, 16, 64
+SIZE, PATCH, LOW_RESOLUTION = 256, 8, 128
 ENCODER, DECODER = 192, 128
-IMAGES, PROMPTS = 8, 8
+WINDOW, GLOBAL_LAYERS = 8, [2, 5]  # patches; the other layers attend within windows
+IMAGES, PROMPTS = 4, 8
 WARM_UP = 100
 SHARPNESS = 2.5
 POOL, NEW_SCENES = 8000, 2
@@ -41,7 +42,7 @@ Owners = npt.NDArray[np.int16]
 
 
 def build() -> SamModel:
-    """SAM's class at 256x256 pixels, untrained. Every layer attends globally: there are only 256 patches.
+    """SAM's class at 256x256 pixels, untrained, in patches of 8 pixels: half the size of SAM's, as pictures are small.
 
     The random frequencies that encode places have SAM's own deviation 1 and stay as they are: with the deviation that
     transformers would draw (half the width) a point would look like no patch at all. The decoder starts from PyTorch's
@@ -57,7 +58,8 @@ def build() -> SamModel:
                 num_attention_heads=6,
                 image_size=SIZE,
                 patch_size=PATCH,
-                global_attn_indexes=list(range(6)),
+                window_size=WINDOW,
+                global_attn_indexes=GLOBAL_LAYERS,
                 mlp_dim=4 * ENCODER,
                 num_pos_feats=DECODER // 2,
                 scale=1.0,
@@ -79,6 +81,28 @@ def build() -> SamModel:
                 module.q_proj.weight.mul_(SHARPNESS)
                 module.k_proj.weight.copy_(module.q_proj.weight)
     return model
+
+
+def fitted(state: dict[str, Tensor], model: SamModel) -> dict[str, Tensor]:
+    """The weights of a model of coarser patches, interpolated to the shapes of ``model``."""
+    found = {}
+    for name, wanted in model.state_dict().items():
+        value = state[name]
+        if name.endswith("patch_embed.projection.weight"):  # (O, 3, p, p): the same sum over fewer pixels
+            shrink = value.shape[-1] / wanted.shape[-1]
+            value = F.interpolate(value, size=wanted.shape[-2:], mode="area") * shrink**2
+        elif name.endswith("pos_embed"):  # (1, h, w, C)
+            value = F.interpolate(value.permute(0, 3, 1, 2), size=wanted.shape[1:3], mode="bilinear").permute(
+                0, 2, 3, 1
+            )
+        elif (
+            "rel_pos" in name and value.shape != wanted.shape
+        ):  # (2 n - 1, c): by distance, each now of smaller patches
+            finer = F.interpolate(value.T[None], size=2 * SIZE // PATCH - 1, mode="linear", align_corners=True)[0].T
+            outside = (len(finer) - len(wanted)) // 2
+            value = finer[outside : outside + len(wanted)]
+        found[name] = value
+    return found
 
 
 def build_processor() -> SamProcessor:
@@ -213,6 +237,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=int, default=0, help="the last steps, in which the rate falls")
     parser.add_argument("--every", type=int, default=250)
+    parser.add_argument("--compile", action="store_true", help="faster after two minutes of compilation")
     parser.add_argument("--start", type=Path, help="an exported model folder to begin with, instead of nothing")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -221,17 +246,18 @@ def main() -> None:
     torch.set_float32_matmul_precision("medium")  # bfloat16 products, where the processor has them
     model = build()
     if arguments.start:
-        model.load_state_dict(SamModel.from_pretrained(arguments.start).state_dict())
+        model.load_state_dict(fitted(SamModel.from_pretrained(arguments.start).state_dict(), model))
     optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
     average = copy.deepcopy(model).requires_grad_(False)
     first = resume(checkpoint, optimisers, model=model, average=average)
+    encode = torch.compile(model.vision_encoder) if arguments.compile else model.vision_encoder
     data = Prompted(scene_maker(arguments), arguments.cutouts, arguments.seed + first)
     started, reached = time.time(), []
     for step in range(first, arguments.steps):
         factor = rate_factor(step, arguments.steps, warm_up=WARM_UP, decay=arguments.decay)
         set_rate(optimisers, arguments.rate * factor)
         pixels, points, labels, target = data.next()
-        embedding = model.vision_encoder(pixels).last_hidden_state
+        embedding = encode(pixels).last_hidden_state
         several = step % 4 != 3  # the single-mask token learns too
         out = model(image_embeddings=embedding, input_points=points, input_labels=labels, multimask_output=several)
         loss, iou = losses(out.pred_masks, out.iou_scores, target)

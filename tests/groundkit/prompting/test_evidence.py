@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundkit.prompting.evidence import weigh_evidence
+from groundkit.prompting.evidence import Evidence, weigh_evidence
 
 GRID = 8
 FLAT = np.full((GRID, GRID), 0.1, np.float32)
@@ -41,6 +41,12 @@ def test_a_peak_off_the_mask_does_not_agree_with_it_and_shows_no_contrast() -> N
 def test_contrast_is_the_difference_over_the_sum_of_the_means_on_the_mask() -> None:
     found = weigh_evidence(peaked(0.3), FLAT, MASK)
     assert found.contrast == pytest.approx((0.4 - 0.1) / (0.4 + 0.1), rel=1e-5)
+
+
+def test_a_flat_map_has_no_score_and_of_a_sharp_one_contrast_and_agreement_weigh_half() -> None:
+    assert Evidence(contrast=1, focus=0, agreement=1).score == 0
+    assert Evidence(contrast=0, focus=0.5, agreement=0).score == pytest.approx(0.5)
+    assert Evidence(contrast=1, focus=0.64, agreement=1).score == pytest.approx(0.8)
 
 
 def test_an_empty_mask_has_no_evidence() -> None:
