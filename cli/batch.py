@@ -147,7 +147,7 @@ def batch(
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),
-            weights_digest(chosen.segmenter, "segmenter"),
+            weights_digest(chosen.segmenter),
             None if tracker == "flow" else weights_digest(tracker),
         ],
         **({"report": True} if report else {}),

@@ -77,7 +77,7 @@ def _local(entry: Entry) -> tuple[str | None, float | None]:
     from groundkit.weights.catalog import nano_folder
 
     try:
-        place = nano_folder(entry.kind) if entry.source == "nano" else Path(entry.source)
+        place = nano_folder(entry.embedded) if entry.embedded else Path(entry.source)
     except ModelError:
         return None, None
     files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundkit.errors import ConfigError, ModelError
-from groundkit.weights.catalog import NANO_READING, Kind, nano_folder
+from groundkit.errors import ConfigError
+from groundkit.weights.catalog import NANO_LOOKING, NANO_READING, NanoPart, nano_folder
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.segmenters.base import Segmenter
 
-VLM_EXAMPLE = "Qwen/Qwen2.5-VL-3B-Instruct"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -86,7 +85,7 @@ def load(
     ]
     from groundkit.segmenters.load import load_segmenter
 
-    sam: Segmenter = load_segmenter(_folder(segmenter, "segmenter"), device=place, local_files_only=local_files_only)
+    sam: Segmenter = load_segmenter(_folder(segmenter, "sam"), device=place, local_files_only=local_files_only)
     if settings is None:
         return makers[0](sam)
     shared = ensemble.EmbeddedOnce(sam)
@@ -104,7 +103,7 @@ def _member(
         from groundkit.models.video_diffusion import VideoDiffusionModel
 
         wanted = {**(NANO_READING if str(source) == "nano" else {}), **refam.PRESETS[name], **config}
-        folder = _folder(source, "pipeline")
+        folder = _folder(source, "flux")
         place = {key: options[key] for key in ("revision", "local_files_only")}
         family = diffusion_family(folder, **place)
         if issubclass(family, VideoDiffusionModel):
@@ -117,20 +116,18 @@ def _member(
         diffusion = family.from_pretrained(folder, name=str(source), **options)
         return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
     if name in vlsam.PRESETS:
-        looking = vlsam.read_config({**vlsam.PRESETS[name], **config})
-        if str(source) == "nano":
-            raise ModelError(f"{name} has no embedded model: name one, such as --model {VLM_EXAMPLE}")
-
+        preset = {**(NANO_LOOKING if str(source) == "nano" else {}), **vlsam.PRESETS[name]}
+        looking = vlsam.read_config({**preset, **config})
         from groundkit.models.families import load_vision_language
 
-        vlm = load_vision_language(source, **options)
+        vlm = load_vision_language(_folder(source, "llava"), name=str(source), **options)
         return lambda segmenter: vlsam.VLSAM(vlm, segmenter, looking, name=name)
     known = [*refam.PRESETS, *vlsam.PRESETS, *ensemble.PRESETS]
     raise ConfigError(f"no pipeline named {name!r}: use {', '.join(known)}")
 
 
-def _folder(source: str | Path, kind: Kind) -> str | Path:
-    return nano_folder(kind) if str(source) == "nano" else source
+def _folder(source: str | Path, part: NanoPart) -> str | Path:
+    return nano_folder(part) if str(source) == "nano" else source
 
 
 def choose_device(name: str) -> torch.device:

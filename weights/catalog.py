@@ -7,6 +7,7 @@ from typing import Any, Literal
 from groundkit.errors import ModelError
 
 NANO = Path(__file__).parent / "nano"
+NanoPart = Literal["flux", "llava", "sam"]
 Kind = Literal["pipeline", "segmenter"]
 # Where nano's attention is best read, as found on scenes that are neither trained nor evaluated on.
 NANO_READING: dict[str, Any] = {
@@ -20,7 +21,18 @@ NANO_READING: dict[str, Any] = {
     "peak_threshold": 0.3,
     "peak_centre": 1.5,
 }
-_NANO_FOLDERS: dict[Kind, str] = {"pipeline": "flux", "segmenter": "sam"}
+# The same for its vision-language model.
+NANO_LOOKING: dict[str, Any] = {
+    "flow": "mean",
+    "regulariser": "none",
+    "layers": "0-0",
+    "word_tokens": "product",
+    "points": "positive",
+    "refine": "none",  # its segmenter never learnt to take masks
+    "spatial_bias": True,
+    "bias_power": 0.35,
+    "bias_floor": 0.1,
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class Entry:
         licence: its licence.
         note: what to know before use.
         sha256: first digits of the file's SHA-256 where its publisher states them.
+        embedded: for a model that comes with groundkit, its part of nano.
     """
 
     name: str
@@ -44,15 +57,16 @@ class Entry:
     licence: str
     note: str
     sha256: str = ""
+    embedded: NanoPart | None = None
 
 
-def nano_folder(kind: Kind) -> Path:
-    """Folder of the embedded model.
+def nano_folder(part: NanoPart) -> Path:
+    """Folder of an embedded model.
 
     Raises:
         ModelError: this installation has none.
     """
-    folder = NANO / _NANO_FOLDERS[kind]
+    folder = NANO / part
     if not folder.is_dir():
         raise ModelError(f"nano's weights are missing from {NANO}: install groundkit again, or name a model")
     return folder
@@ -60,19 +74,10 @@ def nano_folder(kind: Kind) -> Path:
 
 def entries() -> list[Entry]:
     """Every checkpoint of the catalog, the embedded ones first."""
-    size = {kind: sum(f.stat().st_size for f in (NANO / name).rglob("*")) / 1e9 for kind, name in _NANO_FOLDERS.items()}
     return [
-        Entry(
-            "nano FLUX", "pipeline", "nano", round(size["pipeline"], 3), "Apache-2.0", "embedded; self-made scenes only"
-        ),
-        Entry(
-            "nano SAM",
-            "segmenter",
-            "nano",
-            round(size["segmenter"], 3),
-            "Apache-2.0",
-            "embedded; self-made scenes only",
-        ),
+        _embedded("nano FLUX", "pipeline", "flux", "for refam; self-made scenes only"),
+        _embedded("nano LLaVA", "pipeline", "llava", "for vlsam, decaf; self-made scenes only"),
+        _embedded("nano SAM", "segmenter", "sam", "self-made scenes only"),
         Entry("FLUX.1 schnell", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", "12 B parameters"),
         Entry(
             "FLUX.1 dev",
@@ -92,3 +97,8 @@ def entries() -> list[Entry]:
         Entry("SAM ViT-L file", "segmenter", "sam_vit_l_0b3195.pth", 1.25, "Apache-2.0", "original file", "0b3195"),
         Entry("SAM ViT-H file", "segmenter", "sam_vit_h_4b8939.pth", 2.56, "Apache-2.0", "original file", "4b8939"),
     ]
+
+
+def _embedded(name: str, kind: Kind, part: NanoPart, note: str) -> Entry:
+    size = sum(file.stat().st_size for file in (NANO / part).rglob("*")) / 1e9
+    return Entry(name, kind, "nano", round(size, 3), "Apache-2.0", f"embedded; {note}", embedded=part)

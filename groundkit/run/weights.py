@@ -6,23 +6,21 @@ import hashlib
 import os
 from pathlib import Path
 
-from groundkit.weights.catalog import Kind, nano_folder
+from groundkit.weights.catalog import NANO
 
 _END = 1 << 16  # bytes at each end of a file that are read: its header, and numbers that any training changes
 
 
-def weights_digest(source: str, kind: Kind = "pipeline") -> str | None:
+def weights_digest(source: str) -> str | None:
     """A short digest of the files of a model; None for a Hub id, which its revision tells apart.
 
     Of each file its path within the folder, its size and both its ends count: a copy on another machine has the same
-    digest, and it does not take the time to read large files. Several sources are joined by commas.
-
-    Raises:
-        ModelError: this installation has no nano.
+    digest, and it does not take the time to read large files. Several sources are joined by commas. All parts of nano
+    are one model here.
     """
     digest, found = hashlib.sha256(), False
     for one in source.split(","):
-        place = nano_folder(kind) if one == "nano" else Path(one).expanduser()
+        place = NANO if one == "nano" else Path(one).expanduser()
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if not file.is_file():
                 continue

@@ -67,6 +67,8 @@ def test_the_embedded_models_together_stay_under_40_megabytes() -> None:
 
 def test_the_catalog_names_each_source_once_and_nano_is_on_disk() -> None:
     entries = catalog.entries()
-    assert len({(entry.kind, entry.source) for entry in entries}) == len(entries)
-    for kind in ("pipeline", "segmenter"):
-        assert catalog.nano_folder(kind).is_dir()  # type: ignore[arg-type]
+    assert len({(entry.kind, entry.source, entry.embedded) for entry in entries}) == len(entries)
+    for entry in entries:
+        assert (entry.embedded is not None) == (entry.source == "nano")
+        if entry.embedded:
+            assert catalog.nano_folder(entry.embedded).is_dir()

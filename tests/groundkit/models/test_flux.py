@@ -84,7 +84,7 @@ def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(mod
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 20), (11, 0), (11, 20), (4, 13)])
 def test_changing_one_patch_of_pixels_changes_the_token_of_that_patch_most(row: int, column: int) -> None:
-    model = FluxModel.from_pretrained(nano_folder("pipeline"))  # an untrained autoencoder blurs
+    model = FluxModel.from_pretrained(nano_folder("flux"))  # an untrained autoencoder blurs
     height, width = 192, 336  # 12 x 21 patches: exactly the model's own size, so that nothing is resampled
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     changed = picture.copy()
