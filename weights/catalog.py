@@ -23,6 +23,8 @@ NANO_READING: dict[str, Any] = {
 }
 # The same for its vision-language model.
 NANO_LOOKING: dict[str, Any] = {
+    "questions": "one",
+    "multi_scale": False,
     "flow": "mean",
     "regulariser": "none",
     "layers": "0-0",
