@@ -20,7 +20,7 @@ def catalog(monkeypatch, tmp_path):
     (tmp_path / "nano" / "flux" / "weights").write_bytes(b"x" * 500)
     three = [
         Entry("sam", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "[small]"),
-        Entry("nano", "pipeline", "nano", 0.01, "Apache-2.0", "demo"),
+        Entry("nano", "pipeline", "nano", 0.01, "Apache-2.0", "demo", embedded="flux"),
         Entry("flux", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", ""),
     ]
     monkeypatch.setattr("groundkit.weights.catalog.entries", lambda: three)
