@@ -106,11 +106,22 @@ def test_the_autoencoders_loss_sees_a_shift_from_green_to_magenta_that_keeps_the
 def test_a_point_is_encoded_like_the_patch_it_lies_on():
     model = sam.build()
     grid = model.get_image_wide_positional_embeddings()[0].flatten(1).T
-    patches = torch.cartesian_prod(torch.arange(0, 16, 5), torch.arange(0, 16, 5))  # row, column
+    side = sam.SIZE // sam.PATCH
+    patches = torch.cartesian_prod(torch.arange(0, side, 5), torch.arange(0, side, 5))  # row, column
     points = (patches.flip(1) * sam.PATCH + sam.PATCH / 2).float()[None, :, None]
     own = model.prompt_encoder.shared_embedding(points, (sam.SIZE, sam.SIZE))[0, :, 0]
     nearest = (own @ grid.T).argmax(dim=1)
-    torch.testing.assert_close(nearest, patches[:, 0] * 16 + patches[:, 1])
+    torch.testing.assert_close(nearest, patches[:, 0] * side + patches[:, 1])
+
+
+def test_weights_of_coarser_patches_are_interpolated_to_the_finer_model_s_shapes():
+    model = sam.build()
+    state = model.state_dict()
+    fine = state["vision_encoder.patch_embed.projection.weight"]
+    coarse = fine.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4  # the same sum over four times the pixels
+    grown = sam.fitted(state | {"vision_encoder.patch_embed.projection.weight": coarse}, model)
+    torch.testing.assert_close(grown["vision_encoder.patch_embed.projection.weight"], fine)
+    model.load_state_dict(grown)
 
 
 def test_only_the_best_of_three_masks_learns_and_its_overlap_is_reported():
