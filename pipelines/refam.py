@@ -29,7 +29,7 @@ from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import find_peaks, upsample
-from groundkit.prompting.spatial import minmax, spatial_ramp, weigh_places
+from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.choose import MaskRule, choose_mask, rank_by_area
@@ -175,7 +175,7 @@ class RefAMSteps(PhrasePipeline):
         height, width = image.shape[:2]
 
         # 3. Weight the words' map by the direction words.
-        bias = self._bias(read.filtered.shape, phrase)
+        bias = config.place_ramp(read.filtered.shape, phrase.direction)
         weighted = weigh_places(read.filtered, bias, power=config.bias_power)
         heatmap = minmax(upsample(weighted, height, width))
 
@@ -294,13 +294,6 @@ class RefAMSteps(PhrasePipeline):
             kept = [token.role is Role.CONTENT for token in tokens]
         without_sinks = [keep and not sink for keep, sink in zip(kept, sinks, strict=True)]
         return without_sinks if config.filter_sinks and any(without_sinks) else kept
-
-    def _bias(self, shape: tuple[int, ...], phrase: Phrase) -> Map | None:
-        """The ramp of the place words over a map ``(h, w)``; None without any, or unwanted."""
-        if not self.config.spatial_bias:
-            return None
-        height, width = shape
-        return spatial_ramp(height, width, phrase.direction, floor=self.config.bias_floor)
 
 
 class RefAM(RefAMSteps):

@@ -117,5 +117,5 @@ class RefAMClip(RefAMSteps):
 
     def _heights(self, filtered: Map, phrase: Phrase) -> list[float]:
         """How high the map of each slice is, on one scale for the clip, weighted by the direction words."""
-        bias = self._bias(filtered.shape[1:], phrase)
+        bias = self.config.place_ramp(filtered.shape[1:], phrase.direction)
         return [float(each.max()) for each in weigh_places(filtered, bias, power=self.config.bias_power)]

@@ -1,11 +1,13 @@
 """Settings of a method, checked by name and value, and those that every method has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundkit.errors import ConfigError
+from groundkit.language.direction import Direction
+from groundkit.prompting.spatial import Heat, spatial_ramp
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -23,6 +25,11 @@ class SharedSettings(BaseModel):
     bias_power: float = Field(
         1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
     )
+
+    def place_ramp(self, shape: tuple[int, ...], directions: Sequence[Direction]) -> Heat | None:
+        """What place words put on a map ``(h, w)``; None without any, or unwanted."""
+        height, width = shape
+        return spatial_ramp(height, width, directions, floor=self.bias_floor) if self.spatial_bias else None
 
     @property
     def weighs_evidence(self) -> bool:

@@ -39,7 +39,7 @@ from groundkit.pipelines.vlsam_config import (
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.fusion import contrast, fuse_sizes
 from groundkit.prompting.regions import point_pair, positive_area
-from groundkit.prompting.spatial import minmax, spatial_ramp, weigh_places
+from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.cells import masks_of_cells
@@ -305,14 +305,12 @@ class VLSAM(PhrasePipeline):
 
     def _weigh(self, heat: _Heat, phrase: Phrase) -> _Heat:
         """The map of a phrase with places, weighted by them."""
-        config = self.config
 
         def weigh(each: Heat) -> Heat:
-            height, width = each.shape
-            ramp = spatial_ramp(height, width, phrase.direction, floor=config.bias_floor)
-            return weigh_places(each, ramp, power=config.bias_power)
+            ramp = self.config.place_ramp(each.shape, phrase.direction)
+            return weigh_places(each, ramp, power=self.config.bias_power)
 
-        return _Heat(weigh(heat.pixels), weigh(heat.cells)) if config.spatial_bias else heat
+        return _Heat(weigh(heat.pixels), weigh(heat.cells))
 
     def _segment(self, embedding: Any, label: str, heat: _Heat) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
         """The best mask for one map, or those of its cells, and its positive area."""

@@ -92,12 +92,9 @@ def fitted(state: dict[str, Tensor], model: SamModel) -> dict[str, Tensor]:
             shrink = value.shape[-1] / wanted.shape[-1]
             value = F.interpolate(value, size=wanted.shape[-2:], mode="area") * shrink**2
         elif name.endswith("pos_embed"):  # (1, h, w, C)
-            value = F.interpolate(value.permute(0, 3, 1, 2), size=wanted.shape[1:3], mode="bilinear").permute(
-                0, 2, 3, 1
-            )
-        elif (
-            "rel_pos" in name and value.shape != wanted.shape
-        ):  # (2 n - 1, c): by distance, each now of smaller patches
+            planes = value.permute(0, 3, 1, 2)
+            value = F.interpolate(planes, size=wanted.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
+        elif "rel_pos" in name and value.shape != wanted.shape:  # (2 n - 1, c): by distance, now in smaller patches
             finer = F.interpolate(value.T[None], size=2 * SIZE // PATCH - 1, mode="linear", align_corners=True)[0].T
             outside = (len(finer) - len(wanted)) // 2
             value = finer[outside : outside + len(wanted)]

@@ -131,7 +131,7 @@ def test_an_entry_says_how_it_went(make_grounding: MakeGrounding) -> None:
         for name, entry in entries.items()
     }
     assert numbers == {
-        "found": {"data-status": "found", "data-score": "0.9000", "data-evidence": f"{evidence.score:.4f}"},
+        "found": {"data-status": "found", "data-score": "0.9000", "data-evidence": "0.4507"},
         "empty": {"data-status": "empty"},
         "failed": {"data-status": "failed"},
     }
