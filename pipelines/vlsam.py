@@ -7,8 +7,9 @@ turns them into a mask. No list of categories is given.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from groundkit.attention.flow import Regulariser, image_flow
 from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, parse_phrase
-from groundkit.language.objects import object_names, token_offsets
+from groundkit.language.objects import object_names, token_offsets, with_article
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
@@ -133,14 +134,15 @@ class VLSAM(PhrasePipeline):
         for crop in crops(pixels, corners=self.config.multi_scale):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
+            belief = functools.cache(functools.partial(self._belief, pictures[0]))
             for question in questions:
-                answer, found = self._look(crop, pictures, embedding, question, seed)
+                answer, found = self._look(crop, pictures, embedding, question, belief, seed)
                 answers.append(answer)
                 candidates += found
         kept = suppress(
             boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
             np.array([c.score for c in candidates], dtype=np.float32),
-            [c.label.split()[-1] for c in candidates],
+            [c.label.split()[-1] if self.config.suppression == "same_name" else "" for c in candidates],
             overlap=self.config.overlap,
         )
         chosen = [candidates[index] for index in kept]
@@ -228,13 +230,25 @@ class VLSAM(PhrasePipeline):
         )
         return ids, *token_offsets(self.vlm.tokenizer, ids)
 
+    def _belief(self, picture: EncodedPicture, label: str) -> float:
+        """How much the model stands by a name: the probability that it says yes when asked; 1 if it is not asked."""
+        if not self.config.verify:
+            return 1.0
+        return self.vlm.agrees(self.vlm.ask(picture, self.config.verify_question.format(name=with_article(label))))
+
     def _look(
-        self, crop: Crop, pictures: Sequence[EncodedPicture], embedding: Any, question: str, seed: int
+        self,
+        crop: Crop,
+        pictures: Sequence[EncodedPicture],
+        embedding: Any,
+        question: str,
+        belief: Callable[[str], float],
+        seed: int,
     ) -> tuple[str, list[_Candidate]]:
-        """1. Ask, and read names from the answer. 2. One map a name. 3. Points and a mask for each."""
+        """1. Ask, and read the names from the answer. 2. One map a name. 3. Points and a mask for each."""
         asked = [self.vlm.ask(picture, question) for picture in pictures]
         ids, answer, offsets = self._say(asked[0], seed)
-        names = object_names(answer)
+        names = [name for name in object_names(answer) if belief(name.label) >= self.config.verify]
         if not names:
             return answer, []
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
@@ -245,7 +259,8 @@ class VLSAM(PhrasePipeline):
             for _, candidate in self._candidates(embedding, name.label, heat):
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
-                    found.append(_Candidate(name.label, crop.place(candidate.mask), candidate.score, placed))
+                    score = candidate.score * belief(name.label)
+                    found.append(_Candidate(name.label, crop.place(candidate.mask), score, placed))
         return answer, found
 
     def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:

@@ -32,6 +32,14 @@ class VLSAMConfig(SharedSettings):
         "built_in", description="ask one question, a built-in set, or ten that the model writes itself (the paper)"
     )
     multi_scale: bool = Field(True, description="look at the four corner crops too")
+    verify: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="least probability of yes when asked whether a named object is there, which then weighs its score; "
+        "0 does not ask",
+    )
+    verify_question: str = Field("Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)")
     head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
     flow: Flow = Field(Flow.FLOW, description="flow (equation 3), rollout or mean")
     regulariser: Regulariser = Field(
@@ -74,6 +82,9 @@ class VLSAMConfig(SharedSettings):
         gt=0,
         le=1,
         description="box IoU from which the lower of two masks of a name goes; of cells' masks, mask IoU",
+    )
+    suppression: Literal["same_name", "all"] = Field(
+        "same_name", description="which masks give way to a better one on the same place: those of its name, or all"
     )
     max_tokens: int = Field(256, ge=1, description="longest answer")
     temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")

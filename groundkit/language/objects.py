@@ -59,6 +59,13 @@ def object_names(answer: str) -> list[ObjectName]:
     return names
 
 
+def with_article(label: str) -> str:
+    """A label as a question names it: "a red cup", "an apple", "scissors"."""
+    if label.split()[-1] in _PLURAL_ONLY:
+        return label
+    return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
+
+
 def _listed(words: Sequence[str], tags: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Noun phrases; a comma joins adjectives behind an article ("a big, red cup") and parts anything else."""
     for begin, end in noun_phrases(words, tags):

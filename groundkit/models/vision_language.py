@@ -266,6 +266,22 @@ class VisionLanguageModel(ABC):
         last: Tensor = out.logits[0, -1].float().cpu()
         return last
 
+    def agrees(self, conversation: Conversation) -> float:
+        """How likely the answer is to begin with "yes" rather than "no", in [0, 1], however either is spelled.
+
+        One half where the tokenizer knows neither.
+        """
+        said = self.logits(conversation).softmax(dim=-1)
+        yes, no = self._beginnings("yes"), self._beginnings("no")
+        for_it, against = (float(said[list(ids)].sum()) for ids in (yes - no, no - yes))
+        return for_it / (for_it + against) if for_it + against > 0 else 0.5
+
+    def _beginnings(self, word: str) -> set[int]:
+        """The tokens with which a word can begin an answer."""
+        spellings = [before + each for before in ("", " ") for each in (word, word.capitalize(), word.upper())]
+        encoded: list[list[int]] = self.tokenizer(spellings, add_special_tokens=False).input_ids
+        return {ids[0] for ids in encoded if ids}
+
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Float32 ``(texts, width)``: the mean of each text's token embeddings, less the mean of the vocabulary."""

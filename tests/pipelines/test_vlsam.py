@@ -179,6 +179,50 @@ def test_a_model_that_names_nothing_finds_nothing() -> None:
     assert found.overlay().shape == SCENE.shape
 
 
+@dataclass
+class BoastingModel(PlantedModel):
+    """Names every colour there is, but owns to the truth when it is asked for one."""
+
+    def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+        ids: list[int] = self.tokenizer(", ".join(f"a {colour} {NOUNS[colour]}" for colour in COLOURS)).input_ids
+        return ids
+
+    def agrees(self, conversation: Conversation) -> float:
+        asked_for = next(colour for colour in COLOURS if colour in self.questions[-1])
+        return 0.9 if is_of(conversation.picture.image, asked_for).any() else 0.1
+
+
+def test_a_name_that_the_model_does_not_stand_by_is_left_out_and_belief_weighs_the_others() -> None:
+    scene = picture(("red", 8, 8, 30), ("blue", 80, 16, 24))
+    model = BoastingModel()
+    one = {"multi_scale": False, "questions": "one"}
+    sure = pipeline(model, verify=0.5, **one).discover(scene)
+    assert sorted(sure.labels) == ["blue ball", "red cup"]
+    assert model.questions[1:] == [f"Is there a {c} {NOUNS[c]} in the image?" for c in COLOURS]
+    unasked = pipeline(BoastingModel(), **one).discover(scene)
+    assert "green lemon" in unasked.labels
+    for label, score in zip(sure.labels, sure.scores, strict=True):
+        assert score == pytest.approx(0.9 * unasked.scores[unasked.labels.index(label)])
+
+
+def test_a_name_is_asked_for_once_in_each_picture_and_crop() -> None:
+    model = BoastingModel()
+    pipeline(model, verify=0.5).discover(SCENE)
+    assert sum(question.startswith("Is there a red cup") for question in model.questions) == 5
+
+
+def test_of_masks_of_different_names_on_one_place_the_best_alone_can_stay() -> None:
+    class Twice(PlantedModel):
+        def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+            ids: list[int] = self.tokenizer("a red cup, a red ball").input_ids
+            return ids
+
+    scene = picture(("red", 8, 8, 30))
+    one = {"multi_scale": False, "questions": "one", "word_tokens": "mean"}
+    assert sorted(pipeline(Twice(), **one).discover(scene).labels) == ["red ball", "red cup"]
+    assert len(pipeline(Twice(), suppression="all", **one).discover(scene).labels) == 1
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_given_phrase_is_grounded_by_its_own_words(colour: str) -> None:
     grounding = pipeline(PlantedModel())(SCENE, f"the {colour} {NOUNS[colour]}")

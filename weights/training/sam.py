@@ -3,7 +3,8 @@
 python -m groundkit.weights.training.sam --emoji ... --cutouts ... --backgrounds ... --steps 8000 --output runs/sam
 
 Each encoded picture answers several prompts. Of SAM's three masks only the best learns, and its score learns the IoU,
-as in Segment Anything (Kirillov et al. 2023, section A). A run that is stopped goes on from its last checkpoint.
+as in Segment Anything (Kirillov et al. 2023, section A). Then each prompt is asked again with the mask that was found,
+half of them with a box too, so that masks are prompts. A run that is stopped goes on from its last checkpoint.
 """
 
 import copy
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
+import torchvision
 from PIL import Image
 from torch import Tensor, nn
 from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
@@ -212,8 +214,11 @@ class Prompted:
         return row, column
 
 
-def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss (focal, dice, error of the score) and IoU of the best of each prompt's masks ``(B, P, C, s, s)``."""
+def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss (focal, dice, error of the score), mean IoU and index ``(B, P, 1)`` of the best of each prompt's masks.
+
+    Masks are ``(B, P, C, s, s)``, scores ``(B, P, C)``, the true masks ``(B, P, s, s)``.
+    """
     truth = target[:, :, None]
     probability = logits.sigmoid()
     cross = F.binary_cross_entropy_with_logits(logits, truth.expand_as(logits), reduction="none")
@@ -226,7 +231,32 @@ def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tens
     total = 20 * focal + dice
     best = total.argmin(dim=-1, keepdim=True)
     score_error = (scores - iou).square().mean()
-    return total.gather(-1, best).mean() + score_error, iou.gather(-1, best).mean()
+    return total.gather(-1, best).mean() + score_error, iou.gather(-1, best).mean(), best
+
+
+def loose_boxes(target: Tensor) -> Tensor:
+    """XYXY boxes in pixels, ``(N, 4)``, of true masks ``(N, s, s)``; each side is off by up to a tenth of the box."""
+    boxes = torchvision.ops.masks_to_boxes(target > 0.5) + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    return ((boxes + sides * (0.2 * torch.rand_like(boxes) - 0.1)) * (SIZE / LOW_RESOLUTION)).clamp(0, SIZE)
+
+
+def ask_again(
+    model: SamModel, embedding: Tensor, points: Tensor, labels: Tensor, masks: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Loss and mean IoU of the single mask that follows points, the masks found ``(B, P, s, s)`` and perhaps boxes."""
+    truth = target.flatten(0, 1)
+    asked = torch.nonzero((truth > 0.5).any(-1).any(-1))[:, 0]
+    out = model(
+        image_embeddings=embedding.repeat_interleave(target.shape[1], 0)[asked],
+        input_points=points.flatten(0, 1)[asked, None],
+        input_labels=labels.flatten(0, 1)[asked, None],
+        input_boxes=loose_boxes(truth[asked])[:, None] if torch.rand(()) < 0.5 else None,
+        input_masks=masks.flatten(0, 1)[asked, None],
+        multimask_output=False,
+    )
+    loss, iou, _ = losses(out.pred_masks, out.iou_scores, truth[asked, None])
+    return loss, iou
 
 
 def main() -> None:
@@ -257,16 +287,19 @@ def main() -> None:
         embedding = encode(pixels).last_hidden_state
         several = step % 4 != 3  # the single-mask token learns too
         out = model(image_embeddings=embedding, input_points=points, input_labels=labels, multimask_output=several)
-        loss, iou = losses(out.pred_masks, out.iou_scores, target)
+        loss, iou, best = losses(out.pred_masks, out.iou_scores, target)
+        found = out.pred_masks.detach().take_along_dim(best[..., None, None], 2)[:, :, 0]
+        loss_again, iou_again = ask_again(model, embedding, points, labels, found, target)
         model.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss + loss_again)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         take_step(optimisers)
         move_average(average, model, step, keep=0.998, ramp=10)
-        reached.append(iou.item())
+        reached.append((iou.item(), iou_again.item()))
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - first)
-            record = {"step": step + 1, "loss": round(loss.item(), 4), "iou": round(float(np.mean(reached[-50:])), 4)}
+            first_iou, again = np.mean(reached[-50:], axis=0).round(4).tolist()
+            record = {"step": step + 1, "loss": round(loss.item(), 4), "iou": first_iou, "asked_again": again}
             print(json.dumps(record | {"seconds": round(seconds, 3)}), flush=True)
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             saved = [o.state_dict() for o in optimisers]

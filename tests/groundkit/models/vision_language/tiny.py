@@ -29,6 +29,9 @@ WORDS = [
     "a",
     "one",
     "two",
+    "yes",
+    "Yes",
+    "no",
 ]
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }} {% for part in message['content'] %}"
