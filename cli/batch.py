@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ from groundkit.cli.options import (
 )
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments
-from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption
+from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings
 from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def batch(
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = "auto",
     ground_every: GroundEveryOption = 0,
+    frames: Annotated[
+        bool, typer.Option("--frames/--no-frames", help="Take folders of numbered pictures for videos.")
+    ] = True,
     stride: Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")] = None,
     min_evidence: Annotated[
@@ -135,11 +138,10 @@ def batch(
         raise ConfigError("--skip-existing does not see the results it leaves out, and --report is to show them all")
     if engine not in ("local", "ray"):
         raise ConfigError(f"no engine named {engine!r}: use local or ray")
-    extra: dict[str, Any] = {"evidence": True} if key_frame == "evidence" else {}
-    extra |= {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
-    config = chosen.config(extra)
-    video = {"key_frame": key_frame, "ground_every": ground_every}
-    plan = make_plan(_wanted(arguments or [], phrase or [], listed))
+    extra = {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
+    config, following = split_settings(chosen.config(extra), key_frame=key_frame, ground_every=ground_every)
+    video = following.model_dump()
+    plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames)
     mine = part.of(plan)
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},

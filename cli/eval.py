@@ -10,7 +10,7 @@ import typer
 
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.progress import progress
-from groundkit.cli.videos import KeyFrameOption, TrackerOption, video_pipeline
+from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings, video_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,19 +52,20 @@ def evaluate(
     ] = False,
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = "auto",
+    ground_every: GroundEveryOption = 0,
 ) -> None:
     """Measure how good a pipeline is on known masks.
 
     Prints oIoU, mIoU, P@0.5 and point accuracy with 95 % bootstrap intervals, next to three guesses that read no
-    phrase. With --video: J, F and J&F, next to the mask of frame 0 on every frame and two guesses; --tracker and
-    --key-frame are those of groundkit follow.
+    phrase. With --video: J, F and J&F, next to the mask of frame 0 on every frame and two guesses; --tracker,
+    --key-frame and --ground-every are those of groundkit follow.
     """
     from groundkit.errors import ConfigError
 
     if contact_sheet is not None and (contact_sheet.is_dir() or contact_sheet.suffix.lower() != ".png"):
         raise ConfigError(f"{contact_sheet} must be a file name ending in .png")
     if video:
-        _videos(chosen, cases_file, as_json, contact_sheet, limit, split, given_mask, tracker, key_frame)
+        _videos(chosen, cases_file, as_json, contact_sheet, limit, split, given_mask, tracker, key_frame, ground_every)
         return
     if given_mask or split is not None:
         raise typer.BadParameter("--given-mask and --split are for --video")
@@ -102,19 +103,17 @@ def _videos(
     given_mask: bool,
     tracker: str,
     key_frame: str,
+    ground_every: int,
 ) -> None:
     from groundkit.evaluation.video_contact_sheet import draw_video_contact_sheet
     from groundkit.evaluation.video_evaluate import PHRASE_CONTROLS, TRACKER_CONTROLS, evaluate_video
     from groundkit.evaluation.video_methods import follow_given_mask, follow_phrase
     from groundkit.evaluation.video_sets import read_video_set
     from groundkit.outputs.png import write_png
-    from groundkit.pipelines.refam_video import read_config
 
-    config = read_config({"key_frame": key_frame})
+    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
     cases = read_video_set(source, limit, split)
-    pipeline = video_pipeline(
-        chosen.load({"evidence": True} if key_frame == "evidence" else {}), chosen, tracker, config
-    )
+    pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
     grounding = pipeline.pipeline
     about = {"tracker": pipeline.tracker.name}
     if given_mask:

@@ -11,7 +11,7 @@ import typer
 from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments, tell
-from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, video_pipeline
+from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings, video_pipeline
 
 
 @with_pipeline_options
@@ -40,10 +40,9 @@ def follow(
     from groundkit.follow import VideoRun
     from groundkit.media.inputs import resolve_inputs
     from groundkit.outputs.report import open_report
-    from groundkit.pipelines.refam_video import read_config
 
     inputs, phrases = split_arguments(arguments, phrase or [])
-    config = read_config({"key_frame": key_frame, "ground_every": ground_every})
+    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
     resolved = resolve_inputs(inputs, videos=True)
     results = [refused(name, wanted, error) for name, error in resolved.failed for wanted in phrases]
     with open_report(report) as page:
@@ -52,8 +51,7 @@ def follow(
         for name, error in resolved.failed:
             page.add_failures(name, phrases, error)
         if resolved.found:
-            loaded = chosen.load({"evidence": True} if key_frame == "evidence" else {})
-            pipeline = video_pipeline(loaded, chosen, tracker, config)
+            pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
             run = VideoRun(pipeline, resolved.found, output, seed=chosen.seed, report=page)
             for item in resolved.found:
                 for wanted in phrases:

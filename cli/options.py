@@ -66,7 +66,11 @@ class PipelineOptions:
 
         Nothing heavy is imported before the settings have been read.
         """
-        load = self.loader(self.config(extra))
+        return self.load_method(self.config(extra))
+
+    def load_method(self, config: Mapping[str, Any]) -> Pipeline:
+        """The same with exactly these settings."""
+        load = self.loader(config)
         with _without_garbage_collection():
             return load()
 

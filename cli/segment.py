@@ -11,7 +11,7 @@ import typer
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import JsonOption, PhraseOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
-from groundkit.cli.videos import video_pipeline
+from groundkit.cli.videos import split_settings, video_pipeline
 
 if TYPE_CHECKING:
     from groundkit.batch import Written
@@ -77,10 +77,12 @@ def segment(
         if films:
             refuse_a_file(output)
         if resolved.found:
-            loaded = chosen.load({} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence})
+            evidence = {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
+            method, video = split_settings(chosen.config(evidence)) if films else (chosen.config(evidence), None)
+            loaded = chosen.load_method(method)
             run = None
             if films:
-                pipeline = video_pipeline(loaded, chosen)
+                pipeline = video_pipeline(loaded, chosen, config=video)
                 run = VideoRun(pipeline, resolved.found, output, seed=chosen.seed, report=page)
             # The frames of a video are not counted before they are read.
             total = None if films else len(resolved.found) * len(phrases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,20 @@ KeyFrameOption = Annotated[
 ]
 
 GroundEveryOption = Annotated[int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 never.")]
+
+
+def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any], VideoConfig]:
+    """The settings of the method, and those among them that are about videos with ``options`` over them.
+
+    Raises:
+        ConfigError: for a value that a setting about videos cannot take.
+    """
+    from groundkit.pipelines.refam_video import VideoConfig, read_config
+
+    about_videos = {key: value for key, value in config.items() if key in VideoConfig.model_fields}
+    method = {key: value for key, value in config.items() if key not in about_videos}
+    video = read_config({**about_videos, **options})
+    return method | ({"evidence": True} if video.key_frame == "evidence" else {}), video
 
 
 def video_pipeline(

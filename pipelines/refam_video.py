@@ -28,7 +28,8 @@ from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 if TYPE_CHECKING:
     from groundkit.pipelines.refam_clip import KeySlice
 
-_CHUNK = 64  # frames in memory while time runs backwards
+_CHUNK = 2**28  # bytes of frames in memory while time runs backwards, but no fewer than
+_FEWEST = 64  # frames
 
 
 class VideoConfig(BaseModel):
@@ -144,7 +145,7 @@ class VideoPipeline:
     def ground(
         self, frames: Frames, phrase: str, *, seed: int = 0, advance: Callable[[int], None] = lambda _: None
     ) -> VideoGrounding:
-        """Ground one phrase in a video. No more than ``_CHUNK`` frames are in memory at a time.
+        """Ground one phrase in a video. No more than ``_CHUNK`` bytes or ``_FEWEST`` frames are in memory at a time.
 
         Args:
             frames: starts reading the video; called once for each way of time, and more often for long ones.
@@ -159,7 +160,7 @@ class VideoPipeline:
         key, grounding = self._key_frame(frames, phrase, seed)
         found = {key.index: _record(key, grounding.mask, _score(grounding), grounded=True)}
         advance(1)
-        for way in (_from(frames, key.index + 1), _backwards(frames, key.index)):
+        for way in (_from(frames, key.index + 1), _backwards(frames, key)):
             for record in self._follow(way, key, grounding, phrase, seed):
                 found[record.index] = record
                 advance(1)
@@ -259,10 +260,11 @@ def _from(frames: Frames, start: int) -> Iterator[AnyFrame]:
     return (frame for frame in frames() if frame.index >= start)
 
 
-def _backwards(frames: Frames, stop: int) -> Iterator[AnyFrame]:
-    """The frames before ``stop``, last first, a chunk of them at a time: a video can only be read forwards."""
+def _backwards(frames: Frames, key: AnyFrame) -> Iterator[AnyFrame]:
+    """The frames before ``key``, last first, a chunk of them at a time: a video can only be read forwards."""
+    stop, together = key.index, max(_FEWEST, _CHUNK // key.image.nbytes)
     while stop > 0:
-        start = max(0, stop - _CHUNK)
+        start = max(0, stop - together)
         chunk: list[AnyFrame] = []
         for frame in frames():
             if frame.index >= stop:

@@ -91,10 +91,10 @@ def resolve_inputs(arguments: Sequence[str], *, videos: bool = False, frame_fold
 def unique_stems(inputs: Sequence[Input]) -> list[str]:
     """Name the outputs: one file name without suffix for each input, none twice on any file system.
 
-    Usually the input's own stem (``stdin`` for standard input); where several inputs share it, their folder's name
-    goes before it; and where that is not enough, a number goes behind.
+    Usually the input's own stem, of a folder of frames its whole name, ``stdin`` for standard input; where several
+    inputs share it, their folder's name goes before it; and where that is not enough, a number goes behind.
     """
-    stems = ["stdin" if item.path is None else item.path.stem for item in inputs]
+    stems = [_stem(item) for item in inputs]
     counts = Counter(stem.casefold() for stem in stems)
     for index, item in enumerate(inputs):
         if counts[stems[index].casefold()] > 1 and item.path is not None:
@@ -110,6 +110,12 @@ def unique_stems(inputs: Sequence[Input]) -> list[str]:
         names.append(next(name for name in candidates if name.casefold() not in taken))
         taken.add(names[-1].casefold())
     return names
+
+
+def _stem(item: Input) -> str:
+    if item.path is None:
+        return "stdin"
+    return item.path.resolve().name if item.is_video and item.path.is_dir() else item.path.stem
 
 
 def frame_files(folder: Path) -> list[Path]:

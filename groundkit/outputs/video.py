@@ -176,6 +176,8 @@ class OverlayWriter:
     def __init__(self, film: Mp4Writer, phrase: str) -> None:
         self._film = film
         self._phrase = phrase
+        self._start: Fraction | None = None
+        self._last = Fraction(-1)
 
     def add(self, frame: Frame, masks: npt.NDArray[np.bool_], scores: npt.NDArray[np.float32] | None = None) -> None:
         """Draw and add the next frame.
@@ -186,14 +188,18 @@ class OverlayWriter:
                 its colour when it keeps its place.
             scores: float32 ``(K,)``.
 
-        The phrase stands at every object when all of them are seen, and says that nothing was found when none is.
+        The film begins with its first frame, whatever that one's time is; where a broken file shows two frames at once,
+        the second comes as soon after as can be told. The phrase stands at every object when all of them are seen, and
+        says that nothing was found when none is.
         """
         seen = masks.any(axis=(1, 2))
         masks = masks if seen.any() else masks[:0]
         # A label finds its place by its mask: with one object out of sight, they are left out.
         phrase = self._phrase if seen.all() or not seen.any() else ""
         none = np.zeros((0, 3), np.float32)
-        self._film.add(draw_overlay(frame.image, masks, none, phrase, scores), frame.seconds)
+        self._start = frame.seconds if self._start is None else self._start
+        self._last = max(frame.seconds - self._start, self._last + Fraction(1, TICKS))
+        self._film.add(draw_overlay(frame.image, masks, none, phrase, scores), self._last)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 from pathlib import Path
@@ -14,16 +15,16 @@ from groundkit.errors import ConfigError, InputError
 def read_list(path: Path) -> list[tuple[str, list[str]]]:
     """Read which phrase is wanted of which input.
 
-    A file that ends in ``.csv`` has a header with the columns ``input`` and ``phrase``; any other is JSON lines with
-    these keys. Further columns and keys are left alone. An input is a file, a folder or a glob, relative to the list's
-    own folder.
+    A file that ends in ``.csv`` has a header with the columns ``input`` and ``phrase``, in any case; any other is JSON
+    lines with these keys. Further columns and keys are left alone. An input is a file, a folder or a glob, relative to
+    the list's own folder.
 
     Returns:
         One input and phrase a row, in the order of the file.
 
     Raises:
         InputError: when the file cannot be read.
-        ConfigError: for a row without both, with the number of its line.
+        ConfigError: for a header or a row without both and a quote that is not closed, with the number of the line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -31,27 +32,42 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: save it as UTF-8") from error
-    rows = _csv_rows(text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
+    rows = _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
     wanted = []
     for line, row in rows:
         values = [row.get(key) if isinstance(row, dict) else None for key in ("input", "phrase")]
         if not all(isinstance(value, str) and value.strip() for value in values):
             raise ConfigError(f"{path}, line {line}: needs input and phrase, such as photo.jpg and the red cup")
-        source, phrase = map(str, values)
-        wanted.append((str(path.parent / Path(source).expanduser()), [phrase]))
+        source, phrase = (str(value).strip() for value in values)
+        wanted.append((_beside(path, Path(source).expanduser()), [phrase]))
     if not wanted:
         raise ConfigError(f"{path}: no input and phrase in this list")
     return wanted
 
 
-def _csv_rows(text: str) -> list[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    return [(reader.line_num, row) for row in reader]
+def _beside(path: Path, source: Path) -> str:
+    """An input relative to the list's folder, in which brackets and stars are no pattern."""
+    found = path.parent / source
+    if source.is_absolute() or found.exists() or not glob.has_magic(str(source)):
+        return str(found)
+    return str(Path(glob.escape(str(path.parent))) / source)
+
+
+def _csv_rows(path: Path, text: str) -> list[tuple[int, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    try:
+        names = [name.strip().casefold() for name in reader.fieldnames or ()]
+        if not {"input", "phrase"} <= set(names):
+            raise ConfigError(f"{path}: its first line must name the columns input and phrase, separated by a comma")
+        reader.fieldnames = names
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {reader.line_num + 1}: {error}; close every quote") from error
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, Any]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 rows.append((number, json.loads(line)))

@@ -43,9 +43,14 @@ class Manifest:
         self._keep([record])
 
     def record_of(self, unit: Unit, task: Task) -> Record | None:
-        """What became of a task under its name, a failure too; None if it was not done, or its files are gone."""
+        """What became of a task under its name, a failure too.
+
+        None if it was not done, its files are gone, or its input is another file now.
+        """
         record = self._records.get((unit.item.name, task.phrase))
         if record is None or record["name"] != task.name:
+            return None
+        if "files" in record and record["bytes"] != unit.bytes:
             return None
         here = all((self.path.parent / file).exists() for file in record.get("files", []))
         return record if here else None
@@ -89,8 +94,10 @@ class Manifest:
         self._file = self.path.open("ab", buffering=0)
         _lock(self._file, self.path)
         whole, lines = _whole_lines(self.path)
+        self._check(self.path, lines)
+        if lines and lines[0] != self._header:  # of other settings, which have led to nothing
+            whole, lines = 0, []
         self._file.truncate(whole)
-        self._check(self.path, lines[:1])
         if not lines:
             self._write(self._header)
         self._keep(lines[1:])
@@ -107,16 +114,19 @@ class Manifest:
                     with path.open("r+b") as file:
                         _lock(file, path)
                 _, lines = _whole_lines(path)
-                self._check(path, lines[:1])
+                self._check(path, lines)
                 finished += [record for record in lines[1:] if "files" in record]
         return finished
 
-    def _check(self, path: Path, header: Sequence[Record]) -> None:
-        if not header or header[0] == self._header:
+    def _check(self, path: Path, lines: Sequence[Record]) -> None:
+        """Refuse a manifest of other settings, unless it holds no result that would be lost."""
+        if not lines or lines[0] == self._header:
             return
-        if header[0].get("groundkit") != _FORMAT:
+        if lines[0].get("groundkit") != _FORMAT:
             raise ConfigError(f"{path} is no manifest of this version: give another --output")
-        old, new = header[0]["settings"], self._header["settings"]
+        if not any("files" in record for record in lines[1:]):
+            return
+        old, new = lines[0]["settings"], self._header["settings"]
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         told = ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in changed[:3])
         raise ConfigError(
@@ -142,7 +152,7 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
 
     Args:
         folder: where the results go; made if missing.
-        settings: everything that results depend on, JSON-ready. A manifest of other settings is refused.
+        settings: everything that results depend on, JSON-ready. Results of other settings are refused.
         shard: the part. What other parts in the same folder have finished counts as finished.
         write: False only looks, for a dry run, and leaves no trace.
 
@@ -159,7 +169,7 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
             manifest._begin()
         elif manifest.path.exists():
             _, lines = _whole_lines(manifest.path)
-            manifest._check(manifest.path, lines[:1])
+            manifest._check(manifest.path, lines)
             manifest._keep(lines[1:])
         manifest._keep(others)
         yield manifest

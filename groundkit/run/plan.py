@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from groundkit.errors import ConfigError, GroundkitError
+from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import STDIN, Input, resolve_inputs, unique_stems
 from groundkit.outputs.names import UniqueNames, shorten, slug
 
@@ -35,12 +36,19 @@ class Unit:
     tasks: tuple[Task, ...]
     error: str | None = None
 
+    @cached_property
+    def bytes(self) -> int | None:
+        """The size of the file, by which a result is known to be of another one; None where there is no file."""
+        return self.item.path.stat().st_size if self.item.path is not None and self.item.path.is_file() else None
+
     def only(self, tasks: Iterable[Task]) -> Unit:
         """The same input with some of its phrases."""
         return replace(self, tasks=tuple(tasks))
 
 
-def make_plan(wanted: Iterable[tuple[str, Sequence[str]]]) -> list[Unit]:
+def make_plan(
+    wanted: Iterable[tuple[str, Sequence[str]]], output: Path | None = None, *, frame_folders: bool = True
+) -> list[Unit]:
     """Find the inputs that arguments stand for, group them, and give every result a name.
 
     The plan depends on the arguments and the files they name, and on nothing that ran before: the same arguments give
@@ -49,6 +57,8 @@ def make_plan(wanted: Iterable[tuple[str, Sequence[str]]]) -> list[Unit]:
     Args:
         wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases. An input that several
             of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
+        output: the folder for the results. What a folder or glob finds in it is no input: so results never become one.
+        frame_folders: whether folders of numbered frames are videos.
 
     Returns:
         Units in the order in which the arguments name their inputs first. An argument that names none is a unit too,
@@ -61,9 +71,13 @@ def make_plan(wanted: Iterable[tuple[str, Sequence[str]]]) -> list[Unit]:
     for argument, phrases in wanted:
         if argument == STDIN:
             raise ConfigError("-: a batch that is resumed cannot read standard input again; give files")
-        resolved = resolve_inputs([argument], videos=True)
-        found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in resolved.found]
+        resolved = resolve_inputs([argument], videos=True, frame_folders=frame_folders)
+        inputs_found = [item for item in resolved.found if item.name == argument or not _is_in(item, output)]
+        found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in inputs_found]
         found += [(Input(name, Path(name)), error) for name, error in resolved.failed]
+        if resolved.found and not inputs_found:
+            told = InputError(f"{argument}: lies in the output folder, {output}, whose files are results: give another")
+            found.append((Input(argument, Path(argument)), told))
         for item, error in found:
             assert item.path is not None  # only standard input has none
             inputs.setdefault(item.path.resolve(), (item, {}, error))[1].update(dict.fromkeys(phrases))
@@ -77,6 +91,10 @@ def make_plan(wanted: Iterable[tuple[str, Sequence[str]]]) -> list[Unit]:
         unit = Unit(item, stem, tasks, None if error is None else str(error))
         units += [unit.only([task]) for task in tasks] if item.is_video else [unit]
     return units
+
+
+def _is_in(item: Input, output: Path | None) -> bool:
+    return output is not None and item.path is not None and output.resolve() in item.path.resolve().parents
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class Worker:
                 files.append(self._keep_entry(task, picture_entry(source, task.phrase, outcome)))
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
-        record = {**_timeless(written.record), "name": task.name, "files": self._relative(files)}
+        record = {**_timeless(written.record), "name": task.name, "files": self._relative(files), "bytes": unit.bytes}
         record["masks"] = self._relative(map(Path, record["masks"]))
         if "coco" in job.formats:
             record["size"] = list(outcome.image.shape[:2])
@@ -198,6 +198,7 @@ class Worker:
             "input": unit.item.name,
             "name": task.name,
             "files": self._relative(files),
+            "bytes": unit.bytes,
         }
 
     def _video_pipeline(self) -> VideoPipeline:

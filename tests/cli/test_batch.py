@@ -125,6 +125,8 @@ def test_files_of_other_commands_can_be_left_out(command: Any, pipeline: Any, tm
         (("a.png", "cup", "--skip-existing", "-f", "coco"), "--skip-existing knows no masks"),
         (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use local or ray"),
         (("a.png", "cup", "-f", "gif"), "unknown format 'gif'"),
+        (("a.png", "cup", "--key-frame", "frist"), "key_frame=frist"),
+        (("a.png", "cup", "--set", "patience=often"), "patience=often"),
         (("--list", "list.csv", "-p", "cup"), "a list has its own phrases"),
         (("a.png",), "give a picture and a phrase"),
         (("-", "cup"), "cannot read standard input again"),

@@ -162,9 +162,10 @@ def test_a_sure_tracker_is_not_led_to_another_object_of_the_same_name(make_groun
 
 
 def test_going_backwards_holds_a_chunk_of_frames_and_gives_each_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refam_video, "_CHUNK", 4)
+    monkeypatch.setattr(refam_video, "_CHUNK", 0)
+    monkeypatch.setattr(refam_video, "_FEWEST", 4)
     frames = clip(*[None] * 11)
-    assert [frame.index for frame in refam_video._backwards(frames, 10)] == list(range(9, -1, -1))
+    assert [frame.index for frame in refam_video._backwards(frames, list(frames())[10])] == list(range(9, -1, -1))
 
 
 def test_a_video_without_frames_and_a_phrase_without_words_are_refused(make_grounding: MakeGrounding) -> None:

@@ -101,6 +101,12 @@ def test_a_terminal_on_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch
     assert (argument, str(error)) == ("-", "-: nothing comes in on standard input; pipe a picture into the command")
 
 
+def test_a_folder_of_frames_lends_its_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scene.01").mkdir()
+    monkeypatch.chdir(tmp_path / "scene.01")
+    assert unique_stems([Input(".", Path(), is_video=True)]) == ["scene.01"]
+
+
 @pytest.mark.parametrize(
     ("paths", "stems"),
     [

@@ -16,6 +16,7 @@ from groundkit.errors import ConfigError, InputError
 from groundkit.media.videos import Frame, read_video
 from groundkit.outputs.overlay import draw_overlay
 from groundkit.outputs.video import (
+    TICKS,
     IndexedFolder,
     MaskFolder,
     davis_palette,
@@ -290,6 +291,16 @@ def test_json_lines_are_decoded_by_pycocotools(tmp_path: Path) -> None:
         x, y, width, height = coco_mask.toBbox(item["rle"])
         assert item["box"] == box == [x, y, x + width, y + height]
         assert item["score"] == score
+
+
+def test_a_film_begins_with_its_first_frame_and_time_never_stands_still(tmp_path: Path) -> None:
+    image = np.full((32, 32, 3), 128, np.uint8)
+    times = [Fraction(1000), Fraction(10001, 10), Fraction(10001, 10), Fraction(10002, 10)]
+    with open_overlay(tmp_path / "a.mp4") as film:
+        for index, seconds in enumerate(times):
+            film.add(Frame(index, seconds, f"{index:05d}", image), np.zeros((1, 32, 32), np.bool_))
+    shown = [frame.seconds for frame in read_video(tmp_path / "a.mp4").frames()]
+    assert shown == [0, Fraction(1, 10), Fraction(1, 10) + Fraction(1, TICKS), Fraction(2, 10)]
 
 
 def test_an_overlay_is_the_drawn_frames_at_their_times(tmp_path: Path) -> None:

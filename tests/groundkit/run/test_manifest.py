@@ -21,7 +21,8 @@ def units(tmp_path):
 
 
 def record(unit, task, **fields):
-    return {"input": unit.item.name, "phrase": task.phrase, "name": task.name, **(fields or {"files": []})}
+    known = {"input": unit.item.name, "phrase": task.phrase, "name": task.name}
+    return {**known, **(fields or {"files": [], "bytes": unit.bytes})}
 
 
 def tasks(units):
@@ -70,9 +71,9 @@ def test_a_manifest_torn_at_any_byte_goes_on_with_its_whole_lines(tmp_path, unit
         assert path.read_bytes() == content
 
 
-def test_other_settings_are_refused_by_name(tmp_path):
-    with open_manifest(tmp_path, SETTINGS, WHOLE):
-        pass
+def test_other_settings_are_refused_by_name(tmp_path, units):
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(units[0], units[0].tasks[0]))
     with (
         pytest.raises(ConfigError, match=r"other settings \(model 'nano', now 'flux'\): give another --output"),
         open_manifest(tmp_path, {**SETTINGS, "model": "flux"}, WHOLE),
@@ -85,6 +86,32 @@ def test_other_settings_are_refused_by_name(tmp_path):
         pass
     with open_manifest(tmp_path, {**SETTINGS, "formats": ["png"]}, WHOLE):  # a list in JSON, a tuple before
         pass
+
+
+def test_a_manifest_without_a_result_does_not_stand_in_the_way_of_other_settings(tmp_path, units):
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(units[0], units[0].tasks[0], error="no such model"))
+    other = {**SETTINGS, "model": "flux"}
+    with open_manifest(tmp_path, other, WHOLE, write=False) as manifest:
+        assert len(list(manifest.left(units))) == 3
+    with open_manifest(tmp_path, other, WHOLE) as manifest:
+        assert manifest.records_of(units) == []
+    with open_manifest(tmp_path, other, WHOLE) as manifest:
+        assert json.loads(manifest.path.read_text())["settings"]["model"] == "flux"
+
+
+def test_a_result_of_another_picture_of_the_same_name_is_done_again(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"a picture")
+
+    def unit():
+        return Unit(Input("a.png", path), "a", (Task("cup", "a-cup"),))
+
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(unit(), unit().tasks[0]))
+        assert list(manifest.left([unit()])) == []
+        path.write_bytes(b"another picture")
+        assert list(manifest.left([unit()])) == [unit()]
 
 
 def test_a_file_that_is_no_manifest_is_left_as_it_is(tmp_path):
@@ -122,7 +149,7 @@ def test_a_result_whose_files_are_gone_is_done_again(tmp_path, units):
     unit = units[0].only(units[0].tasks[:1])
     with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
         (tmp_path / "a-cup.png").write_bytes(b"")
-        manifest.append(record(unit, unit.tasks[0], files=["a-cup.png"]))
+        manifest.append(record(unit, unit.tasks[0], files=["a-cup.png"], bytes=None))
         assert list(manifest.left([unit])) == []
         (tmp_path / "a-cup.png").unlink()
         assert list(manifest.left([unit])) == [unit]

@@ -57,6 +57,21 @@ def test_an_argument_that_names_nothing_is_a_unit_that_says_why(folder):
     assert count_tasks([missing]) == 2
 
 
+def test_what_a_folder_or_glob_finds_among_the_results_is_no_input(folder):
+    (folder / "out").mkdir()
+    for name in ("x-cup.png", "given.png"):
+        Image.new("RGB", (8, 8)).save(folder / "out" / name)
+    plan = make_plan([("**/x*.png", ["cup"]), ("out/given.png", ["cup"])], folder / "out")
+    assert [unit.item.name for unit in plan] == ["a/x.png", "b/x.png", "out/given.png"]
+    (refused,) = make_plan([("a", ["cup"])], folder / "a")
+    assert "a: lies in the output folder" in refused.error
+
+
+def test_folders_of_numbered_pictures_can_be_taken_for_pictures(folder):
+    plan = make_plan([("frames", ["cup"])], frame_folders=False)
+    assert [(unit.item.name, unit.item.is_video) for unit in plan] == [(f"frames/{n}.png", False) for n in (1, 2)]
+
+
 def test_standard_input_cannot_be_resumed(folder):
     with pytest.raises(ConfigError, match="cannot read standard input again; give files"):
         make_plan([("-", ["cup"])])
@@ -92,7 +107,9 @@ def test_lists_in_csv_and_json_lines_say_the_same(tmp_path):
     ("name", "text", "message"),
     [
         ("list.csv", "input,phrase\na.png,cup\nb.png,\n", "line 3: needs input and phrase"),
-        ("list.csv", "a.png,cup\nb.png,cup\n", "line 2: needs input and phrase"),
+        ("list.csv", "a.png,cup\nb.png,cup\n", "first line must name the columns input and phrase"),
+        ("list.csv", "input;phrase\na.png;cup\n", "first line must name the columns input and phrase"),
+        ("list.csv", 'input,phrase\na.png,"the cup\nb.png,cup\n', "line 2: unexpected end of data; close every quote"),
         ("list.csv", "input,phrase\n", "no input and phrase in this list"),
         ("list.jsonl", '{"input": "a.png", "phrase": "cup"}\n{"input": "b.png"}\n', "line 2: needs input and phrase"),
         ("list.jsonl", '{"input": "a.png", "phrase": 3}\n', "line 1: needs input and phrase"),
@@ -104,6 +121,19 @@ def test_a_list_that_is_wrong_names_the_line(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_list(tmp_path / name)
+
+
+def test_lists_are_read_whatever_writes_them_so(tmp_path):
+    folder = tmp_path / "list [of] pictures"
+    folder.mkdir()
+    expected = [(str(folder / "a.png"), ["the\u2028cup"])]
+    (folder / "list.csv").write_text("\ufeffInput , PHRASE\r\na.png ,the\u2028cup\r\n", newline="")
+    (folder / "list.jsonl").write_text('{"input": "a.png", "phrase": "the\u2028cup"}\r\n', newline="")
+    assert read_list(folder / "list.csv") == read_list(folder / "list.jsonl") == expected
+    (folder / "globs.csv").write_text("input,phrase\n*.png,cup\n")
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    (unit,) = make_plan(read_list(folder / "globs.csv"))
+    assert (unit.item.path, unit.error) == (folder / "a.png", None)
 
 
 def test_a_list_that_is_not_there(tmp_path):
