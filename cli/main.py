@@ -1,4 +1,4 @@
-"""The command line: ``groundkit segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval`` and ``models``.
+"""The command line: ``segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval``, ``models``, ``settings``.
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
@@ -23,6 +23,7 @@ from groundkit.cli.explain import explain
 from groundkit.cli.follow import follow
 from groundkit.cli.models import models
 from groundkit.cli.segment import segment
+from groundkit.cli.settings import settings
 from groundkit.errors import GroundkitError
 
 app = typer.Typer(
@@ -60,6 +61,7 @@ app.command("follow")(follow)
 app.command("explain")(explain)
 app.command("eval")(evaluate)
 app.command("models")(models)
+app.command("settings")(settings)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,7 @@ class PipelineOptions:
     offload: Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")] = False
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None
     variant: Annotated[str | None, typer.Option(help="Variant of the weight files, such as fp16.")] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Seed of the noise.")] = 0
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the method's configuration. Repeatable."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,7 +127,7 @@ def split_arguments(arguments: list[str], phrases: list[str]) -> tuple[list[str]
     if len(arguments) < 2:
         raise typer.BadParameter('give a picture and a phrase: groundkit segment photo.jpg "the red cup"')
     *inputs, last = arguments
-    if Path(last).exists():
+    if last and os.path.exists(last):  # noqa: PTH110 - a Path raises where a phrase is too long for a file's name
         raise typer.BadParameter(
             f"the phrase comes last, but {last} is a file; with -p PHRASE all arguments are inputs"
         )

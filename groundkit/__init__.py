@@ -20,13 +20,14 @@ from groundkit.errors import (
 from groundkit.loading import load
 
 if TYPE_CHECKING:
-    from groundkit.results import Grounding
+    from groundkit.results import Discovery, Grounding
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionError",
     "ConfigError",
+    "Discovery",
     "Grounding",
     "GroundkitError",
     "ImageError",
@@ -38,9 +39,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``Grounding`` needs NumPy, which ``groundkit --help`` should not wait for."""
-    if name == "Grounding":
-        from groundkit.results import Grounding
+    """Results need NumPy, which ``groundkit --help`` should not wait for."""
+    if name in ("Discovery", "Grounding"):
+        from groundkit import results
 
-        return Grounding
+        return getattr(results, name)
     raise AttributeError(f"module 'groundkit' has no attribute {name!r}")

@@ -124,6 +124,9 @@ class BatchWriter:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make folder {folder}: {error.strerror or error}") from error
+        self._inputs = {item.path.resolve() for item in inputs if item.path is not None}
+        if output.resolve() in self._inputs:
+            raise ConfigError(f"{output} is an input, and would be lost: give another --output")
         self._output = output
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
@@ -137,6 +140,11 @@ class BatchWriter:
         base = self._names.take(f"{shorten(self._stems[item])}-{slug(phrase)}")
         names = file_names(self._output, base, self._formats)
         names.pop("coco", None)
+        lost = next((path for path in names.values() if path.resolve() in self._inputs), None)
+        if lost is not None:
+            return refused(
+                item.name, phrase, ConfigError(f"{lost} is an input, and would be lost: give another --output")
+            )
         written = write_outcome(item.name, phrase, outcome, names)
         if self._coco is not None and not written.failed:
             self._coco.add(outcome, item.name)

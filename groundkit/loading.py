@@ -40,8 +40,8 @@ def load(
         pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM; ``vlsam``, or ``decaf``, the
             same model read another way; ``ensemble``, several of them together.
         model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
-            LTX-Video), which looks at clips; or ``nano``, the embedded one; of a vision-language model for ``vlsam``
-            and ``decaf``, which have no embedded one yet; of each member of an ensemble, joined by commas.
+            LTX-Video), which looks at clips; of a vision-language model for ``vlsam`` and ``decaf``; or ``nano``, the
+            embedded one of either kind; of each member of an ensemble, joined by commas.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
@@ -102,7 +102,8 @@ def _member(
         from groundkit.models.diffusion_families import diffusion_family
         from groundkit.models.video_diffusion import VideoDiffusionModel
 
-        wanted = {**(NANO_READING if str(source) == "nano" else {}), **refam.PRESETS[name], **config}
+        reading = NANO_READING if str(source) == "nano" and name == "refam" else {}  # cross-attention is read plainly
+        wanted = {**reading, **refam.PRESETS[name], **config}
         folder = _folder(source, "flux")
         place = {key: options[key] for key in ("revision", "local_files_only")}
         family = diffusion_family(folder, **place)

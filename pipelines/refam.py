@@ -52,7 +52,11 @@ class RefAMConfig(SharedSettings):
     magnet_encoding: Literal["joint", "separate"] = Field(
         "joint", description="magnets go through the text encoder with the phrase, or one by one"
     )
-    filter_stop_words: bool = Field(True, description="drop the maps of stop words, magnets and special tokens")
+    filter_stop_words: bool = Field(
+        True,
+        description="drop the maps of stop words; without it every word of the phrase is kept, and the next three have "
+        "no effect",
+    )
     filter_sinks: bool = Field(True, description="drop the maps of content words that are global attention sinks")
     noun_phrase: bool = Field(True, description="keep the words of the head noun phrase only")
     drop_directions: bool = Field(
@@ -197,10 +201,9 @@ class RefAMSteps(PhrasePipeline):
         masks = np.stack([proposals.masks[chosen] for proposals, chosen in zip(answers, choices, strict=True)])
         # A map of patches knows no sizes: "largest" and "smallest" compare what the segmenter sees at the peaks.
         ranks = range(len(masks)) if size is None else rank_by_area(masks, largest=size is Direction.LARGEST)
-        best = list(ranks)[: config.peaks]
+        first = ranks[0]
+        best = [each for each in ranks if masks[each].any()][: config.peaks]
         masks = masks[best]
-
-        first = best[0]
         trace = RefAMTrace(
             phrase,
             read.tokens,
@@ -219,7 +222,7 @@ class RefAMSteps(PhrasePipeline):
             masks=masks,
             scores=np.array([answers[each].scores[choices[each]] for each in best], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=np.concatenate([peaks[each].rows for each in best]),
+            points=np.concatenate([peaks[each].rows for each in best or [first]]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

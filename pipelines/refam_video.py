@@ -39,7 +39,7 @@ class VideoConfig(BaseModel):
 
     key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
         "auto",
-        description="where the phrase is grounded first; evidence takes the best of ``candidates`` frames, or of the "
+        description="where the phrase is grounded first; evidence takes the best of several (candidates), or of the "
         "clip that a video model looks at; auto is evidence for such a model, else first",
     )
     candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")

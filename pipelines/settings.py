@@ -1,7 +1,7 @@
 """Settings of a method, checked by name and value, and those that every method has."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,13 +38,14 @@ class SharedSettings(BaseModel):
 
 
 def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
-    """Make a configuration; texts are read as numbers and truth values where the field is one.
+    """Make a configuration; texts are read as numbers and truth values where the field is one, and as several, taken
+    apart at commas, where it is a tuple.
 
     Raises:
         ConfigError: naming the first field that does not exist or cannot take its value.
     """
     try:
-        return kind.model_validate(settings)
+        return kind.model_validate({key: _several(kind, key, value) for key, value in settings.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
@@ -52,3 +53,11 @@ def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
             own_first = sorted(kind.model_fields, key=SharedSettings.model_fields.__contains__)
             raise ConfigError(f"no setting named {field!r}: use one of {', '.join(own_first)}") from None
         raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+
+
+def _several(kind: type[BaseModel], key: str, value: Any) -> Any:
+    annotation = kind.model_fields[key].annotation if key in kind.model_fields else None
+    is_tuple = any(get_origin(each) is tuple for each in (annotation, *get_args(annotation)))
+    if not (is_tuple and isinstance(value, str)):
+        return value
+    return [part.strip() for part in value.strip("()").split(",") if part.strip()]

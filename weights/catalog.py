@@ -8,7 +8,7 @@ from groundkit.errors import ModelError
 
 NANO = Path(__file__).parent / "nano"
 NanoPart = Literal["flux", "llava", "sam"]
-Kind = Literal["pipeline", "segmenter"]
+Kind = Literal["pipeline", "segmenter", "tracker"]
 # Where nano's attention is best read, as found on scenes that are neither trained nor evaluated on.
 NANO_READING: dict[str, Any] = {
     "direction": "text_to_image",
@@ -43,7 +43,8 @@ class Entry:
 
     Attributes:
         name: short name for people.
-        kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` for what ``--segmenter`` takes.
+        kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` and ``tracker`` for what the options of these names
+            take.
         source: hub id, or the word that the option takes.
         size_gb: download size in gigabytes as published, to plan by; None where we know of no figure.
         licence: its licence.
@@ -92,6 +93,21 @@ def entries() -> list[Entry]:
         Entry("Qwen2.5-VL 3B", "pipeline", "Qwen/Qwen2.5-VL-3B-Instruct", None, "Qwen Research", "for vlsam, decaf"),
         Entry("Qwen2.5-VL 7B", "pipeline", "Qwen/Qwen2.5-VL-7B-Instruct", None, "Apache-2.0", "for vlsam, decaf"),
         Entry("LLaVA-1.5 7B", "pipeline", "llava-hf/llava-1.5-7b-hf", None, "Llama 2", "for vlsam, decaf"),
+        Entry("Mochi 1", "pipeline", "genmo/mochi-1-preview", None, "Apache-2.0", "for videos"),
+        Entry("Wan 2.1 1.3B", "pipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", None, "Apache-2.0", "for videos"),
+        Entry("CogVideoX 2B", "pipeline", "THUDM/CogVideoX-2b", None, "Apache-2.0", "for videos"),
+        Entry(
+            "HunyuanVideo",
+            "pipeline",
+            "hunyuanvideo-community/HunyuanVideo",
+            None,
+            "Tencent Hunyuan Community",
+            "for videos",
+        ),
+        Entry("LTX-Video", "pipeline", "Lightricks/LTX-Video", None, "LTX-Video Open Weights", "for videos"),
+        Entry("SAM 2.1 tiny", "tracker", "facebook/sam2.1-hiera-tiny", None, "Apache-2.0", "fastest"),
+        Entry("SAM 2.1 large", "tracker", "facebook/sam2.1-hiera-large", None, "Apache-2.0", "best"),
+        Entry("EdgeTAM", "tracker", "yonigozlan/EdgeTAM-hf", None, "Apache-2.0", "for small machines"),
         Entry("SAM ViT-B", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "fastest"),
         Entry("SAM ViT-L", "segmenter", "facebook/sam-vit-large", 1.25, "Apache-2.0", ""),
         Entry("SAM ViT-H", "segmenter", "facebook/sam-vit-huge", 2.56, "Apache-2.0", "best"),

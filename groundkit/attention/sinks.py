@@ -15,7 +15,7 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
 
     RefAM describes them ("attract disproportionately high and nearly uniform attention across all text and image
     tokens", in deeper blocks) but publishes no criterion; this one is ours. In a layer, with A the text->text attention
-    (rows sum to 1) and a_j token j's map over P patches, token j is a sink where
+    (rows scaled to sum to 1) and a_j token j's map over P patches, token j is a sink where
 
         mass_j = mean_i A[i, j]             > 5 median(mass)    everyone looks at it,
         std_i A[i, j] / mass_j              < 1                 and about equally,
@@ -26,7 +26,7 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     """
     late = len(attention.layers) // 2
     maps = attention.token_maps[late:].flatten(2)
-    looks = maps.transpose(1, 2) if attention.text_to_text is None else attention.text_to_text[late:]
+    looks = maps.transpose(1, 2) if attention.text_to_text is None else _rows_of_one(attention.text_to_text[late:])
     mass = looks.mean(dim=1)
     variation = looks.std(dim=1, correction=0) / mass.clamp_min(1e-12)
     share = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
@@ -36,3 +36,8 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     heavy = mass > MASS_FACTOR * mass.median(dim=-1, keepdim=True).values
     votes: Tensor = (heavy & (variation < MAXIMUM_VARIATION) & flat).float().mean(dim=0)
     return votes >= 0.5
+
+
+def _rows_of_one(text_to_text: Tensor) -> Tensor:
+    """What each token gives to each of the text, as a share of all that it gives to the text, not to the picture."""
+    return text_to_text / text_to_text.sum(dim=-1, keepdim=True).clamp_min(1e-12)

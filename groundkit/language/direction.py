@@ -90,7 +90,7 @@ _STRENGTHENED_IN = word_set("front the between")
 # Clothes and buildings, not places; so is "top" after any other adjective ("the red top").
 _NO_PLACE = word_set(
     """
-    crop top, tank top, halter top, table top, counter top, shopping center, shopping centre
+    crop top, tank top, halter top, top hat, western hat, table top, counter top, shopping center, shopping centre
     """,
     separator=",",
 )

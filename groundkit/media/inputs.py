@@ -140,6 +140,8 @@ def _resolve(argument: str, *, videos: bool, frame_folders: bool) -> list[Input]
             raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
         return [Input(STDIN, None)]
     kind = "picture or video" if videos else "picture"
+    if not argument.strip():
+        raise InputError(f"'': an empty argument names no {kind}; is a variable of the shell not set?")
     if re.match(r"https?://", argument):
         raise InputError(f"{argument}: addresses are not read; download the {kind} and give its file")
     path = Path(argument).expanduser()

@@ -11,6 +11,9 @@ from groundkit.models.flux import FluxModel
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.video_diffusion import VideoDiffusionModel
 
+# Those whose transformer reads a picture's latents alone. Fill, Control and FLUX.2 read more, or something else.
+FLUX_PIPELINES = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline", "FluxKontextPipeline")
+
 
 def diffusion_family(
     source: str | Path, *, revision: str | None = None, local_files_only: bool = False
@@ -24,13 +27,13 @@ def diffusion_family(
     with explain_loading_errors(source):
         named = DiffusionPipeline.load_config(source, revision=revision, local_files_only=local_files_only)
     kind = str(named.get("_class_name"))
-    if kind.startswith("Flux"):
+    if kind in FLUX_PIPELINES:
         return FluxModel
     families = _video_families()
     for family in families:
         if kind in family.pipeline_names:
             return family
-    known = ", ".join(["FluxPipeline", *(name for family in families for name in family.pipeline_names)])
+    known = ", ".join([*FLUX_PIPELINES, *(name for family in families for name in family.pipeline_names)])
     raise ModelError(f"{source}: no family for pipelines of class {kind}; there are {known}")
 
 

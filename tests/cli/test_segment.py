@@ -167,6 +167,8 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
             "unknown format 'gif': choose from png, overlay, cutout, heatmap, json, coco",
         ),
         (["a.png", "cup", "--set", "nose=1"], "unknown setting 'nose': choose from layers, peaks"),
+        (["a.png", "cup", "--seed", "18446744073709551616"], "--seed"),
+        (["a.png", "cup", "-o", "a.png"], "a.png is an input, and would be lost: give another --output"),
         (["a.png", "cup", "--set", "layers"], "--set layers: write key=value, such as noise_level=0.3"),
         (["a.png", "cup", "--config", "none.toml"], "cannot read none.toml: No such file or directory"),
     ],
@@ -176,6 +178,16 @@ def test_wrong_usage_is_code_2_and_says_what_is_wrong(command, arguments, messag
     assert (answer.code, answer.out) == (2, "")
     assert message in " ".join(answer.err.split())
     assert "Traceback" not in answer.err
+
+
+def test_a_phrase_is_one_however_long_or_empty_it_is(command, monkeypatch, tmp_path):
+    assert command("segment", "a.png", "the red cup " * 700, QUIET).code == 0
+    assert "is a file" not in command("segment", "a.png", "", QUIET).err
+    empty = command("segment", "", "cup", QUIET)
+    assert (empty.code, empty.err) == (
+        1,
+        "groundkit: error: '': an empty argument names no picture or video; is a variable of the shell not set?\n",
+    )
 
 
 def test_an_interrupt_is_code_130_and_leaves_whole_files_only(command, tmp_path):

@@ -93,6 +93,19 @@ def test_one_file_cannot_hold_several_results(tmp_path, pictures):
         BatchWriter(tmp_path / "file" / "out", ["png"], pictures, ["cup"])
 
 
+def test_an_input_is_never_written_over(make_grounding, tmp_path, pictures):
+    before = [item.path.read_bytes() for item in pictures]
+    with pytest.raises(ConfigError, match=r"a\.png is an input, and would be lost: give another --output"):
+        BatchWriter(pictures[0].path, ["png"], pictures[:1], ["cup"])
+    Image.new("RGB", (64, 48)).save(tmp_path / "in" / "a-cup.png")
+    theirs = Input("a-cup.png", tmp_path / "in" / "a-cup.png")
+    writer = BatchWriter(tmp_path / "in", ["png"], [*pictures, theirs], ["cup"])
+    results = [writer.write(*outcome) for outcome in ground_files(Rectangles(make_grounding), pictures, ["cup"])]
+    assert [result.failed for result in results] == [True, False]
+    assert "a-cup.png is an input" in results[0].record["error"]
+    assert [item.path.read_bytes() for item in pictures] == before
+
+
 def test_a_place_that_cannot_be_written_to_fails_this_result_only(make_grounding, tmp_path, pictures):
     writer = BatchWriter(tmp_path / "out", ["png"], pictures, ["cup"])
     (tmp_path / "out" / "a-cup.png").mkdir()

@@ -233,6 +233,16 @@ def test_the_mask_agrees_with_the_heatmap_unless_the_score_alone_decides() -> No
     assert ground(model, "cup", mask_rule="score").masks[0].all()
 
 
+def test_a_mask_without_a_pixel_is_no_object() -> None:
+    class Blind(SquareSegmenter):
+        def segment(self, embedding: object, prompts: PointPrompts, **_: object) -> MaskProposals:
+            return MaskProposals(np.zeros((1, *IMAGE.shape[:2]), np.bool_), np.array([0.8], np.float32))
+
+    found = RefAM(PlantedModel({"cup": (2, 2)}), Blind(), read_config({}))(IMAGE, "the cup")
+    assert isinstance(found, Grounding)
+    assert (found.masks.shape, found.scores.shape, found.boxes.shape) == ((0, *IMAGE.shape[:2]), (0,), (0, 4))
+
+
 def test_noise_seeds_are_averaged() -> None:
     model = PlantedModel({"cup": (4, 4)}, noisy=True)
     text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
@@ -297,6 +307,8 @@ def test_every_preset_is_a_valid_configuration() -> None:
 def test_settings_are_read_from_text_and_refused_by_name() -> None:
     config = read_config({"noise_level": "0.5", "magnets": ["a"], "layers": "late", "peaks": "3"})
     assert (config.noise_level, config.magnets, config.peaks) == (0.5, ("a",), 3)
+    assert read_config({"magnets": "with, a", "heads": "2"}).magnets == ("with", "a")
+    assert read_config({"magnets": "()", "heads": "2,3"}).heads == (2, 3)
     with pytest.raises(ConfigError, match=r"no setting named 'noise': use one of magnets, magnet_tokenisation"):
         read_config({"noise": 1})
     with pytest.raises(ConfigError, match=r"^noise_level=2: input should be less than 1$"):

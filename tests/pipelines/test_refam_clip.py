@@ -221,6 +221,10 @@ def test_the_family_is_told_by_the_class_that_the_folder_names(mochi_folder: Pat
         ModelError, match=r"no family for pipelines of class KolorsPipeline; there are FluxPipeline, Moc"
     ):
         diffusion_family(tmp_path, local_files_only=True)
+    for other in ("FluxFillPipeline", "Flux2Pipeline"):  # other inputs, other layers
+        (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": other}))
+        with pytest.raises(ModelError, match=f"no family for pipelines of class {other}"):
+            diffusion_family(tmp_path, local_files_only=True)
     with pytest.raises(ModelError, match=r"no model_index\.json"):
         diffusion_family(tmp_path / ".." / tmp_path.name / "..", local_files_only=True)
 

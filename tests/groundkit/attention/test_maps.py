@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,13 @@ def test_no_normalisation_is_the_mean_over_layers() -> None:
 def test_a_planted_sink_is_found_and_nothing_else() -> None:
     for sink in range(TOKENS):
         assert find_sinks(attention(sink=sink)).tolist() == [index == sink for index in range(TOKENS)]
+
+
+def test_a_sink_is_one_however_little_of_their_attention_the_words_leave_to_the_text() -> None:
+    found = attention(sink=2)
+    assert found.text_to_text is not None
+    left_to_the_text = torch.tensor([0.01, 0.7, 0.02, 0.5, 0.03, 0.9])[:, None]
+    assert find_sinks(replace(found, text_to_text=found.text_to_text * left_to_the_text)).nonzero().tolist() == [[2]]
 
 
 def test_no_sink_is_found_where_none_is() -> None:
