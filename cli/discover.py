@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -69,13 +69,13 @@ def discover(
     if resolved.found:
         pipeline = _load(chosen)
         naming = _naming(categories, vocabulary_model, pipeline, chosen.offline) if categories else None
-        writer = DiscoveryWriter(output, formats, resolved.found)
+        writer = DiscoveryWriter(output, formats, resolved.found, categories or ())
         with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
             for item in resolved.found:
                 try:
                     found = pipeline.discover(item.read(), seed=chosen.seed)
                     if naming:
-                        found = _renamed(found, naming)
+                        found = _renamed(found, naming, pipeline.config.overlap)
                     record = discovery_record(found, item.name)
                     files = writer.write(item, found, record)
                 except GroundkitError as error:
@@ -102,14 +102,14 @@ def discover(
 
 
 def _load(chosen: PipelineOptions) -> VLSAM:
-    from groundkit.pipelines.vlsam import VLSAM
-
     if chosen.pipeline == "refam":  # the default of the other commands
         chosen = dataclasses.replace(chosen, pipeline="vlsam")
-    pipeline = chosen.load()
-    if not isinstance(pipeline, VLSAM):
+    load = chosen.loader(chosen.config())  # tells libraries what they need to know before they are imported
+    from groundkit.pipelines.vlsam import PRESETS
+
+    if chosen.pipeline not in PRESETS:
         raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
-    return pipeline
+    return cast("VLSAM", load())
 
 
 def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool) -> Vocabulary:
@@ -123,8 +123,20 @@ def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: 
     return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE)
 
 
-def _renamed(found: Discovery, vocabulary: Vocabulary) -> Discovery:
-    return dataclasses.replace(found, labels=tuple(vocabulary.category(label) for label in found.labels))
+def _renamed(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discovery:
+    """With categories for names; of one object that had two names of one category, the better mask stays."""
+    from groundkit.results import boxes_of
+    from groundkit.segmenters.refine import suppress
+
+    labels = [vocabulary.category(label) for label in found.labels]
+    kept = suppress(boxes_of(found.masks), found.scores, labels, overlap=overlap)
+    return dataclasses.replace(
+        found,
+        labels=tuple(labels[index] for index in kept),
+        masks=found.masks[kept],
+        scores=found.scores[kept],
+        points=tuple(found.points[index] for index in kept),
+    )
 
 
 def _refused(name: str, error: GroundkitError) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def read_config(settings: Mapping[str, object]) -> EnsembleConfig:
     config = validate(EnsembleConfig, settings)
     if config.weights and len(config.weights) != len(config.members):
         raise ConfigError(f"weights: give one for each of the {len(config.members)} members")
+    if config.weights and (min(config.weights) < 0 or sum(config.weights) == 0):
+        raise ConfigError("weights: none may be below 0, and one must be above")
     return config
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from groundkit.attention.flow import Regulariser, image_flow
+from groundkit.attention.flow import Flow, Regulariser, image_flow
 from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, parse_phrase
@@ -50,6 +50,7 @@ __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", 
 
 Heat = npt.NDArray[np.float32]
 
+_AROUND_QUESTIONS = " \t-*_`\"'“”"  # what models write around what they were asked to write
 ANOTHER = 0.5  # outside a mask, what is less than half as hot as the hottest place is no other object
 
 
@@ -60,7 +61,7 @@ class VLSAMTrace:
     Attributes:
         answer: what the model said, or was made to say.
         tokens: its pieces.
-        heat: float32 ``(h, w)``, the first view's map; of several sizes of the picture, what they were fused to.
+        heat: float32 ``(h, w)``, the map over the whole picture; of several sizes of it, what they were fused to.
         area: bool ``(height, width)``, the positive area.
     """
 
@@ -77,10 +78,10 @@ class _Reading:
     talk: Conversation
     maps: torch.Tensor
 
-    def first_view(self) -> Heat:
-        """The first map over the first view, float32 ``(h, w)``."""
-        rows, columns = self.talk.views[0].grid
-        return np.asarray(self.maps[0, : rows * columns].reshape(rows, columns).float().numpy())
+    def over_picture(self, row: int = 0) -> Heat:
+        """One map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
+        views = self.talk.views
+        return lay_over(self.maps[row], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class VLSAM(PhrasePipeline):
                 if not pictures:
                     pictures, embedding = self._encode(image), self.segmenter.embed(image)
                     if self.config.weighs_evidence:
-                        null = self._read_phrase(pictures[0], parse_phrase(self.config.null_phrase)).first_view()
+                        null = self._read_phrase(pictures[0], parse_phrase(self.config.null_phrase)).over_picture()
                 readings = [self._read_phrase(picture, phrase) for picture in pictures]
                 heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
                 candidates, area = self._segment(embedding, text, heat)
@@ -179,7 +180,7 @@ class VLSAM(PhrasePipeline):
                 yield error
                 continue
             masks = np.array([c.mask for c in candidates], np.bool_).reshape(-1, *image.shape[:2])
-            talk, first = readings[0].talk, readings[0].first_view()
+            talk, first = readings[0].talk, readings[0].over_picture()
             ids = talk.inputs["input_ids"][0, talk.answer.start : talk.answer.stop].tolist()
             grounding = Grounding(
                 image=image,
@@ -219,8 +220,10 @@ class VLSAM(PhrasePipeline):
         if self.config.questions == "built_in":
             return QUESTIONS
         written = self._say(self.vlm.ask(picture, ASK_FOR_QUESTIONS), seed)[1]
-        lines = [line.strip().lstrip("-*0123456789.) ") for line in written.splitlines()]
-        return [line for line in lines if line.endswith("?")][:10] or QUESTIONS
+        lines = [
+            line.strip(_AROUND_QUESTIONS).lstrip(f"0123456789.){_AROUND_QUESTIONS}") for line in written.splitlines()
+        ]
+        return [line for line in lines if line.endswith(("?", "."))][:10] or QUESTIONS
 
     def _say(self, talk: Conversation, seed: int) -> tuple[list[int], str, list[tuple[int, int]]]:
         """The model's answer: token ids, text, and where each token's characters stand in it."""
@@ -278,7 +281,8 @@ class VLSAM(PhrasePipeline):
         config = self.config
         layers = self.vlm.read_layers(talk, weights=config.head_weights, layers=config.layers)
         causal = self.vlm.causal  # where tokens see later ones too, nothing piles up on the first
-        regulariser = config.regulariser if causal else Regulariser.NONE
+        by_default = Regulariser.END if config.flow is Flow.FLOW else Regulariser.NONE
+        regulariser = (config.regulariser or by_default) if causal else Regulariser.NONE
         maps = image_flow(layers, rows, talk.image_positions, flow=config.flow, regulariser=regulariser)
         if config.smoothing:
             maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
@@ -362,13 +366,16 @@ class VLSAM(PhrasePipeline):
             yield area, _Candidate(label, each.mask, each.score, each.points)
 
     def _refined(self, embedding: Any, label: str, heat: Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
-        """Round 1: points, mask, and the mask as a prompt. Round 2: points drawn again from the masked map."""
-        refine, hottest = self.config.refine, heat.max()
+        """Round 1: points, mask, and the mask as a prompt. Round 2: points drawn again from the masked map.
+
+        What lies outside a mask is 0 in the masked map, so that the negative point is still the whole map's coldest.
+        """
+        refine, hottest, whole = self.config.refine, heat.max(), heat
         for _ in range(2 if refine in ("mask_in", "mask_out") else 1):
             area = positive_area(heat, self.config.threshold)
             if not area.any() or heat.max() < ANOTHER * hottest:
                 return
-            prompts = point_pair(heat, area, negative=self.config.points == "pair")
+            prompts = point_pair(heat, area, negative=self.config.points == "pair", cold=whole)
             proposals = (
                 self.segmenter.segment(embedding, prompts)
                 if refine == "none"

@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from groundkit.attention.flow import Flow, Regulariser
 from groundkit.attention.heads import HeadWeights
 from groundkit.pipelines.settings import SharedSettings, validate
 
 Size = Annotated[float, Field(gt=0, le=4)]
+
+
+def _asks_for(name: str) -> AfterValidator:
+    """Checks a question into which ``{name}`` is put."""
+
+    def check(text: str) -> str:
+        try:
+            text.format(**{name: ""})
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(f"write {{{name}}} where the name goes, and no other braces") from error
+        return text
+
+    return AfterValidator(check)
+
+
+def _is_threshold(text: str) -> str:
+    if text != "otsu":
+        try:
+            share = float(text)
+        except ValueError:
+            share = 0.0
+        if not 0 < share < 1:
+            raise ValueError("use otsu or a number between 0 and 1")
+    return text
+
 
 # The first is asked alone when the ensemble is off.
 QUESTIONS = (
@@ -39,11 +64,15 @@ class VLSAMConfig(SharedSettings):
         description="least probability of yes when asked whether a named object is there, which then weighs its score; "
         "0 does not ask",
     )
-    verify_question: str = Field("Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)")
+    verify_question: Annotated[str, _asks_for("name")] = Field(
+        "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
+    )
     head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
     flow: Flow = Field(Flow.FLOW, description="flow (equation 3), rollout or mean")
-    regulariser: Regulariser = Field(
-        Regulariser.END, description="where columns are damped: once at the end, in each layer, or none"
+    regulariser: Regulariser | None = Field(
+        None,
+        description="where columns are damped: at the end, in each layer, or none; by default at the end of a flow "
+        "and nowhere else",
     )
     layers: str = Field("all", description="all, late, a range such as 14-27, or names")
     word_tokens: Literal["mean", "product", "last"] = Field(
@@ -54,7 +83,9 @@ class VLSAMConfig(SharedSettings):
         description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "
         "the last token of the prompt, object minus background",
     )
-    phrase_question: str = Field("Where is {phrase}?", description="what a given phrase is asked as")
+    phrase_question: Annotated[str, _asks_for("phrase")] = Field(
+        "Where is {phrase}?", description="what a given phrase is asked as"
+    )
     smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
     smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="tokens that the Gaussian is cut to")
     resolutions: tuple[Size, ...] = Field(
@@ -72,7 +103,9 @@ class VLSAMConfig(SharedSettings):
     most_cells: int = Field(100, ge=1, description="of these, the hottest so many are taken")
     cell_consistency: bool = Field(True, description="whether the masks of cells are also judged by the whole map")
     keep: float = Field(0.8, ge=0, le=1, description="least score of a cell's mask; without any, the best one stays")
-    threshold: str = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
+    threshold: Annotated[str, AfterValidator(_is_threshold)] = Field(
+        "otsu", description="of the positive area: otsu, or a share between 0 and 1"
+    )
     refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
         "mask_in",
         description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",

@@ -76,8 +76,14 @@ def _corrected(words: Sequence[str], tags: Sequence[str], index: int) -> str:
 def lemma(noun: str) -> str:
     """The singular of an English noun, in lower case."""
     word = plain(noun)
+    if word in _LEMMAS:
+        return _LEMMAS[word]
     found: str = _tagger().analyze(word, casesensitive=False)[0] if word.isascii() and word.isalpha() else word
     return plain(found)
+
+
+# What HanTa takes for forms of other words.
+_LEMMAS = {"skis": "ski", "toaster": "toaster", "toasters": "toaster", "leaves": "leaf"}
 
 
 @cache

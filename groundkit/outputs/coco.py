@@ -17,11 +17,14 @@ class CocoDataset:
 
     All ids count from 1. Boxes are XYWH pixels around the mask, ``area`` is its number of pixels, ``segmentation`` is
     compressed RLE with ``counts`` as str. Pictures in which nothing was found are listed without annotations.
+
+    Args:
+        categories: those that are known before, numbered in their order; further ones follow as they come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, categories: Sequence[str] = ()) -> None:
         self._images: dict[str, dict[str, Any]] = {}
-        self._categories: dict[str, int] = {}
+        self._categories: dict[str, int] = {name: number for number, name in enumerate(categories, start=1)}
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, grounding: Grounding, file_name: str) -> None:
@@ -36,9 +39,7 @@ class CocoDataset:
         self, file_name: str, size: tuple[int, int], phrase: str, masks: Sequence[RunLength], scores: Sequence[float]
     ) -> None:
         """Add one picture, its ``(height, width)``, and phrase, whose masks are encoded already."""
-        image = self._images.setdefault(
-            file_name, {"id": len(self._images) + 1, "file_name": file_name, "width": size[1], "height": size[0]}
-        )
+        image = self.add_picture(file_name, size)
         category = self._categories.setdefault(phrase, len(self._categories) + 1)
         for mask, score in zip(masks, scores, strict=True):
             self._annotations.append(
@@ -53,6 +54,11 @@ class CocoDataset:
                     "score": score,
                 }
             )
+
+    def add_picture(self, file_name: str, size: tuple[int, int]) -> dict[str, Any]:
+        """Add one picture, its ``(height, width)``, and return its entry."""
+        entry = {"id": len(self._images) + 1, "file_name": file_name, "width": size[1], "height": size[0]}
+        return self._images.setdefault(file_name, entry)
 
     def to_dict(self) -> dict[str, Any]:
         """The data set as JSON-ready values."""

@@ -49,13 +49,16 @@ class DiscoveryWriter:
         folder: where the files go, made if missing.
         formats: of ``DISCOVERY_FORMATS``.
         inputs: the pictures of the run; their names are given out before any object's.
+        categories: given ones, which the COCO file lists in their order, found or not.
     """
 
-    def __init__(self, folder: Path, formats: Sequence[str], inputs: Sequence[Input]) -> None:
+    def __init__(
+        self, folder: Path, formats: Sequence[str], inputs: Sequence[Input], categories: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
         self._formats = formats
         self._names = UniqueNames()
-        self._coco = CocoDataset() if "coco" in formats else None
+        self._coco = CocoDataset(categories) if "coco" in formats else None
         if self._coco is not None:
             self._names.take("coco")
         stems = unique_stems(inputs)
@@ -78,6 +81,8 @@ class DiscoveryWriter:
             files = write_files(grounding, file_names(self._folder, base, single))
             written += [file for each in files.values() for file in each]
         if self._coco is not None:
+            height, width = discovery.image.shape[:2]
+            self._coco.add_picture(item.name, (height, width))
             for grounding in discovery.groundings():
                 self._coco.add(grounding, item.name)
         return written

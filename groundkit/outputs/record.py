@@ -20,8 +20,10 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
 
     Returns:
         ``input``, ``phrase``, ``pipeline``, ``model``, ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels),
-        ``points`` (``[x, y, label]``), ``seconds`` and, where it was asked for, ``evidence``.
+        ``points`` (``[x, y, label]``), ``seconds``, where it was asked for ``evidence``, and of an ensemble
+        ``decided_by``, the member that agrees best with the mask.
     """
+    decided_by = getattr(grounding.trace, "decided_by", None)
     return {
         "input": source,
         "phrase": grounding.phrase,
@@ -33,6 +35,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "points": [[float(x), float(y), int(label)] for x, y, label in grounding.points],
         "seconds": round(grounding.seconds, 3),
         **({} if grounding.evidence is None else {"evidence": round(grounding.evidence.score, 4)}),
+        **({} if decided_by is None else {"decided_by": decided_by}),
     }
 
 

@@ -41,15 +41,17 @@ def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np
     return area
 
 
-def point_pair(heat: Heat, area: npt.NDArray[np.bool_], *, negative: bool = True) -> PointPrompts:
+def point_pair(
+    heat: Heat, area: npt.NDArray[np.bool_], *, negative: bool = True, cold: Heat | None = None
+) -> PointPrompts:
     """The hottest place inside ``area`` as a positive point, and the coldest outside as a negative one, if any.
 
-    ``negative`` False leaves the second out.
+    ``negative`` False leaves the second out; ``cold`` is another map to look for it, of the same size.
     """
     inside = np.where(area, heat, -np.inf)
     found = [(np.unravel_index(int(inside.argmax()), heat.shape), 1)]
     if negative and not area.all():
-        outside = np.where(area, np.inf, heat)
+        outside = np.where(area, np.inf, heat if cold is None else cold)
         found.append((np.unravel_index(int(outside.argmin()), heat.shape), 0))
     xy = np.array([[x + 0.5, y + 0.5] for (y, x), _ in found], dtype=np.float32)
     return PointPrompts(xy, np.array([label for _, label in found], dtype=np.int64))

@@ -103,7 +103,7 @@ def test_coco_has_the_found_names_as_categories_or_those_of_a_vocabulary(discove
     code, *_ = discover("a.png", "-o", "given", "--format", "coco", "--vocabulary", "categories.txt")
     given = json.loads((tmp_path / "given" / "coco.json").read_text())
     assert code == 0
-    assert {category["name"] for category in given["categories"]} <= {"cup", "ball"}
+    assert given["categories"] == [{"id": i, "name": name} for i, name in enumerate(("vehicle", "cup", "ball"), 1)]
     assert given["annotations"]
 
 

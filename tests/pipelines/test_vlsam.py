@@ -265,6 +265,33 @@ def test_an_empty_phrase_yields_its_error_and_the_others_their_results() -> None
     assert outcomes[0].masks.shape == outcomes[2].masks.shape == (1, 128, 128)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("phrase_question", "{x}"),
+        ("phrase_question", "Where {phrase"),
+        ("verify_question", "{name.foo}"),
+        ("threshold", "abc"),
+        ("threshold", "2"),
+    ],
+)
+def test_a_question_or_threshold_that_cannot_be_used_is_refused_before_anything_is_loaded(
+    setting: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{setting}="):
+        read_config({setting: value})
+
+
+def test_the_plain_mean_and_rollout_are_not_damped_unless_asked() -> None:
+    model = PlantedModel()
+    talk = model.ask(model.encode(SCENE), "What is it?", model.tokenizer("red").input_ids)
+    for flow, damped in (("mean", "none"), ("rollout", "none"), ("flow", "end")):
+        (default, explicit) = (
+            pipeline(model, flow=flow, **more)._read(talk, [[0]]).maps for more in ({}, {"regulariser": damped})
+        )
+        torch.testing.assert_close(default, explicit)
+
+
 def test_an_unknown_setting_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="no setting named 'noise_level'"):
         read_config({"noise_level": 0.3})
@@ -281,6 +308,29 @@ def test_a_phrase_for_something_absent_has_less_evidence_and_with_a_least_eviden
     assert absent.masks.shape == (0, 128, 128)
     assert absent.points.shape == (0, 3)
     assert absent.evidence.score < least
+
+
+@dataclass
+class TiledModel(PlantedModel):
+    """Sees the picture in four tiles, then whole, as InternVL and SmolVLM do."""
+
+    def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
+        grid = (GRID // 2, GRID // 2)
+        places = torch.arange(1, 1 + GRID * GRID).reshape(2, GRID // 2, 2, GRID // 2).transpose(1, 2).reshape(4, -1)
+        views = [
+            View(places[2 * y + x], grid, (x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5)) for y in (0, 1) for x in (0, 1)
+        ]
+        return replace(super().ask(picture, question, answer), views=tuple(views))
+
+
+@pytest.mark.parametrize("place", [(8, 8), (90, 8), (8, 90), (90, 90)])
+def test_evidence_is_weighed_over_the_whole_picture_also_where_a_model_sees_it_in_tiles(place: tuple[int, int]) -> None:
+    scene = picture(("red", *place, 24))
+    whole, tiled = (pipeline(kind(), evidence=True)(scene, "the red cup") for kind in (PlantedModel, TiledModel))
+    assert tiled.evidence is not None
+    assert whole.evidence is not None
+    assert tiled.evidence.contrast == pytest.approx(whole.evidence.contrast, abs=1e-5)
+    assert tiled.evidence.score == pytest.approx(whole.evidence.score, abs=1e-5)
 
 
 def test_evidence_is_not_made_up_where_it_was_not_asked_for() -> None:

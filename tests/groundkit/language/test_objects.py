@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundkit.language.objects import object_names, token_offsets
+from groundkit.language.objects import object_names, token_offsets, with_article
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,20 @@ from groundkit.language.objects import object_names, token_offsets
         ),
         ("a big, red cup and a small ball", ["big red cup", "small ball"]),
         ("cups, cups, cups", ["cup", "cup", "cup"]),
+        ("Objects: cup and dog", ["cup", "dog"]),
+        ("I can see: a cup.", ["cup"]),
+        ("There is a cup and no dog, but two balls", ["cup", "ball"]),
+        ("No dogs are visible. There isn't a cup.", []),
+        ("a cup (red), a soda, a can", ["cup", "soda", "can"]),
+        ("a pair of skis, a toaster, leaves", ["ski", "toaster", "leaf"]),
         ("", []),
+        ("None.", []),
         ("I am not sure.", []),
+        ("Sorry, I cannot assist with that request.", []),
+        ("As an AI language model, I am unable to see pictures.", []),
+        ('```json\n[{"bbox_2d": [1, 2], "label": "red cup"}, {"label": "dog"}]\n```', ["red cup", "dog"]),
+        ("<think>The user wants a list of cups.</think>\na ball", ["ball"]),
+        ("<ul><li>cup</li><li>dog</li></ul>", ["cup", "dog"]),
         ("...", []),
     ],
 )
@@ -31,6 +43,19 @@ def test_names_are_read_from_lists_and_sentences(answer: str, expected: list[str
 def test_a_name_says_where_its_words_stand() -> None:
     answer = "- **Cup**: red\n- two blue balls"
     assert [answer[name.start : name.end] for name in object_names(answer)] == ["Cup", "blue balls"]
+
+
+def test_markup_moves_no_name_from_its_place() -> None:
+    answer = '<think>hm</think> {"label": "red cup"} <b>dog</b>'
+    assert [answer[name.start : name.end] for name in object_names(answer)] == ["red cup", "dog"]
+
+
+def test_questions_name_a_label_with_its_article() -> None:
+    assert [with_article(name) for name in ("red cup", "apple", "sunglasses")] == [
+        "a red cup",
+        "an apple",
+        "sunglasses",
+    ]
 
 
 class Letters:
