@@ -71,7 +71,7 @@ def load(
         _member(
             name,
             source,
-            {} if settings else config or {},
+            {"evidence": settings.weighs_evidence} if settings else config or {},
             {
                 "device": place,
                 "dtype": kind,

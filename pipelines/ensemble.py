@@ -13,14 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
+from groundkit.language import parse_phrase
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import validate
-from groundkit.prompting.peaks import find_peaks
+from groundkit.prompting.evidence import mean_evidence
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.spatial import minmax
-from groundkit.results import Grounding, boxes_of
+from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
-from groundkit.segmenters.choose import MaskRule, agreement, choose_mask
+from groundkit.segmenters.choose import MaskRule, agreement
+from groundkit.segmenters.pointing import point_at
 
 
 class EnsembleConfig(BaseModel):
@@ -32,6 +34,16 @@ class EnsembleConfig(BaseModel):
     weights: tuple[float, ...] = Field((), description="of each member's heatmap; all the same by default")
     fusion: Literal["mean", "product"] = Field("mean", description="of the heatmaps, each stretched to [0, 1]")
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
+    peak_threshold: float = Field(
+        0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
+    )
+    evidence: bool = Field(False, description="say how much speaks for the object being there, as the members see it")
+    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+
+    @property
+    def weighs_evidence(self) -> bool:
+        """Whether evidence is asked for, or needed."""
+        return self.evidence or self.min_evidence > 0
 
 
 PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}
@@ -115,21 +127,30 @@ class Ensemble(PhrasePipeline):
         else:
             fused = np.exp(np.average(np.log(np.maximum(maps, 1e-6)), axis=0, weights=weights))
         heatmap = minmax(fused.astype(np.float32))
-        (prompts,) = find_peaks(heatmap)
-        proposals = self.segmenter.segment(embedding, prompts)
-        chosen = choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
-        mask = proposals.masks[chosen]
-        agreements = tuple(agreement(mask, member.heatmap) for member in members)
-        return Grounding(
+        # What the members' maps cannot tell, "largest" and "smallest", is told by the masks.
+        (found,) = point_at(
+            self.segmenter,
+            embedding,
+            heatmap,
+            directions=parse_phrase(text).direction,
+            rule=config.mask_rule,
+            threshold=config.peak_threshold,
+        )
+        agreements = tuple(agreement(found.mask, member.heatmap) for member in members)
+        masks = found.mask[None][: int(found.mask.any())]
+        grounding = Grounding(
             image=members[0].image,
             phrase=text,
-            masks=mask[None],
-            scores=proposals.scores[chosen : chosen + 1],
-            boxes=boxes_of(mask[None]),
-            points=prompts.rows,
+            masks=masks,
+            scores=np.array([found.score], np.float32)[: len(masks)],
+            boxes=boxes_of(masks),
+            points=found.prompts.rows,
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,
             seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
             trace=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )
+        if not config.weighs_evidence:
+            return grounding
+        return judged(grounding, mean_evidence([each.evidence for each in members], weights), config.min_evidence)

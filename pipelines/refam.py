@@ -23,22 +23,18 @@ from groundkit.attention.normalise import Normalisation, Reduction, merge_layers
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
-from groundkit.language.direction import Direction
 from groundkit.models.diffusion import AttentionDirection, DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.peaks import find_peaks, upsample
+from groundkit.prompting.peaks import upsample
 from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
-from groundkit.segmenters.choose import MaskRule, choose_mask, rank_by_area
+from groundkit.segmenters.choose import MaskRule
+from groundkit.segmenters.pointing import point_at
 
 Map = npt.NDArray[np.float32]
-
-
-SIZES = (Direction.LARGEST, Direction.SMALLEST)
-SIZE_CANDIDATES = 8  # peaks that "largest" and "smallest" choose among
 
 
 class RefAMConfig(SharedSettings):
@@ -184,26 +180,19 @@ class RefAMSteps(PhrasePipeline):
         heatmap = minmax(upsample(weighted, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
-        size = next((each for each in phrase.direction if each in SIZES), None) if config.spatial_bias else None
-        count = config.peaks if size is None else max(config.peaks, SIZE_CANDIDATES)
-        peaks = find_peaks(
+        found = point_at(
+            self.segmenter,
+            embedding,
             heatmap,
-            count=count,
+            count=config.peaks,
+            directions=phrase.direction if config.spatial_bias else (),
+            rule=config.mask_rule,
             separation=config.peak_separation,
             threshold=config.peak_threshold,
             centre=config.peak_centre * width / weighted.shape[1],
         )
-        answers = [self.segmenter.segment(embedding, prompts) for prompts in peaks]
-        choices = [
-            choose_mask(proposals, heatmap, rule=config.mask_rule, points=prompts)
-            for proposals, prompts in zip(answers, peaks, strict=True)
-        ]
-        masks = np.stack([proposals.masks[chosen] for proposals, chosen in zip(answers, choices, strict=True)])
-        # A map of patches knows no sizes: "largest" and "smallest" compare what the segmenter sees at the peaks.
-        ranks = range(len(masks)) if size is None else rank_by_area(masks, largest=size is Direction.LARGEST)
-        first = ranks[0]
-        best = [each for each in ranks if masks[each].any()][: config.peaks]
-        masks = masks[best]
+        first, seen = found[0], [each for each in found if each.mask.any()]
+        masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, height, width)
         trace = RefAMTrace(
             phrase,
             read.tokens,
@@ -212,17 +201,17 @@ class RefAMSteps(PhrasePipeline):
             read.kept.numpy(),
             read.filtered,
             bias,
-            answers[first].masks,
-            answers[first].scores,
-            choices[first],
+            first.proposals.masks,
+            first.proposals.scores,
+            first.chosen,
         )
         grounding = Grounding(
             image=image,
             phrase=text,
             masks=masks,
-            scores=np.array([answers[each].scores[choices[each]] for each in best], dtype=np.float32),
+            scores=np.array([each.score for each in seen], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=np.concatenate([peaks[each].rows for each in best or [first]]),
+            points=np.concatenate([each.prompts.rows for each in seen or [first]]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

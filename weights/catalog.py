@@ -20,6 +20,7 @@ NANO_READING: dict[str, Any] = {
     "bias_floor": 0.1,
     "peak_threshold": 0.3,
     "peak_centre": 1.5,
+    "noise_seeds": 4,
 }
 # The same for its vision-language model.
 NANO_LOOKING: dict[str, Any] = {

@@ -35,7 +35,7 @@ _OPPOSITES = (
     {Direction.TOP, Direction.BOTTOM},
     {Direction.LARGEST, Direction.SMALLEST},
 )
-_SIZES = {Direction.LARGEST, Direction.SMALLEST}
+SIZES = {Direction.LARGEST, Direction.SMALLEST}
 _SIDEWAYS = {Direction.LEFT, Direction.RIGHT}
 
 _SYNONYMS = {
@@ -179,7 +179,7 @@ class _Reader:
         names_region = end > run[-1] + 1
         if self._noun_follows(end) and not names_region:
             return self.words[first].in_head and not (self.head_is_everything and self._is_governed(first))
-        if _SIZES & self._directions(run):
+        if SIZES & self._directions(run):
             return not self._is_governed(first)
         if self.text(first) in _ADVERBIAL:
             return self.tag(end) in ("", "PUN", "CJC", "CJT", "PNQ") and self.text(first - 1) not in _PLACE_PREPOSITIONS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -33,6 +34,12 @@ class Evidence:
     def score(self) -> float:
         """sqrt(focus (2 + contrast + agreement) / 4): a flat map shows nothing, of a sharp one the rest weighs half."""
         return math.sqrt(self.focus * (2 + self.contrast + self.agreement) / 4)
+
+
+def mean_evidence(found: Sequence[Evidence | None], weights: npt.NDArray[np.float64]) -> Evidence:
+    """The mean of several models' evidence, part by part; a model that has none stands for nothing."""
+    parts = [(each.contrast, each.focus, each.agreement) if each else (0.0, 0.0, 0.0) for each in found]
+    return Evidence(*np.average(parts, axis=0, weights=weights).tolist())
 
 
 def weigh_evidence(phrase_map: Heat, null_map: Heat, mask: npt.NDArray[np.bool_]) -> Evidence:

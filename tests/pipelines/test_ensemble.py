@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import pytest
 
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble, read_config
+from groundkit.prompting.evidence import Evidence
 from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding
 from groundkit.segmenters.base import MaskProposals
@@ -73,6 +76,51 @@ def test_the_point_lies_where_both_members_see_something(make_grounding: MakeGro
     assert result.mask[30, 60]
     assert result.pipeline == "ensemble"
     assert result.model == "refam's model + vlsam's model"
+
+
+@pytest.mark.parametrize(("phrase", "x"), [("the largest cup", 60), ("the smallest cup", 20)])
+def test_sizes_compare_the_masks_at_the_peaks_of_the_fused_map(
+    make_grounding: MakeGrounding, phrase: str, x: int
+) -> None:
+    class Growing(Square):
+        """The farther to the right, the larger."""
+
+        def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
+            mask = np.zeros((1, *embedding), np.bool_)
+            x, y = prompts.xy[0].astype(int)
+            mask[0, max(0, y - x // 8) : y + x // 8, max(0, x - x // 8) : x + x // 8] = True
+            return MaskProposals(mask, np.array([0.8], np.float32))
+
+    shared = EmbeddedOnce(Growing())
+    members = [Member(name, make_grounding, shared, (20, 30, 1.0), (60, 30, 0.8)) for name in ("refam", "vlsam")]
+    result = Ensemble(members, shared, read_config({}))(IMAGE, phrase)
+    np.testing.assert_allclose(result.points[0, :2], (x + 0.5, 30.5), atol=1)
+
+
+def test_evidence_is_the_members_mean_and_with_less_than_the_least_nothing_is_found(
+    make_grounding: MakeGrounding,
+) -> None:
+    class Sure(Member):
+        def ground(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Any:
+            for found in super().ground(image, phrases, seed=seed):
+                yield replace(found, evidence=Evidence(*self.parts)) if isinstance(found, Grounding) else found
+
+        parts: tuple[float, float, float]
+
+    def fused(**settings: object) -> Grounding:
+        shared = EmbeddedOnce(Square())
+        members = [Sure(name, make_grounding, shared, (20, 30, 1.0)) for name in ("refam", "vlsam")]
+        members[0].parts, members[1].parts = (0.2, 0.4, 0.6), (0.4, 0.8, 0.0)
+        result = Ensemble(members, shared, read_config(settings))(IMAGE, "the cup")
+        assert isinstance(result, Grounding)
+        return result
+
+    found = fused(evidence=True, weights=(3, 1)).evidence
+    assert found is not None
+    assert (found.contrast, found.focus, found.agreement) == pytest.approx((0.25, 0.5, 0.45))
+    assert fused().evidence is None
+    assert len(fused(min_evidence=0.5).masks) == 1
+    assert len(fused(min_evidence=0.9).masks) == 0
 
 
 def test_it_says_which_member_s_map_agrees_best_with_the_mask(make_grounding: MakeGrounding) -> None:

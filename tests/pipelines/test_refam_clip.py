@@ -218,7 +218,7 @@ def test_the_family_is_told_by_the_class_that_the_folder_names(mochi_folder: Pat
     assert diffusion_family(mochi_folder, local_files_only=True) is MochiModel
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "KolorsPipeline"}))
     with pytest.raises(
-        ModelError, match=r"no family for pipelines of class KolorsPipeline; there are FluxPipeline, Moc"
+        ModelError, match=r"no family for pipelines of class KolorsPipeline; there are FluxPipeline, Flux"
     ):
         diffusion_family(tmp_path, local_files_only=True)
     for other in ("FluxFillPipeline", "Flux2Pipeline"):  # other inputs, other layers
