@@ -125,7 +125,7 @@ def batch(
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, count_tasks, make_plan
     from groundkit.run.weights import weights_digest
-    from groundkit.run.worker import Job
+    from groundkit.run.worker import ENTRY, Job
     from groundkit.tracking.load import load_tracker
 
     part = Shard.parse(shard)
@@ -152,11 +152,10 @@ def batch(
             weights_digest(chosen.segmenter),
             None if tracker == "flow" else weights_digest(tracker),
         ],
-        **({"report": True} if report else {}),
     }
     shown = report if part.whole and not dry_run else None
     with open_manifest(output, settings, part, write=not dry_run) as manifest, open_report(shown) as page:
-        unfinished = list(manifest.left(mine))
+        unfinished = list(manifest.left(mine, needed=ENTRY if report else ""))
         left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
         if dry_run:
             for unit in left:

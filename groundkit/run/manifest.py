@@ -55,8 +55,12 @@ class Manifest:
         here = all((self.path.parent / file).exists() for file in record.get("files", []))
         return record if here else None
 
-    def left(self, units: Iterable[Unit]) -> Iterator[Unit]:
+    def left(self, units: Iterable[Unit], *, needed: str = "") -> Iterator[Unit]:
         """The units with the tasks that are not finished. A failure is not: it may go well this time.
+
+        Args:
+            units: of the plan.
+            needed: ending of a file that a finished result has.
 
         Raises:
             ConfigError: where a task's name belongs to a result of another input, which would be overwritten.
@@ -70,7 +74,8 @@ class Manifest:
                         f"{self.path.parent / task.name} holds the result of {owner[0]} and {owner[1]!r}, not of "
                         f"{unit.item.name}: give another --output"
                     )
-            tasks = [task for task in unit.tasks if "files" not in (self.record_of(unit, task) or {})]
+            files = {task: (self.record_of(unit, task) or {}).get("files") for task in unit.tasks}
+            tasks = [task for task, got in files.items() if got is None or (needed and not _ends(got, needed))]
             if tasks:
                 yield unit.only(tasks)
 
@@ -178,6 +183,10 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
     finally:
         if manifest._file is not None:
             manifest._file.close()
+
+
+def _ends(files: Iterable[str], ending: str) -> bool:
+    return any(file.endswith(ending) for file in files)
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -68,3 +68,12 @@ def test_a_batch_shows_a_picture_as_segment_does(command, tmp_path):
     command("segment", "a.png", "cup", "--report", "one.html", QUIET)
     command("batch", "a.png", "cup", "-o", "out", "--report", "two.html", QUIET)
     assert (tmp_path / "two.html").read_bytes() == (tmp_path / "one.html").read_bytes()
+
+
+def test_a_finished_batch_can_be_asked_for_its_report_later(command, tmp_path):
+    arguments = ("batch", "a.png", "-p", "cup", "-p", "nothing", QUIET)
+    command(*arguments, "-o", "at-once", "--report", "one.html")
+    command(*arguments, "-o", "later")
+    assert command(*arguments, "-o", "later", "--report", "two.html").code == 0
+    assert (tmp_path / "two.html").read_bytes() == (tmp_path / "one.html").read_bytes()
+    assert command(*arguments, "-o", "later").code == 0
