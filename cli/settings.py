@@ -20,9 +20,11 @@ def settings(
 
     For example: groundkit settings refam
     """
+    from pydantic import BaseModel
+
     from groundkit.pipelines import ensemble, refam, refam_clip, refam_video, vlsam
 
-    kinds = {
+    kinds: dict[str, type[BaseModel]] = {
         **dict.fromkeys(refam.PRESETS, refam.RefAMConfig),
         "refam on a video model": refam_clip.RefAMClipConfig,
         **dict.fromkeys(vlsam.PRESETS, vlsam.VLSAMConfig),

@@ -31,7 +31,11 @@ NANO_LOOKING: dict[str, Any] = {
     "layers": "0-0",
     "word_tokens": "product",
     "points": "positive",
-    "refine": "none",  # its segmenter never learnt to take masks
+    "refine": "cascade",
+    "verify": 0.8,
+    "verify_question": "Is there {name}?",
+    "suppression": "all",
+    "overlap": 0.5,
     "spatial_bias": True,
     "bias_power": 0.35,
     "bias_floor": 0.1,

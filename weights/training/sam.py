@@ -236,7 +236,7 @@ def losses(logits: Tensor, scores: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 def loose_boxes(target: Tensor) -> Tensor:
     """XYXY boxes in pixels, ``(N, 4)``, of true masks ``(N, s, s)``; each side is off by up to a tenth of the box."""
-    boxes = torchvision.ops.masks_to_boxes(target > 0.5) + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    boxes: Tensor = torchvision.ops.masks_to_boxes(target > 0.5) + torch.tensor([0.0, 0.0, 1.0, 1.0])
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     return ((boxes + sides * (0.2 * torch.rand_like(boxes) - 0.1)) * (SIZE / LOW_RESOLUTION)).clamp(0, SIZE)
 
