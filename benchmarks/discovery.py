@@ -13,6 +13,8 @@ The rungs are those of the paper's two ablations, each with all before it:
     + multi-scale       the four corners too
     + questions         the built-in set; ``--questions model`` for those that the model writes
 
+    default             as the model is loaded, whatever its own settings are
+
 and beside them the plain mean of the layers, without flow, at the first rungs and with all else of the last one. Seeds
 are those of the model's words at ``--temperature``; counts are added up over them, and intervals are 95 % bootstrap
 over the pictures. At temperature 0 all seeds are the same, and one is run. Each picture and crop is encoded once.
@@ -108,6 +110,7 @@ def main() -> None:
     encode_once(loaded.segmenter, "embed")
     words = {"temperature": options.temperature, "top_p": options.top_p, "max_tokens": options.max_tokens}
     ladder = rungs(len(loaded.vlm.layer_names) - 1, options.questions)
+    ladder["default"] = loaded.config.model_dump()
     unknown = set(options.rungs or ()) - set(ladder)
     if unknown:
         parser.error(f"no rung named {', '.join(sorted(unknown))}: use {', '.join(ladder)}")

@@ -257,9 +257,15 @@ class VLSAM(PhrasePipeline):
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
         readings = [self._read(self.vlm.add_answer(talk, ids), tokens) for talk in asked]
         found = []
+        free: dict[str, npt.NDArray[np.bool_]] = {}  # where objects of a name have not been found yet
         for row, name in enumerate(names):
             heat = self._heat(readings, row, crop.pixels.shape[:2])
+            if self.config.count and name.label in free:
+                hottest, heat = heat.pixels.max(), _Heat(heat.pixels * free[name.label], heat.cells)
+                if heat.pixels.max() < ANOTHER * hottest:
+                    continue
             for _, candidate in self._candidates(embedding, name.label, heat):
+                free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask)
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                     score = candidate.score * belief(name.label)
@@ -385,7 +391,11 @@ class VLSAM(PhrasePipeline):
             mask = proposals.masks[best]
             if mask.any():
                 yield area, _Candidate(label, mask, float(proposals.scores[best]), prompts.rows)
-            if refine == "mask_out":  # with the rim, over which the coarse map runs
-                rim = np.ones((2 * round(max(mask.shape) / 32) + 1,) * 2, np.uint8)
-                mask = ~cv2.dilate(mask.astype(np.uint8), rim).astype(np.bool_)
-            heat = heat * mask
+            heat = heat * (_outside(mask) if refine == "mask_out" else mask)
+
+
+def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """What lies outside a mask and its rim, over which a coarse map runs."""
+    rim = np.ones((2 * round(max(mask.shape) / 32) + 1,) * 2, np.uint8)
+    outside: npt.NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), rim) == 0
+    return outside

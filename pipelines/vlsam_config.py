@@ -116,6 +116,10 @@ class VLSAMConfig(SharedSettings):
         le=1,
         description="box IoU from which the lower of two masks of a name goes; of cells' masks, mask IoU",
     )
+    count: bool = Field(
+        False,
+        description="a name that an answer holds again is another object, and looks outside the masks before it",
+    )
     suppression: Literal["same_name", "all"] = Field(
         "same_name", description="which masks give way to a better one on the same place: those of its name, or all"
     )

@@ -35,6 +35,7 @@ NANO_LOOKING: dict[str, Any] = {
     "verify": 0.8,
     "verify_question": "Is there {name}?",
     "suppression": "all",
+    "count": True,
     "overlap": 0.5,
     "spatial_bias": True,
     "bias_power": 0.35,

@@ -259,6 +259,22 @@ def test_mask_out_finds_a_second_object_of_the_same_name() -> None:
     assert len(both.masks) == 2
 
 
+@pytest.mark.parametrize(("count", "found"), [(True, 2), (False, 1)])
+def test_a_name_said_twice_is_two_objects_if_names_count_and_a_third_time_finds_no_third(
+    count: bool, found: int
+) -> None:
+    class Counting(PlantedModel):
+        def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+            ids: list[int] = self.tokenizer("a red cup, a red cup, a red cup").input_ids
+            return ids
+
+    scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
+    one = {"multi_scale": False, "questions": "one", "refine": "none", "points": "positive"}
+    seen = pipeline(Counting(), count=count, **one).discover(scene)
+    assert seen.labels == ("red cup",) * found
+    assert (seen.masks.any(axis=0) == is_of(scene, "red")).all() == count
+
+
 def test_an_empty_phrase_yields_its_error_and_the_others_their_results() -> None:
     outcomes = list(pipeline(PlantedModel()).ground(SCENE, ["the red cup", "...", "the blue ball"]))
     assert isinstance(outcomes[1], PhraseError)
