@@ -74,6 +74,7 @@ def test_json_is_the_records_and_nothing_else(command: Any) -> None:
         "points": [[25.0, 15.0, 1], [0.5, 0.5, 0]],
         "name": "a-cup",
         "files": ["a-cup.png"],
+        "bytes": Path("a.png").stat().st_size,
     }
     assert (records[1]["scores"], answer.code) == ([], 0)
     assert command("batch", "a.png", "-p", "nothing", "-o", "empty", "--fail-on-empty", QUIET).code == 1

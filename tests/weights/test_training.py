@@ -129,12 +129,21 @@ def test_only_the_best_of_three_masks_learns_and_its_overlap_is_reported():
     truth[..., :4] = 1
     right, wrong = (truth * 2 - 1) * 20, (1 - truth * 2) * 20
     logits = torch.stack([wrong, right, wrong], dim=2).requires_grad_()
-    loss, iou = sam.losses(logits, torch.tensor([[[0.0, 1.0, 0.0]]]), truth)
+    loss, iou, best = sam.losses(logits, torch.tensor([[[0.0, 1.0, 0.0]]]), truth)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-3)
     assert iou.item() == 1
+    assert best.tolist() == [[[1]]]
     assert logits.grad is not None
     assert not logits.grad[:, :, [0, 2]].any()
+
+
+def test_boxes_are_those_of_the_true_masks_off_by_a_tenth_at_most():
+    truth = torch.zeros(50, sam.LOW_RESOLUTION, sam.LOW_RESOLUTION)
+    truth[:, 10:30, 40:80] = 1
+    error = sam.loose_boxes(truth) * (sam.LOW_RESOLUTION / sam.SIZE) - torch.tensor([40.0, 10.0, 80.0, 30.0])
+    assert (error.abs() <= torch.tensor([4.0, 2.0, 4.0, 2.0]) + 1e-4).all()
+    assert (error.abs().amax(dim=0) > 0.5).all()
 
 
 def test_the_rate_warms_up_stays_and_falls():

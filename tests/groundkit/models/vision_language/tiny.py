@@ -27,10 +27,7 @@ WORDS = [
     "ball",
     "and",
     "a",
-    "one",
-    "two",
     "yes",
-    "Yes",
     "no",
 ]
 CHAT_TEMPLATE = (
