@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from groundkit.media.videos import read_video
+from groundkit.outputs.rle import decode
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,6 +41,25 @@ def test_segment_cuts_the_red_cup_out_of_the_first_sample(groundkit_command, tmp
     assert label == 1
     assert truth[int(y), int(x)]
     assert (found & truth).sum() / (found | truth).sum() > 0.5
+
+
+def test_discover_names_and_cuts_out_every_object_of_the_second_sample(groundkit_command):
+    answer = groundkit_command("discover", SAMPLES / "scene_2.png", "--json", "-o", "out")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    (record,) = json.loads(answer.stdout)
+    left = {
+        "the-yellow-dog-on-the-left": "yellow dog",
+        "the-yellow-dog-on-the-right": "yellow dog",
+        "the-red-hat": "red hat",
+    }
+    assert len(record["objects"]) == len(left)
+    for item in record["objects"]:
+        found = decode(item["mask"])
+        for name in [name for name, label in left.items() if label == item["label"]]:
+            truth = np.asarray(Image.open(SAMPLES / "masks" / f"scene_2-{name}.png")) > 127
+            if (found & truth).sum() / (found | truth).sum() > 0.5:
+                del left[name]
+    assert not left
 
 
 def test_eval_finds_more_objects_of_the_samples_than_any_control(groundkit_command):
