@@ -13,9 +13,8 @@ The rungs are those of the paper's two ablations, each with all before it:
     + multi-scale       the four corners too
     + questions         the built-in set; ``--questions model`` for those that the model writes
 
-    default             as the model is loaded, whatever its own settings are
-
-and beside them the plain mean of the layers, without flow, at the first rungs and with all else of the last one. Seeds
+and beside them the plain mean of the layers, without flow, at the first rungs and with all else of the last one, and
+``default``, the model as it is loaded, with its own settings. Seeds
 are those of the model's words at ``--temperature``; counts are added up over them, and intervals are 95 % bootstrap
 over the pictures. At temperature 0 all seeds are the same, and one is run. Each picture and crop is encoded once.
 """

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, with_pipeline_options
+from groundkit.cli.options import (
+    JsonOption,
+    OutputOption,
+    PipelineOptions,
+    with_pipeline_options,
+    without_garbage_collection,
+)
 from groundkit.cli.progress import progress
 from groundkit.errors import ConfigError, GroundkitError
 
@@ -105,11 +111,12 @@ def _load(chosen: PipelineOptions) -> VLSAM:
     if chosen.pipeline == "refam":  # the default of the other commands
         chosen = dataclasses.replace(chosen, pipeline="vlsam")
     load = chosen.loader(chosen.config())  # tells libraries what they need to know before they are imported
-    from groundkit.pipelines.vlsam import PRESETS
+    with without_garbage_collection():
+        from groundkit.pipelines.vlsam import PRESETS
 
-    if chosen.pipeline not in PRESETS:
-        raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
-    return cast("VLSAM", load())
+        if chosen.pipeline not in PRESETS:
+            raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
+        return cast("VLSAM", load())
 
 
 def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool) -> Vocabulary:

@@ -71,7 +71,7 @@ class PipelineOptions:
     def load_method(self, config: Mapping[str, Any]) -> Pipeline:
         """The same with exactly these settings."""
         load = self.loader(config)
-        with _without_garbage_collection():
+        with without_garbage_collection():
             return load()
 
     def config(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def silence_libraries() -> None:
 
 
 @contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Imports make a million objects that all stay; searching them for garbage over and over takes a second."""
     gc.disable()
     try:

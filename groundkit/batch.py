@@ -118,15 +118,14 @@ class BatchWriter:
         count = len(inputs) * len(phrases)
         if names_a_file(output) and count > 1:
             raise ConfigError(f"{output} is one file but there are {count} results: give a folder")
+        self._inputs = {item.path.resolve() for item in inputs if item.path is not None}
+        self._spare_inputs([output])
         file_names(output, "name", formats)  # refuses what does not fit before a model is loaded
         folder = output.parent if names_a_file(output) else output
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make folder {folder}: {error.strerror or error}") from error
-        self._inputs = {item.path.resolve() for item in inputs if item.path is not None}
-        if output.resolve() in self._inputs:
-            raise ConfigError(f"{output} is an input, and would be lost: give another --output")
         self._output = output
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
@@ -140,15 +139,19 @@ class BatchWriter:
         base = self._names.take(f"{shorten(self._stems[item])}-{slug(phrase)}")
         names = file_names(self._output, base, self._formats)
         names.pop("coco", None)
-        lost = next((path for path in names.values() if path.resolve() in self._inputs), None)
-        if lost is not None:
-            return refused(
-                item.name, phrase, ConfigError(f"{lost} is an input, and would be lost: give another --output")
-            )
+        try:
+            self._spare_inputs(names.values())
+        except ConfigError as error:
+            return refused(item.name, phrase, error)
         written = write_outcome(item.name, phrase, outcome, names)
         if self._coco is not None and not written.failed:
             self._coco.add(outcome, item.name)
         return written
+
+    def _spare_inputs(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if path.resolve() in self._inputs:
+                raise ConfigError(f"{path} is an input, and would be lost: give another --output")
 
     def finish(self) -> list[Path]:
         """Write what covers the whole run, and return those files."""

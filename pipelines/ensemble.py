@@ -9,13 +9,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import validate
+from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import mean_evidence
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.spatial import minmax
@@ -25,10 +25,8 @@ from groundkit.segmenters.choose import MaskRule, agreement
 from groundkit.segmenters.pointing import point_at
 
 
-class EnsembleConfig(BaseModel):
-    """Which pipelines are put together, and how. Each member has the settings of its preset."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class EnsembleConfig(EvidenceSettings):
+    """Which pipelines are put together, and how. Each member has the settings of its preset, and evidence if asked."""
 
     members: tuple[str, ...] = Field(("refam", "vlsam"), min_length=2, description="names of pipelines")
     weights: tuple[float, ...] = Field((), description="of each member's heatmap; all the same by default")
@@ -37,13 +35,6 @@ class EnsembleConfig(BaseModel):
     peak_threshold: float = Field(
         0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
     )
-    evidence: bool = Field(False, description="say how much speaks for the object being there, as the members see it")
-    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
-
-    @property
-    def weighs_evidence(self) -> bool:
-        """Whether evidence is asked for, or needed."""
-        return self.evidence or self.min_evidence > 0
 
 
 PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}

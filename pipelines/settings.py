@@ -12,13 +12,23 @@ from groundkit.prompting.spatial import Heat, spatial_ramp
 Config = TypeVar("Config", bound=BaseModel)
 
 
-class SharedSettings(BaseModel):
-    """What every method can be told about evidence and places (``groundkit.prompting``: ``evidence``, ``spatial``)."""
+class EvidenceSettings(BaseModel):
+    """What every method, and several together, can be told about evidence (``groundkit.prompting.evidence``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
     min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+
+    @property
+    def weighs_evidence(self) -> bool:
+        """Whether evidence is asked for, or needed."""
+        return self.evidence or self.min_evidence > 0
+
+
+class SharedSettings(EvidenceSettings):
+    """What every method can be told about evidence and places (``groundkit.prompting``: ``evidence``, ``spatial``)."""
+
     null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
     spatial_bias: bool = Field(False, description="weight the map by a ramp for left, right, top, bottom, middle")
     bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
@@ -30,11 +40,6 @@ class SharedSettings(BaseModel):
         """What place words put on a map ``(h, w)``; None without any, or unwanted."""
         height, width = shape
         return spatial_ramp(height, width, directions, floor=self.bias_floor) if self.spatial_bias else None
-
-    @property
-    def weighs_evidence(self) -> bool:
-        """Whether evidence is asked for, or needed."""
-        return self.evidence or self.min_evidence > 0
 
 
 def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:

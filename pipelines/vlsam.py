@@ -78,10 +78,10 @@ class _Reading:
     talk: Conversation
     maps: torch.Tensor
 
-    def over_picture(self, row: int = 0) -> Heat:
-        """One map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
+    def over_picture(self) -> Heat:
+        """The first map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
         views = self.talk.views
-        return lay_over(self.maps[row], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
+        return lay_over(self.maps[0], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -260,12 +260,13 @@ class VLSAM(PhrasePipeline):
         free: dict[str, npt.NDArray[np.bool_]] = {}  # where objects of a name have not been found yet
         for row, name in enumerate(names):
             heat = self._heat(readings, row, crop.pixels.shape[:2])
-            if self.config.count and name.label in free:
+            if name.label in free:
                 hottest, heat = heat.pixels.max(), _Heat(heat.pixels * free[name.label], heat.cells)
                 if heat.pixels.max() < ANOTHER * hottest:
                     continue
             for _, candidate in self._candidates(embedding, name.label, heat):
-                free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask)
+                if self.config.count:
+                    free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask)
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                     score = candidate.score * belief(name.label)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from groundkit.attention.flow import Flow, Regulariser
 from groundkit.attention.heads import HeadWeights
 from groundkit.pipelines.settings import SharedSettings, validate
+from groundkit.prompting.regions import threshold_share
 
 Size = Annotated[float, Field(gt=0, le=4)]
 
@@ -28,13 +29,7 @@ def _asks_for(name: str) -> AfterValidator:
 
 
 def _is_threshold(text: str) -> str:
-    if text != "otsu":
-        try:
-            share = float(text)
-        except ValueError:
-            share = 0.0
-        if not 0 < share < 1:
-            raise ValueError("use otsu or a number between 0 and 1")
+    threshold_share(text)
     return text
 
 

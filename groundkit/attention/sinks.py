@@ -26,10 +26,10 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     """
     late = len(attention.layers) // 2
     maps = attention.token_maps[late:].flatten(2)
-    looks = maps.transpose(1, 2) if attention.text_to_text is None else _rows_of_one(attention.text_to_text[late:])
+    looks = maps.transpose(1, 2) if attention.text_to_text is None else _shares(attention.text_to_text[late:])
     mass = looks.mean(dim=1)
     variation = looks.std(dim=1, correction=0) / mass.clamp_min(1e-12)
-    share = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+    share = _shares(maps)
     patches = share.shape[-1]
     entropy = torch.special.entr(share).sum(dim=-1)
     flat = entropy > MINIMUM_FLATNESS * torch.log(torch.tensor(float(patches)))
@@ -38,6 +38,6 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     return votes >= 0.5
 
 
-def _rows_of_one(text_to_text: Tensor) -> Tensor:
-    """What each token gives to each of the text, as a share of all that it gives to the text, not to the picture."""
-    return text_to_text / text_to_text.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+def _shares(attention: Tensor) -> Tensor:
+    """Scaled to sum to 1 over the last axis. What a token gives to the text need not: the rest went to the picture."""
+    return attention / attention.sum(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -24,21 +24,33 @@ def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np
         ConfigError: another threshold.
     """
     scaled = np.round(255 * minmax(heat)).astype(np.uint8)
-    if threshold == "otsu":
+    share = threshold_share(threshold)
+    if share is None:
         level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     else:
-        try:
-            share = float(threshold)
-        except ValueError:
-            share = 0.0
-        if not 0 < share < 1:
-            raise ConfigError(f"threshold={threshold}: use otsu or a number between 0 and 1")
         level = 255 * share
     _, labels, stats, _ = cv2.connectedComponentsWithStats((scaled > level).astype(np.uint8), connectivity=8)
     if len(stats) == 1:
         return np.zeros(heat.shape, dtype=np.bool_)
     area: npt.NDArray[np.bool_] = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return area
+
+
+def threshold_share(threshold: float | str) -> float | None:
+    """A threshold's share of the way from the lowest to the highest heat; None for ``otsu``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if threshold == "otsu":
+        return None
+    try:
+        share = float(threshold)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise ConfigError(f"threshold={threshold}: use otsu or a number between 0 and 1")
+    return share
 
 
 def point_pair(

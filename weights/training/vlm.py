@@ -46,6 +46,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from groundkit.language.objects import with_article
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training.captions import Mention
 from groundkit.weights.training.optimisers import (
@@ -192,13 +193,6 @@ def name_of(item: Mention, coloured: bool = True) -> str:
     return f"{item.colour} {item.noun}" if coloured and item.colour else item.noun
 
 
-def _one(name: str) -> str:
-    """A name with its article."""
-    if name.endswith(PLURAL):
-        return name
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
 def _verb(name: str) -> str:
     return "are" if name.endswith(PLURAL) else "is"
 
@@ -206,7 +200,7 @@ def _verb(name: str) -> str:
 def list_all(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
     """A question for everything, and every object's name in any order."""
     question = LISTING[rng.integers(len(QUESTIONS) if rng.random() < 0.8 else len(LISTING))]
-    return question, ", ".join(_one(name_of(mentions[i])) for i in rng.permutation(len(mentions)).tolist())
+    return question, ", ".join(with_article(name_of(mentions[i])) for i in rng.permutation(len(mentions)).tolist())
 
 
 def unique_names(mentions: Sequence[Mention]) -> list[tuple[Mention, bool]]:
@@ -234,7 +228,7 @@ def is_there(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
     coloured = bool(rng.random() < COLOURED)
     there = bool(rng.random() < 0.5)
     name = name_of(item, coloured) if there else absent_name(item, coloured, mentions, rng)
-    return f"{_verb(name).capitalize()} there {_one(name)}?", "Yes." if there else "No."
+    return f"{_verb(name).capitalize()} there {with_article(name)}?", "Yes." if there else "No."
 
 
 def where_is(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk | None:
@@ -267,7 +261,7 @@ def doubtful(mentions: Sequence[Mention], rng: np.random.Generator) -> tuple[Tal
         item, coloured, true = mentions[index], bool(rng.random() < COLOURED), bool(rng.random() < 0.5)
         names.append(name_of(item, coloured) if true else absent_name(item, coloured, mentions, rng))
         truths.append(true)
-    return (LISTING[rng.integers(len(QUESTIONS))], ", ".join(map(_one, names))), truths
+    return (LISTING[rng.integers(len(QUESTIONS))], ", ".join(map(with_article, names))), truths
 
 
 @dataclass(frozen=True)
