@@ -34,12 +34,20 @@ class Pipeline(Protocol):
 def ground_phrases(
     pipeline: Pipeline, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
 ) -> Iterator[Grounding | GroundkitError]:
-    """One outcome a phrase, also when the pipeline gives up on the whole picture."""
+    """One outcome a phrase, also when the pipeline gives up on the whole picture.
+
+    Raises:
+        ConfigError: a setting that the model refuses: no other picture would fare better.
+    """
     answered = 0
     try:
         for outcome in pipeline.ground(image, phrases, seed=seed):
+            if isinstance(outcome, ConfigError):
+                raise outcome
             answered += 1
             yield outcome
+    except ConfigError:
+        raise
     except GroundkitError as error:
         for _ in phrases[answered:]:
             yield error

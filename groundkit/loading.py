@@ -96,6 +96,7 @@ def _member(
     name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any]
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings, load its model, and return what makes the pipeline, given a segmenter."""
+    from groundkit.models.diffusion import select_layers
     from groundkit.pipelines import ensemble, refam, vlsam
 
     if name in refam.PRESETS:
@@ -112,9 +113,11 @@ def _member(
 
             clip_settings = refam_clip.read_config(wanted)
             video = family.from_pretrained(folder, name=str(source), **options)
+            select_layers(video.layer_names, clip_settings.layers)
             return lambda segmenter: refam_clip.RefAMClip(video, segmenter, clip_settings, name=name)
         settings = refam.read_config(wanted)
         diffusion = family.from_pretrained(folder, name=str(source), **options)
+        select_layers(diffusion.layer_names, settings.layers)
         return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
     if name in vlsam.PRESETS:
         preset = {**(NANO_LOOKING if str(source) == "nano" else {}), **vlsam.PRESETS[name]}
@@ -122,6 +125,7 @@ def _member(
         from groundkit.models.families import load_vision_language
 
         vlm = load_vision_language(_folder(source, "llava"), name=str(source), **options)
+        select_layers(vlm.layer_names, looking.layers)
         return lambda segmenter: vlsam.VLSAM(vlm, segmenter, looking, name=name)
     known = [*refam.PRESETS, *vlsam.PRESETS, *ensemble.PRESETS]
     raise ConfigError(f"no pipeline named {name!r}: use {', '.join(known)}")

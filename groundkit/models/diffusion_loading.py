@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
-from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
 from groundkit.models.offload import check_offload
 
 
@@ -31,7 +32,7 @@ def load_pipeline(
         ModelError: with one line that says what is missing or refused, and what to do.
         ConfigError: offloading without a GPU.
     """
-    check_model_folder(source, "model_index.json")
+    _check_parts(source)
     if offload:
         check_offload(device)
     with explain_loading_errors(source):
@@ -44,3 +45,21 @@ def load_pipeline(
     else:
         pipeline.to(device)
     return pipeline
+
+
+def _check_parts(source: str | Path) -> None:
+    """Raise ``ModelError`` when a folder lacks a part that its ``model_index.json`` names.
+
+    diffusers makes do with a tokenizer of its own invention where a tokenizer's folder is missing.
+    """
+    check_model_folder(source, "model_index.json")
+    if not Path(source).is_dir():
+        return
+    with explain_loading_errors(source):
+        index = json.loads((Path(source) / "model_index.json").read_text(encoding="utf-8"))
+        named = {name: part for name, part in index.items() if not name.startswith("_") and isinstance(part, list)}
+    parts = [name for name, (library, _) in named.items() if library]
+    check_model_folder(source, *(f"{name}/*.json" for name in parts))
+    for name in parts:
+        if name.startswith("tokenizer"):
+            check_vocabulary(Path(source) / name)

@@ -20,6 +20,8 @@ from safetensors import SafetensorError
 
 from groundkit.errors import GroundkitError, ModelError
 
+_VOCABULARIES = ("tokenizer.json", "vocab*", "*.model")  # of tokenizers, word pieces and byte pairs, SentencePiece
+
 
 @contextmanager
 def explain_loading_errors(source: str | Path) -> Iterator[None]:
@@ -50,6 +52,12 @@ def check_model_folder(source: str | Path, *required: str) -> None:
         if not any(folder.glob(pattern)):
             missing = pattern.lstrip("*")
             raise ModelError(f"{source}: the folder has no {missing}; copy or download the whole model folder again")
+
+
+def check_vocabulary(folder: Path) -> None:
+    """Raise ``ModelError`` when a tokenizer's folder lacks its words: transformers would load it knowing none."""
+    if folder.is_dir() and not any(file for kind in _VOCABULARIES for file in folder.glob(kind)):
+        raise ModelError(f"{folder}: the tokenizer has no vocabulary; copy or download the whole model folder again")
 
 
 def _what_to_do(source: str | Path, error: Exception) -> str:

@@ -11,7 +11,7 @@ from groundkit.media.inputs import Input, resolve_inputs
 
 
 class Rectangles:
-    """A pipeline that finds one rectangle, refuses the phrase "bad" and breaks at the phrase "broken"."""
+    """A pipeline that finds one rectangle, refuses the phrase "bad", breaks at "broken", is ill set for "set"."""
 
     name = "rectangles"
     model = "none"
@@ -25,11 +25,8 @@ class Rectangles:
         for phrase in phrases:
             if phrase == "broken":
                 raise AttentionError("layer 3 was silent")
-            yield (
-                PhraseError("say more")
-                if phrase == "bad"
-                else self.make_grounding((2, 3, 20, 30), image=image, phrase=phrase)
-            )
+            refused = {"bad": PhraseError("say more"), "set": ConfigError("no head 9")}
+            yield refused.get(phrase) or self.make_grounding((2, 3, 20, 30), image=image, phrase=phrase)
 
 
 @pytest.fixture
@@ -46,6 +43,11 @@ def test_one_outcome_a_phrase_also_when_the_pipeline_gives_up(make_grounding):
     outcomes = list(ground_phrases(Rectangles(make_grounding), image, ["a", "bad", "b", "broken", "c"]))
     kinds = ["Grounding", "PhraseError", "Grounding", "AttentionError", "AttentionError"]
     assert [type(outcome).__name__ for outcome in outcomes] == kinds
+
+
+def test_a_setting_that_the_model_refuses_ends_the_run(make_grounding):
+    with pytest.raises(ConfigError, match="no head 9"):
+        list(ground_phrases(Rectangles(make_grounding), np.zeros((48, 64, 3), np.uint8), ["a", "set", "b"]))
 
 
 def test_an_unreadable_picture_fails_for_each_phrase_and_the_others_go_on(make_grounding, pictures):

@@ -47,6 +47,12 @@ def test_what_does_not_exist_is_refused_with_what_does(arguments: dict[str, obje
         groundkit.load(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("pipeline", ["refam", "vlsam"])
+def test_layers_that_the_model_does_not_have_are_refused_before_any_picture(pipeline: str) -> None:
+    with pytest.raises(ConfigError, match="layers='90-99': use all, late"):
+        groundkit.load(pipeline, device="cpu", config={"layers": "90-99"})
+
+
 def test_a_missing_model_and_a_missing_segmenter_are_refused_in_one_line(tmp_path: Path) -> None:
     for arguments in ({"model": tmp_path}, {"segmenter": tmp_path}, {"segmenter": tmp_path / "sam.pth"}):
         with pytest.raises(ModelError) as refused:

@@ -54,13 +54,13 @@ OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1.5, 0.0, -1.5), (-0.8, 1.6, -0.8))  # brigh
 
 
 def build() -> AutoencoderKL:
-    """The untrained autoencoder: FLUX's class, factor (8) and channels (16), a tenth of its width."""
+    """The untrained autoencoder: FLUX's class, factor (8) and channels (16), narrow but for where it names."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 128),
+        block_out_channels=(16, 32, 64, 192),
         layers_per_block=1,
         norm_num_groups=1,  # more groups would take the mean colour of a picture away
         latent_channels=LATENT_CHANNELS,

@@ -9,7 +9,10 @@ for what it names. The small head that answers is no part of the exported model.
 
 A picture smaller than the frame of 256x256 pixels is a part of it, anywhere, of which the rest is not seen: its patches
 take the positions that they have there, in the vision tower as in the language model, and its places are those of
-the frame. So small pictures, which cost little, teach exactly the weights that read whole frames later:
+the frame. So small pictures, which cost little, teach exactly the weights that read whole frames later. Some whole
+frames are zoomed into, as pipelines do that look at crops: what has its centre outside is then not named, and where
+nothing is left, that is said.
+
 
 python -m groundkit.weights.training.vlm --pictures runs/single.pictures.pt --output runs/vlm --steps 3000
 python -m groundkit.weights.training.vlm --pictures runs/easy.pictures.pt runs/dense.pictures.pt --output runs/vlm \
@@ -88,6 +91,9 @@ LISTED, PLACED = 0.5, 0.25  # shares of the conversations that list everything a
 ABSENT = 1 / 3  # of the questions where something is
 COLOURED = 0.75  # of the names of coloured objects
 ONLY_COLOUR = 0.8  # of the absent things with a colour: about half of all absent things
+ZOOMED = 0.4  # of the whole frames, a part of which fills the frame
+ZOOM = (0.4, 0.75)  # the part's share of each side
+NOTHING = "There are no things."
 ASKED = 0.04  # of the batches, in which one conversation asks for questions: that is long
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<user>", "<assistant>")
@@ -200,7 +206,8 @@ def _verb(name: str) -> str:
 def list_all(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
     """A question for everything, and every object's name in any order."""
     question = LISTING[rng.integers(len(QUESTIONS) if rng.random() < 0.8 else len(LISTING))]
-    return question, ", ".join(with_article(name_of(mentions[i])) for i in rng.permutation(len(mentions)).tolist())
+    names = [with_article(name_of(mentions[i])) for i in rng.permutation(len(mentions)).tolist()]
+    return question, ", ".join(names) or NOTHING
 
 
 def unique_names(mentions: Sequence[Mention]) -> list[tuple[Mention, bool]]:
@@ -222,11 +229,16 @@ def absent_name(item: Mention, coloured: bool, mentions: Sequence[Mention], rng:
     return name_of(replace(item, noun=noun), coloured)
 
 
+def invented(rng: np.random.Generator) -> Mention:
+    """Any noun and colour, for pictures in which nothing is."""
+    return Mention(str(rng.choice(NOUNS)), str(rng.choice(list(COLOURS))), 0.0, 0.5, 0.5)
+
+
 def is_there(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
     """Whether something is there; half of the time it is not. The form of the question never tells."""
-    item = mentions[int(rng.integers(len(mentions)))]
+    item = mentions[int(rng.integers(len(mentions)))] if mentions else invented(rng)
     coloured = bool(rng.random() < COLOURED)
-    there = bool(rng.random() < 0.5)
+    there = bool(mentions) and bool(rng.random() < 0.5)
     name = name_of(item, coloured) if there else absent_name(item, coloured, mentions, rng)
     return f"{_verb(name).capitalize()} there {with_article(name)}?", "Yes." if there else "No."
 
@@ -257,8 +269,10 @@ def converse(mentions: Sequence[Mention], rng: np.random.Generator) -> Talk:
 def doubtful(mentions: Sequence[Mention], rng: np.random.Generator) -> tuple[Talk, list[bool]]:
     """A list in which some names are exchanged for untrue ones, and whether each is true."""
     names, truths = [], []
-    for index in rng.permutation(len(mentions)).tolist():
-        item, coloured, true = mentions[index], bool(rng.random() < COLOURED), bool(rng.random() < 0.5)
+    items = mentions or [invented(rng), invented(rng)]
+    for index in rng.permutation(len(items)).tolist():
+        item, coloured = items[index], bool(rng.random() < COLOURED)
+        true = bool(mentions) and bool(rng.random() < 0.5)
         names.append(name_of(item, coloured) if true else absent_name(item, coloured, mentions, rng))
         truths.append(true)
     return (LISTING[rng.integers(len(QUESTIONS))], ", ".join(map(with_article, names))), truths
@@ -321,6 +335,18 @@ def in_frame(item: Mention, x: float, y: float, share: float, flipped: bool = Fa
     return replace(item, side=item.side * share, x=x + share * across, y=y + share * item.y)
 
 
+def zoomed(pixels: Tensor, mentions: list[Mention], rng: np.random.Generator) -> tuple[Tensor, list[Mention]]:
+    """A part of a picture ``(3, s, s)`` in the size of the whole, and what has its centre there."""
+    side = pixels.shape[-1]
+    part = int(side * rng.uniform(*ZOOM))
+    y, x = rng.integers(0, side - part + 1, 2).tolist()
+    pixels = nn.functional.interpolate(
+        pixels[None, :, y : y + part, x : x + part], side, mode="bicubic", align_corners=False
+    )[0].clamp(-1, 1)
+    inside = [in_frame(item, -x / part, -y / part, side / part) for item in mentions]
+    return pixels, [item for item in inside if 0 < item.x < 1 and 0 < item.y < 1]
+
+
 class Pictures:
     """Drawn pictures, read from files where they are needed."""
 
@@ -339,6 +365,9 @@ class Pictures:
         number, rows, corners = self.pick(batch, rng)
         pixels, places, mentions = self.read(number, rows, corners, flipped=bool(rng.random() < 0.5))
         side = pixels.shape[-1]
+        if side == SIZE:
+            for index in np.flatnonzero(rng.random(len(rows)) < ZOOMED).tolist():
+                pixels[index], mentions[index] = zoomed(pixels[index], mentions[index], rng)
         doubts = [doubtful(items, rng) for items in mentions]
         talks = [
             [doubt[0], *(converse(items, rng) for _ in range(max(1, side // 64)))]

@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +191,21 @@ class OwnAttention:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
         return hidden_states, encoder_hidden_states
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("tokenizer_2", r"the folder has no tokenizer_2/\*\.json"),
+        ("scheduler", r"the folder has no scheduler/\*\.json"),
+        ("tokenizer_2/tokenizer.json", "tokenizer_2: the tokenizer has no vocabulary"),
+    ],
+)
+def test_a_folder_without_a_part_is_refused_where_diffusers_would_invent_one(
+    flux_folder: Path, tmp_path: Path, missing: str, message: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(flux_folder, folder)
+    (shutil.rmtree if (folder / missing).is_dir() else os.remove)(folder / missing)
+    with pytest.raises(ModelError, match=message):
+        FluxModel.from_pretrained(folder)
