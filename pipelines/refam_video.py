@@ -1,7 +1,8 @@
 """A phrase and a video: the phrase is grounded on key frames, and a tracker carries the mask from there, both ways.
 
 RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
-pictures does as well: it grounds the phrase on single frames, and the one with the most evidence can be the key frame.
+pictures does as well, VL-SAM and several together among them: it grounds the phrase on single frames, and the best of
+frames sampled evenly can be the key frame, as DecAF (arXiv 2510.19592) draws its points from sampled frames.
 On the way the phrase is grounded anew as long as it has found nothing, so that an object that comes late is found; if
 asked to, also every so often, and, with ``reground_lost``, where the tracker has lost its object.
 """
@@ -39,8 +40,9 @@ class VideoConfig(BaseModel):
 
     key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
         "auto",
-        description="where the phrase is grounded first; evidence takes the best of several (candidates), or of the "
-        "clip that a video model looks at; auto is evidence for such a model, else first",
+        description="where the phrase is grounded first; evidence takes the best of several (candidates), by evidence "
+        "times the segmenter's score, or the strongest of the clip that a video model looks at; auto is evidence for "
+        "such a model, else first",
     )
     candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
     ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
@@ -190,7 +192,7 @@ class VideoPipeline:
             if place not in wanted:
                 continue
             grounding = self._ground(frame, phrase, seed)
-            if best is None or _evidence(grounding) > _evidence(best[1]):
+            if best is None or _trust(grounding) > _trust(best[1]):
                 best = (frame, grounding)
             if place == wanted[-1]:
                 break
@@ -283,5 +285,6 @@ def _score(grounding: Grounding) -> float:
     return float(grounding.scores.max()) if len(grounding.scores) else 0.0
 
 
-def _evidence(grounding: Grounding) -> float:
-    return grounding.evidence.score if grounding.evidence else _score(grounding)
+def _trust(grounding: Grounding) -> float:
+    """How much speaks for the object being there, times how sure the segmenter is of its outline."""
+    return _score(grounding) * (grounding.evidence.score if grounding.evidence else 1.0)

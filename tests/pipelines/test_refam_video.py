@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from groundkit.errors import GroundkitError, InputError, PhraseError
 from groundkit.pipelines import refam_video
 from groundkit.pipelines.refam_video import VideoPipeline, read_config
+from groundkit.prompting.evidence import Evidence
 from groundkit.results import Grounding
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
@@ -109,6 +110,29 @@ def test_the_object_is_followed_both_ways_from_the_key_frame(make_grounding: Mak
         np.testing.assert_array_equal(record.mask, mask)
     assert [record.grounded for record in found.frames].count(True) == 1
     assert found.frames[3].seconds == Fraction(3, 25)
+
+
+def test_the_key_frame_is_where_evidence_times_the_segmenter_s_score_is_highest(make_grounding: MakeGrounding) -> None:
+    judged = {0: (0.9, 0.3), 1: (0.6, 0.8), 2: (0.3, 0.9)}  # evidence and score of each frame: 0.27, 0.48, 0.27
+
+    class Judges(FindsRed):
+        def ground(
+            self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+        ) -> Iterator[Grounding | GroundkitError]:
+            evidence, score = judged[self.grounded]
+            for grounding in super().ground(image, phrases, seed=seed):
+                assert isinstance(grounding, Grounding)
+                yield replace(
+                    grounding,
+                    scores=np.array([score], np.float32),
+                    evidence=Evidence(*[1.0, evidence**2, 1.0]),  # its score is the root of the focus
+                )
+
+    config = read_config({"key_frame": "evidence", "candidates": 3})
+    found = VideoPipeline(Judges(make_grounding), KeepsColour(), config).ground(
+        clip((10, 20), (20, 20), (30, 20)), "the red square"
+    )
+    assert found.key_frame == 1
 
 
 def test_an_object_that_leaves_and_comes_back_elsewhere_is_found_again(make_grounding: MakeGrounding) -> None:
