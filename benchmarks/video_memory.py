@@ -91,7 +91,7 @@ def main() -> None:
         path = write_mp4(Path(folder) / "film.mp4", film(options.frames, *options.size), rate=25)
         started = time.perf_counter()
         pipeline = VideoPipeline(Brightness(), OpticalFlowTracker())
-        record, _ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
+        record, _, _ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
         seconds = time.perf_counter() - started
     figures = {
         "frames": record["frames"],

@@ -24,7 +24,14 @@ from groundkit.cli.options import (
 )
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments
-from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings
+from groundkit.cli.videos import (
+    GroundEveryOption,
+    KeyFrameOption,
+    MaxFramesOption,
+    StrideOption,
+    TrackerOption,
+    split_settings,
+)
 from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,8 +79,8 @@ def batch(
     frames: Annotated[
         bool, typer.Option("--frames/--no-frames", help="Take folders of numbered pictures for videos.")
     ] = True,
-    stride: Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")] = 1,
-    max_frames: Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")] = None,
+    stride: StrideOption = 1,
+    max_frames: MaxFramesOption = None,
     min_evidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase.")
     ] = None,

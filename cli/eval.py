@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,6 +54,15 @@ def evaluate(
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = "auto",
     ground_every: GroundEveryOption = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --video: write the masks found to VIDEO/EXPRESSION/FRAME.png in this folder, as the servers of "
+            "Ref-YouTube-VOS and MeViS want them; cases whose truth they keep to themselves are written, too.",
+        ),
+    ] = None,
 ) -> None:
     """Measure how good a pipeline is on known masks.
 
@@ -65,10 +75,11 @@ def evaluate(
     if contact_sheet is not None and (contact_sheet.is_dir() or contact_sheet.suffix.lower() != ".png"):
         raise ConfigError(f"{contact_sheet} must be a file name ending in .png")
     if video:
-        _videos(chosen, cases_file, as_json, contact_sheet, limit, split, given_mask, tracker, key_frame, ground_every)
+        config = {"key_frame": key_frame, "ground_every": ground_every}
+        _videos(chosen, cases_file, as_json, contact_sheet, limit, split, given_mask, tracker, config, output)
         return
-    if given_mask or split is not None:
-        raise typer.BadParameter("--given-mask and --split are for --video")
+    if given_mask or split is not None or output is not None:
+        raise typer.BadParameter("--given-mask, --split and --output are for --video")
     _pictures(chosen, cases_file, as_json, contact_sheet, limit)
 
 
@@ -102,16 +113,16 @@ def _videos(
     split: str | None,
     given_mask: bool,
     tracker: str,
-    key_frame: str,
-    ground_every: int,
+    options: Mapping[str, Any],
+    output: Path | None,
 ) -> None:
     from groundkit.evaluation.video_contact_sheet import draw_video_contact_sheet
     from groundkit.evaluation.video_evaluate import PHRASE_CONTROLS, TRACKER_CONTROLS, evaluate_video
-    from groundkit.evaluation.video_methods import follow_given_mask, follow_phrase
+    from groundkit.evaluation.video_methods import follow_given_mask, follow_phrase, write_masks
     from groundkit.evaluation.video_sets import read_video_set
     from groundkit.outputs.png import write_png
 
-    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
+    method, config = split_settings(chosen.config(), **options)
     cases = read_video_set(source, limit, split)
     pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
     grounding = pipeline.pipeline
@@ -121,8 +132,9 @@ def _videos(
     else:
         predict, controls = follow_phrase(pipeline, seed=chosen.seed), PHRASE_CONTROLS
         about = {"pipeline": grounding.name, "model": grounding.model} | about
+    keep = None if output is None else partial(write_masks, output)
     with progress("eval", len(cases), quiet=chosen.quiet) as advance:
-        report = evaluate_video(predict, cases, controls=controls, seed=chosen.seed, advance=advance)
+        report = evaluate_video(predict, cases, controls=controls, seed=chosen.seed, advance=advance, keep=keep)
     if as_json:
         typer.echo(json.dumps({**about, "given_mask": given_mask, **report.to_dict()}, indent=2))
     else:

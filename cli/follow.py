@@ -11,7 +11,15 @@ import typer
 from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
 from groundkit.cli.segment import split_arguments, tell
-from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings, video_pipeline
+from groundkit.cli.videos import (
+    GroundEveryOption,
+    KeyFrameOption,
+    MaxFramesOption,
+    StrideOption,
+    TrackerOption,
+    split_settings,
+    video_pipeline,
+)
 
 
 @with_pipeline_options
@@ -29,6 +37,14 @@ def follow(
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = "auto",
     ground_every: GroundEveryOption = 0,
+    stride: StrideOption = 1,
+    max_frames: MaxFramesOption = None,
+    indexed: Annotated[
+        bool,
+        typer.Option(
+            "--indexed", help="Also write VIDEO/FRAME.png with DAVIS's palette, number n on what the n-th phrase names."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     report: ReportOption = None,
 ) -> None:
@@ -52,12 +68,24 @@ def follow(
             page.add_failures(name, phrases, error)
         if resolved.found:
             pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
-            run = VideoRun(pipeline, resolved.found, output, seed=chosen.seed, report=page)
+            run = VideoRun(
+                pipeline,
+                resolved.found,
+                output,
+                seed=chosen.seed,
+                stride=stride,
+                max_frames=max_frames,
+                indexed=indexed,
+                report=page,
+            )
             for item in resolved.found:
                 for wanted in phrases:
                     with progress(f"follow {item.name}", None, quiet=chosen.quiet) as advance:
                         results.append(run.follow(item, wanted, advance))
                     tell(results[-1], as_json, chosen.quiet)
+                for folder in run.finish(item):
+                    if not as_json:
+                        typer.echo(folder)
     if as_json:
         typer.echo(json.dumps([result.record for result in results], indent=2))
     elif report:

@@ -24,6 +24,8 @@ KeyFrameOption = Annotated[
     ),
 ]
 
+StrideOption = Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")]
+MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")]
 GroundEveryOption = Annotated[int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 never.")]
 
 

@@ -16,7 +16,7 @@ from groundkit.media.inputs import Input, unique_stems
 from groundkit.media.videos import Video, read_video
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.save import names_a_file
-from groundkit.outputs.video import MaskFolder, open_overlay, open_rle_lines
+from groundkit.outputs.video import IndexedFolder, MaskFolder, open_overlay, open_rle_lines
 from groundkit.pipelines.refam_video import VideoGrounding, VideoPipeline
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class VideoRun:
         inputs: everything that the run reads, pictures too, so that no two results get one name.
         output: the folder for the results.
         seed: of the pipeline's noise.
+        stride, max_frames: which frames are read, as in ``Video.frames``.
+        indexed: whether ``finish`` writes all objects of a video into one picture a frame.
         report: gets an entry for each result.
 
     Raises:
@@ -50,6 +52,9 @@ class VideoRun:
         output: Path,
         *,
         seed: int = 0,
+        stride: int = 1,
+        max_frames: int | None = None,
+        indexed: bool = False,
         report: ReportWriter | None = None,
     ) -> None:
         refuse_a_file(output)
@@ -58,6 +63,10 @@ class VideoRun:
         self._names = UniqueNames()
         self._output = output
         self._seed = seed
+        self._stride = stride
+        self._max_frames = max_frames
+        self._indexed = indexed
+        self._objects: list[VideoGrounding | None] = []  # what each phrase named in this video
         self._report = report
 
     def follow(self, item: Input, phrase: str, advance: Callable[[int], None] = lambda _: None) -> Written:
@@ -67,12 +76,14 @@ class VideoRun:
             if item.path is None or not item.is_video:
                 raise ConfigError(f"{item.name}: not a video; groundkit segment takes pictures")
             video = replace(read_video(item.path), name=stem)
-            record, files = follow_video(
+            record, files, found = follow_video(
                 self._pipeline,
                 video,
                 phrase,
                 self._output,
                 seed=self._seed,
+                stride=self._stride,
+                max_frames=self._max_frames,
                 expression=self._names.take(f"{stem}-{slug(phrase)}").removeprefix(f"{stem}-"),
                 advance=advance,
                 report=self._report,
@@ -80,8 +91,27 @@ class VideoRun:
         except GroundkitError as error:
             if self._report is not None:
                 self._report.add_failures(item.name, [phrase], error)
+            self._objects.append(None)
             return refused(item.name, phrase, error)
+        self._objects.append(found if self._indexed else None)
         return Written(record, tuple(files), failed=False, empty=not record["seen"])
+
+    def finish(self, item: Input) -> list[Path]:
+        """Write ``<video>/<frame>.png`` with DAVIS's palette, where asked to: the n-th phrase's object has number n.
+
+        Called after all phrases of a video; where two objects overlap, the earlier phrase's is seen.
+
+        Raises:
+            InputError: when the place cannot be written to.
+        """
+        objects, self._objects = self._objects, []
+        found = {number: each for number, each in enumerate(objects, start=1) if each is not None}
+        if not found:
+            return []
+        with IndexedFolder(self._output, shorten(self._stems[item])) as folder:
+            for frames in zip(*(each.frames for each in found.values()), strict=True):
+                folder.add(frames[0].name, np.stack([frame.mask for frame in frames]), list(found))
+        return [folder.folder]
 
 
 def follow_video(
@@ -96,7 +126,7 @@ def follow_video(
     expression: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
     report: ReportWriter | None = None,
-) -> tuple[dict[str, Any], list[Path]]:
+) -> tuple[dict[str, Any], list[Path], VideoGrounding]:
     """Ground a phrase in a video and write what was found.
 
     In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line a
@@ -108,7 +138,7 @@ def follow_video(
         expression: what stands for the phrase in the names; its slug by default.
 
     Returns:
-        A JSON-ready record, and the files and the folder that were written.
+        A JSON-ready record, the files and the folder that were written, and what was found.
 
     Raises:
         InputError: a video or phrase that cannot be used, or a place that cannot be written to.
@@ -132,7 +162,7 @@ def follow_video(
             advance(1)
     if report is not None:
         report.add_video(str(video.path), phrase, found, frames())
-    return _record(found, video, seen), [film, lines, output / video.name / expression]
+    return _record(found, video, seen), [film, lines, output / video.name / expression], found
 
 
 def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:

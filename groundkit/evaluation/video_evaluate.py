@@ -122,6 +122,7 @@ def evaluate_video(
     seed: int = 0,
     resamples: int = 2000,
     advance: Callable[[int], None] = lambda count: None,
+    keep: Callable[[VideoCase, Masks], None] | None = None,
 ) -> VideoReport:
     """Run a method over cases and compare it with the truth and with guesses.
 
@@ -136,11 +137,21 @@ def evaluate_video(
         seed: of the bootstrap.
         resamples: bootstrap samples.
         advance: called with the number of cases done since the last call.
+        keep: takes the masks of each case, also of those whose truth a data set keeps to itself: without it these are
+            left out like others without truth, with it they are predicted and not judged.
     """
     results: list[VideoResult] = []
     guesses: dict[str, list[VideoScore]] = {name: [] for name in controls}
     failures: list[VideoFailure] = []
     for case in cases:
+        if case.truth is None and keep is not None:
+            secret = _predict(predict, case, None)
+            if isinstance(secret, str):
+                failures.append(VideoFailure(case, secret, counted=False))
+            else:
+                keep(case, secret)
+            advance(1)
+            continue
         try:
             truth = read_true_masks(case)
         except InputError as error:
@@ -151,6 +162,8 @@ def evaluate_video(
         if isinstance(outcome, str):
             failures.append(VideoFailure(case, outcome, counted=True))
         predicted = None if isinstance(outcome, str) else outcome
+        if predicted is not None and keep is not None:
+            keep(case, predicted)
         runs = None if predicted is None else tuple(map(encode, predicted))
         results.append(VideoResult(case, _score(predicted, truth), runs))
         for name, control in controls.items():
@@ -176,14 +189,14 @@ def _score(masks: Masks | None, truth: Masks) -> VideoScore:
     return VideoScore(nothing, nothing) if masks is None else score_video(masks, truth)
 
 
-def _predict(predict: Predict, case: VideoCase, shape: tuple[int, ...]) -> Masks | str:
-    """The predicted masks, or why there are none."""
+def _predict(predict: Predict, case: VideoCase, shape: tuple[int, ...] | None) -> Masks | str:
+    """The predicted masks, of a shape where it is known, or why there are none."""
     try:
         predicted = predict(case)
     except GroundkitError as error:
         return str(error)
     if predicted.dtype != np.bool_:
         return f"the predicted masks are {predicted.dtype}, not bool"
-    if predicted.shape != shape:
+    if shape is not None and predicted.shape != shape:
         return f"the predicted masks are {predicted.shape}, the video is {shape} (frames, height, width)"
     return predicted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from groundkit.evaluation.video_cases import VideoCase, read_true_masks
 from groundkit.evaluation.video_evaluate import Predict
 from groundkit.media.images import read_image
 from groundkit.media.videos import FOLDER_RATE, Frame
+from groundkit.outputs.video import MaskFolder
 from groundkit.pipelines.refam_video import VideoPipeline
 from groundkit.tracking.base import Tracker
 
@@ -36,6 +38,17 @@ def follow_given_mask(tracker: Tracker) -> Predict:
         return np.stack([given, *(track.follow(frame.image).mask for frame in frames)])
 
     return predict
+
+
+def write_masks(root: Path, case: VideoCase, masks: npt.NDArray[np.bool_]) -> None:
+    """Write what was found to ``<root>/<id>/<frame>.png``; the id of a data set's case is ``<video>/<expression>``.
+
+    Raises:
+        InputError: when the place cannot be written to.
+    """
+    with MaskFolder(root, *case.id.split("/")) as folder:
+        for path, mask in zip(case.frames, masks, strict=True):
+            folder.add(path.stem, mask)
 
 
 def read_frames(case: VideoCase) -> Iterator[Frame]:

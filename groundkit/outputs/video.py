@@ -300,8 +300,8 @@ class MaskFolder(_PictureFolder):
     A context manager; see ``add``. Folders appear when the block ends well.
     """
 
-    def __init__(self, root: Path, video: str, expression: str) -> None:
-        super().__init__(root, video, expression)
+    def __init__(self, root: Path, video: str, *expression: str) -> None:
+        super().__init__(root, video, *expression)
 
     def add(self, name: str, mask: npt.NDArray[np.bool_]) -> None:
         """Write the mask of one frame, bool ``(height, width)``; ``name`` is that of the frame, such as ``00005``."""

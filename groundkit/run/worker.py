@@ -178,7 +178,7 @@ class Worker:
         assert path is not None  # standard input is in no plan
         entry = StringIO()
         try:
-            record, files = follow_video(
+            record, files, _ = follow_video(
                 self._video_pipeline(),
                 replace(read_video(path), name=unit.stem),
                 task.phrase,

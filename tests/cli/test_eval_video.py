@@ -103,11 +103,28 @@ def test_a_data_set_s_folder_is_read_by_its_layout(command: Command, folder: Pat
     assert "none/meta_expressions.json" in answer.err
 
 
+@pytest.mark.parametrize("judged", [True, False])
+def test_what_was_found_is_written_as_benchmarks_want_it_also_where_they_keep_the_truth(
+    command: Command, folder: Path, judged: bool
+) -> None:
+    expressions(folder / "meta_expressions" / "valid" / "meta_expressions.json", **({"obj_id": "1"} if judged else {}))
+    answer = command("eval", "--video", ".", "-o", "found", "--json", "--quiet")
+    report = json.loads(answer.out)
+    assert (answer.code, report["n"], report["failed"]) == (0, int(judged), [])
+    names = sorted(path.name for path in (folder / "found" / "one" / "0").iterdir())
+    assert names == [f"{index:05d}.png" for index in range(FRAMES)]
+    for index, name in enumerate(names):
+        mask = np.asarray(Image.open(folder / "found" / "one" / "0" / name)) > 0
+        true = np.asarray(Image.open(folder / "Annotations" / "one" / name)) > 0
+        assert (mask & true).sum() / (mask | true).sum() > 0.9, index
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["cases.jsonl", "--given-mask"], 2, "--given-mask and --split are for --video"),
-        (["cases.jsonl", "--split", "val"], 2, "--given-mask and --split are for --video"),
+        (["cases.jsonl", "-o", "found"], 2, "--given-mask, --split and --output are for --video"),
+        (["cases.jsonl", "--given-mask"], 2, "--given-mask, --split and --output are for --video"),
+        (["cases.jsonl", "--split", "val"], 2, "--given-mask, --split and --output are for --video"),
         (["cases.jsonl", "--video", "--split", "val"], 1, "cases.jsonl is a file and has no split val"),
         (["JPEGImages", "--video"], 1, "JPEGImages is no Ref-DAVIS17 (davis_text_annotations/), Ref-YouTube-VOS"),
         (["cases.jsonl", "--video", "--key-frame", "third"], 2, "key_frame"),

@@ -60,6 +60,20 @@ def test_the_red_cup_is_followed_and_written_as_film_masks_and_lines(
     assert len(film) == FRAMES
 
 
+def test_the_objects_of_several_phrases_are_numbered_in_one_picture_a_frame(
+    clip: list[npt.NDArray[np.bool_]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["-o", "out", "--quiet", "--indexed", "--stride", "2", "--max-frames", "2"]
+    assert run(["follow", "clip.mp4", "-p", "...", "-p", "the red cup", *options]) == 1  # the first names nothing
+    assert "out/clip" in capsys.readouterr().out.splitlines()
+    assert sorted(path.name for path in (tmp_path / "out" / "clip").glob("*.png")) == ["00000.png", "00002.png"]
+    for step in (0, 2):
+        picture = Image.open(tmp_path / "out" / "clip" / f"{step:05d}.png")
+        assert (picture.mode, picture.getpalette()[6:9]) == ("P", [0, 128, 0])
+        mask = np.asarray(Image.open(tmp_path / "out" / "clip" / "the-red-cup" / f"{step:05d}.png")) > 0
+        np.testing.assert_array_equal(np.asarray(picture), 2 * mask)
+
+
 def test_a_broken_video_leaves_the_others_alone_and_the_exit_code_says_so(
     clip: list[npt.NDArray[np.bool_]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
