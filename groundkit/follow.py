@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,9 @@ import numpy as np
 
 from groundkit.batch import Written, refused
 from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.ahead import read_ahead
 from groundkit.media.inputs import Input, unique_stems
-from groundkit.media.videos import Video, read_video
+from groundkit.media.videos import Frame, Video, read_video
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.save import names_a_file
 from groundkit.outputs.video import IndexedFolder, MaskFolder, open_overlay, open_rle_lines
@@ -143,7 +143,10 @@ def follow_video(
     Raises:
         InputError: a video or phrase that cannot be used, or a place that cannot be written to.
     """
-    frames = partial(video.frames, stride, max_frames)
+
+    def frames() -> Iterator[Frame]:
+        return read_ahead(video.frames(stride, max_frames))
+
     found = pipeline.ground(frames, phrase, seed=seed, advance=advance)
     expression = expression or slug(phrase)
     film, lines = (output / f"{video.name}-{expression}{ending}" for ending in (".mp4", ".jsonl"))

@@ -66,7 +66,7 @@ class Video:
     path: Path
     rate: Fraction = Fraction(FOLDER_RATE)
 
-    def frames(self, stride: int = 1, max_frames: int | None = None) -> Iterator[Frame]:
+    def frames(self, stride: int = 1, max_frames: int | None = None) -> Generator[Frame]:
         """Decode the frames in the order they are shown, one at a time: no more than a few are ever in memory.
 
         Frames are turned upright by the display matrix (quarter turns and mirrors). Colours go to 8-bit RGB by the
