@@ -78,10 +78,10 @@ class _Reading:
     talk: Conversation
     maps: torch.Tensor
 
-    def over_picture(self) -> Heat:
-        """The first map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
+    def over_picture(self, row: int = 0) -> Heat:
+        """One map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
         views = self.talk.views
-        return lay_over(self.maps[0], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
+        return lay_over(self.maps[row], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,7 @@ class VLSAM(PhrasePipeline):
                 phrase = parse_phrase(text)
                 if not pictures:
                     pictures, embedding = self._encode(image), self.segmenter.embed(image)
-                    if self.config.weighs_evidence:
-                        null = self._read_phrase(pictures[0], parse_phrase(self.config.null_phrase)).over_picture()
+                    null = self._read_null(pictures[0])
                 readings = [self._read_phrase(picture, phrase) for picture in pictures]
                 heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
                 candidates, area = self._segment(embedding, text, heat)
@@ -204,6 +203,12 @@ class VLSAM(PhrasePipeline):
                 yield grounding
             else:
                 yield judged(grounding, weigh_evidence(first, null, grounding.mask), self.config.min_evidence)
+
+    def _read_null(self, picture: EncodedPicture) -> Heat | None:
+        """The map of the null phrase, float32 ``(h, w)``, where evidence is weighed."""
+        if not self.config.weighs_evidence:
+            return None
+        return self._read_phrase(picture, parse_phrase(self.config.null_phrase)).over_picture()
 
     def _encode(self, image: npt.NDArray[np.uint8]) -> list[EncodedPicture]:
         """The picture at each size at which it is read."""
@@ -256,6 +261,7 @@ class VLSAM(PhrasePipeline):
             return answer, []
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
         readings = [self._read(self.vlm.add_answer(talk, ids), tokens) for talk in asked]
+        null = self._read_null(pictures[0])
         found = []
         free: dict[str, npt.NDArray[np.bool_]] = {}  # where objects of a name have not been found yet
         for row, name in enumerate(names):
@@ -267,6 +273,10 @@ class VLSAM(PhrasePipeline):
             for _, candidate in self._candidates(embedding, name.label, heat):
                 if self.config.count:
                     free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask)
+                if null is not None:
+                    evidence = weigh_evidence(readings[0].over_picture(row), null, candidate.mask)
+                    if evidence.score < self.config.min_evidence:
+                        continue
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                     score = candidate.score * belief(name.label)

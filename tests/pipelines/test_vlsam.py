@@ -326,6 +326,20 @@ def test_a_phrase_for_something_absent_has_less_evidence_and_with_a_least_eviden
     assert absent.evidence.score < least
 
 
+class Inventing(PlantedModel):
+    """Also names a chair that its attention finds nowhere."""
+
+    def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+        ids: list[int] = [*super().generate(conversation), *self.tokenizer(", a yellow chair").input_ids]
+        return ids
+
+
+def test_a_name_with_less_evidence_than_the_least_is_not_discovered() -> None:
+    assert "yellow chair" in pipeline(Inventing(), multi_scale=False).discover(SCENE).labels
+    found = pipeline(Inventing(), multi_scale=False, min_evidence=0.22).discover(SCENE)
+    assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
+
+
 @dataclass
 class TiledModel(PlantedModel):
     """Sees the picture in four tiles, then whole, as InternVL and SmolVLM do."""
