@@ -48,6 +48,9 @@ def discover(
         str | None,
         typer.Option(metavar="ID", help="CLIP that tells the likeness: a Hub id or a folder. By default the VLM does."),
     ] = None,
+    vocabulary_least: Annotated[
+        float, typer.Option(min=-1, max=1, help="Cosine to the likeliest category below which an object is left out.")
+    ] = -1.0,
     as_json: JsonOption = False,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when nothing is found in a picture.")
@@ -63,8 +66,10 @@ def discover(
     from groundkit.outputs.save import check_formats
 
     formats = list(check_formats(formats or ["overlay", "cutout", "json"], DISCOVERY_FORMATS))
-    if vocabulary_model and not vocabulary:
-        raise ConfigError("--vocabulary-model maps names to categories: name their file by --vocabulary FILE")
+    if (vocabulary_model or vocabulary_least > -1) and not vocabulary:
+        raise ConfigError(
+            "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
+        )
     categories = read_vocabulary(vocabulary) if vocabulary else None
     resolved = resolve_inputs(inputs)
     failed = empty = False
@@ -74,7 +79,9 @@ def discover(
         records.append(_refused(name, error))
     if resolved.found:
         pipeline = _load(chosen)
-        naming = _naming(categories, vocabulary_model, pipeline, chosen.offline) if categories else None
+        naming = None
+        if categories:
+            naming = _naming(categories, vocabulary_model, pipeline, chosen.offline, least=vocabulary_least)
         writer = DiscoveryWriter(output, formats, resolved.found, categories or ())
         with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
             for item in resolved.found:
@@ -119,27 +126,32 @@ def _load(chosen: PipelineOptions) -> VLSAM:
         return cast("VLSAM", load())
 
 
-def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool) -> Vocabulary:
+def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool, *, least: float) -> Vocabulary:
     from groundkit.language.vocabulary import CLIP_TEMPLATE, Vocabulary
 
     if model is None:
-        return Vocabulary(categories, pipeline.vlm.embed_texts)
+        return Vocabulary(categories, pipeline.vlm.embed_texts, least=least)
     from groundkit.models.clip_text import ClipText
 
     clip = ClipText.from_pretrained(model, device=pipeline.vlm.device, local_files_only=offline)
-    return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE)
+    return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE, least=least)
 
 
 def _renamed(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discovery:
-    """With categories for names; of one object that had two names of one category, the better mask stays."""
+    """With categories for names; what has none is left out.
+
+    Of one object that had two names of one category, the better mask stays.
+    """
     from groundkit.results import boxes_of
     from groundkit.segmenters.refine import suppress
 
-    labels = [vocabulary.category(label) for label in found.labels]
-    kept = suppress(boxes_of(found.masks), found.scores, labels, overlap=overlap)
+    named = {i: each for i, label in enumerate(found.labels) if (each := vocabulary.category(label)) is not None}
+    rows, labels = list(named), list(named.values())
+    best = suppress(boxes_of(found.masks[rows]), found.scores[rows], labels, overlap=overlap)
+    kept = [rows[index] for index in best]
     return dataclasses.replace(
         found,
-        labels=tuple(labels[index] for index in kept),
+        labels=tuple(named[index] for index in kept),
         masks=found.masks[kept],
         scores=found.scores[kept],
         points=tuple(found.points[index] for index in kept),

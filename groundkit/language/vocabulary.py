@@ -37,7 +37,7 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 class Vocabulary:
-    """Given categories, of which every name becomes one.
+    """Given categories, of which every name that is like enough becomes one.
 
     The same words, in singular or plural, decide; then the same last word ("red cup" is a "cup"); then the cosine of
     the names' texts, as VL-SAM does with CLIP's text encoder.
@@ -46,24 +46,29 @@ class Vocabulary:
         categories: at least one.
         embed: what makes vectors of texts.
         template: what a name is put into before, with ``{}`` for the name.
+        least: cosine below which a name becomes no category; by default all become the likeliest.
     """
 
-    def __init__(self, categories: Sequence[str], embed: Embed, *, template: str = PLAIN_TEMPLATE) -> None:
+    def __init__(
+        self, categories: Sequence[str], embed: Embed, *, template: str = PLAIN_TEMPLATE, least: float = -1.0
+    ) -> None:
         self.categories = list(categories)
+        self.least = least
         self._embed = embed
         self._template = template
         self._known = {_key(category): category for category in reversed(self.categories)}
         self._vectors: Tensor | None = None
 
-    def category(self, name: str) -> str:
-        """The category of one name."""
+    def category(self, name: str) -> str | None:
+        """The category of one name, or None when it is like none of them."""
         for key in (_key(name), _key(name.split()[-1])):
             if key in self._known:
                 return self._known[key]
         if self._vectors is None:
             self._vectors = normalize(self._embed([self._template.format(each) for each in self.categories]), dim=-1)
         vector = normalize(self._embed([self._template.format(name)]), dim=-1)
-        return self.categories[int((self._vectors @ vector[0]).argmax())]
+        likeness, index = (self._vectors @ vector[0]).max(dim=0)
+        return self.categories[int(index)] if float(likeness) >= self.least else None
 
 
 def _key(name: str) -> str:

@@ -23,6 +23,14 @@ def test_words_decide_before_likeness(name: str, category: str) -> None:
     assert Vocabulary(["cup", "teddy bear", "stool"], letters).category(name) == category
 
 
+def test_a_name_that_is_like_no_category_has_none() -> None:
+    vocabulary = Vocabulary(["cup", "stool"], letters, least=0.9)
+    assert vocabulary.category("tools") == "stool"  # four of five letters
+    assert vocabulary.category("fig") is None
+    assert vocabulary.category("red cup") == "cup"  # the same word needs no likeness
+    assert Vocabulary(["cup", "stool"], letters).category("fig") in ("cup", "stool")
+
+
 def test_a_file_gives_one_category_a_line(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("cup\n\n teddy bear \ncup\n")
