@@ -44,6 +44,7 @@ from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.cells import masks_of_cells
+from groundkit.segmenters.choose import choose_mask
 from groundkit.segmenters.refine import cascade, suppress
 
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
@@ -367,7 +368,7 @@ class VLSAM(PhrasePipeline):
 
     def _of_cells(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
         config = self.config
-        area = positive_area(heat.pixels, config.threshold)
+        area = positive_area(heat.pixels, config.threshold, config.area)
         masks = masks_of_cells(
             self.segmenter,
             embedding,
@@ -389,7 +390,7 @@ class VLSAM(PhrasePipeline):
         """
         refine, hottest, whole = self.config.refine, heat.max(), heat
         for _ in range(2 if refine in ("mask_in", "mask_out") else 1):
-            area = positive_area(heat, self.config.threshold)
+            area = positive_area(heat, self.config.threshold, self.config.area)
             if not area.any() or heat.max() < ANOTHER * hottest:
                 return
             prompts = point_pair(heat, area, negative=self.config.points == "pair", cold=whole)
@@ -398,7 +399,7 @@ class VLSAM(PhrasePipeline):
                 if refine == "none"
                 else cascade(self.segmenter, embedding, prompts)
             )
-            best = int(proposals.scores.argmax())
+            best = choose_mask(proposals, heat, rule=self.config.mask_rule)
             mask = proposals.masks[best]
             if mask.any():
                 yield area, _Candidate(label, mask, float(proposals.scores[best]), prompts.rows)

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field
 from groundkit.attention.flow import Flow, Regulariser
 from groundkit.attention.heads import HeadWeights
 from groundkit.pipelines.settings import SharedSettings, validate
-from groundkit.prompting.regions import threshold_share
+from groundkit.prompting.regions import Part, threshold_share
+from groundkit.segmenters.choose import MaskRule
 
 Size = Annotated[float, Field(gt=0, le=4)]
 
@@ -101,6 +102,10 @@ class VLSAMConfig(SharedSettings):
     threshold: Annotated[str, AfterValidator(_is_threshold)] = Field(
         "otsu", description="of the positive area: otsu, or a share between 0 and 1"
     )
+    area: Part = Field(
+        "largest", description="the part above it that is the positive area: the largest, or that of the hottest place"
+    )
+    mask_rule: MaskRule = Field("score", description="which mask is taken: agreement, score, largest or middle")
     refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
         "mask_in",
         description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,16 @@ from groundkit.prompting.spatial import minmax
 Heat = npt.NDArray[np.float32]
 
 
-def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np.bool_]:
-    """The largest 8-connected component above a threshold, bool ``(height, width)``; empty for a constant map.
+Part = Literal["largest", "hottest"]
+
+
+def positive_area(heat: Heat, threshold: float | str = "otsu", part: Part = "largest") -> npt.NDArray[np.bool_]:
+    """One 8-connected component above a threshold, bool ``(height, width)``; empty for a constant map.
 
     Args:
         heat: float32 ``(height, width)``.
         threshold: ``otsu``, or a share of the way from the lowest to the highest heat, in (0, 1). The paper names none.
+        part: the largest component, as in the paper, or that of the hottest place.
 
     Raises:
         ConfigError: another threshold.
@@ -32,7 +38,10 @@ def positive_area(heat: Heat, threshold: float | str = "otsu") -> npt.NDArray[np
     _, labels, stats, _ = cv2.connectedComponentsWithStats((scaled > level).astype(np.uint8), connectivity=8)
     if len(stats) == 1:
         return np.zeros(heat.shape, dtype=np.bool_)
-    area: npt.NDArray[np.bool_] = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    hottest = int(labels.flat[int(heat.argmax())])
+    area: npt.NDArray[np.bool_] = labels == (
+        hottest if part == "hottest" else 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    )
     return area
 
 

@@ -171,6 +171,19 @@ def test_ensembles_can_be_switched_off() -> None:
     assert set(model.questions) == {QUESTIONS[0]}
 
 
+def test_of_several_masks_the_rule_takes_the_surest_or_the_one_that_agrees_with_the_map() -> None:
+    class SurerOfEverything(SameColour):
+        def segment(self, embedding: Pixels, prompts: PointPrompts, **options: object) -> MaskProposals:
+            own = super().segment(embedding, prompts, **options)
+            masks = np.stack([np.ones_like(own.masks[0]), own.masks[0]])
+            return MaskProposals(masks, np.array([0.9, 0.8], np.float32), masks.astype(np.float32))
+
+    for rule, expected in (("score", np.ones((128, 128), np.bool_)), ("agreement", is_of(SCENE, "red"))):
+        config = read_config({"mask_rule": rule, "refine": "none"})
+        grounding = VLSAM(PlantedModel(), SurerOfEverything(), config)(SCENE, "the red cup")  # type: ignore[arg-type]
+        np.testing.assert_array_equal(grounding.mask, expected)
+
+
 def test_a_model_that_names_nothing_finds_nothing() -> None:
     found = pipeline(PlantedModel(names_nothing=True)).discover(SCENE)
     assert found.labels == ()
