@@ -197,7 +197,7 @@ def batch(
         manifest.settle(mine)
         records = manifest.records_of(mine)
         files = [manifest.path]
-        if "coco" in kinds and part.whole:
+        if "coco" in kinds and part.whole and not all(unit.item.is_video for unit in mine):
             files.append(write_coco(output / "coco.json", records))
         if shown:
             add_entries(page, records, output)

@@ -138,7 +138,8 @@ class BatchWriter:
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
         self._names = UniqueNames()
-        self._coco = CocoDataset() if "coco" in formats else None
+        pictures = any(not item.is_video for item in inputs)  # a video has its own lines of run lengths
+        self._coco = CocoDataset() if "coco" in formats and pictures else None
 
     def write(self, item: Input, phrase: str, outcome: Grounding | GroundkitError) -> Written:
         """Write one result; an error, or a place that cannot be written to, becomes a failed record."""

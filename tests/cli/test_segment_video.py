@@ -54,6 +54,12 @@ def test_a_video_is_followed_and_becomes_a_film_masks_and_lines(command: Command
             np.testing.assert_array_equal(np.asarray(written) > 127, mask)
 
 
+def test_a_run_of_videos_alone_has_no_coco_file(command: Command, clip: Path, tmp_path: Path) -> None:
+    answer = command("segment", "clip.mp4", "the square", "-o", "out", "--format", "coco", "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    assert not (tmp_path / "out" / "coco.json").exists()
+
+
 def test_the_files_are_those_of_follow(command: Command, clip: Path, tmp_path: Path) -> None:
     records = []
     for name in ("segment", "follow"):
