@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from groundkit.language.objects import object_names
 from groundkit.models.llava import LlavaModel
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training import vlm
@@ -291,3 +292,31 @@ def test_what_two_pictures_taught_comes_back_from_the_exported_folder(maker, tmp
         assert loaded.tokenizer.decode(loaded.generate(talk)) == answer
     wide = np.zeros((40, 90, 3), np.uint8)
     assert loaded.ask(loaded.encode(wide), "Where is the zyzzyva?").views[0].box == (0, 0, 1, 1)
+
+
+def test_what_is_zoomed_into_keeps_its_place_and_what_lies_outside_is_not_named() -> None:
+    rng = np.random.default_rng(0)
+    named = 0
+    for _ in range(50):
+        x, y = rng.uniform(0.05, 0.95, 2)
+        pixels = torch.full((3, vlm.SIZE, vlm.SIZE), -1.0)
+        pixels[:, int(y * vlm.SIZE), int(x * vlm.SIZE)] = 1.0
+        part, inside = vlm.zoomed(pixels, [Mention("cup", None, 0.2, float(x), float(y))], rng)
+        assert part.shape == pixels.shape
+        assert bool(inside) == bool(part.max() > -0.5)
+        for item in inside:
+            row, column = np.unravel_index(int(part[0].argmax()), (vlm.SIZE, vlm.SIZE))
+            assert abs(item.x * vlm.SIZE - column) < 5
+            assert abs(item.y * vlm.SIZE - row) < 5
+            assert item.side > 0.2
+            named += 1
+    assert 10 < named < 50
+
+
+def test_where_nothing_is_nothing_is_named_there_or_true() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert object_names(vlm.list_all([], rng)[1]) == []
+        assert vlm.is_there([], rng)[1] == "No."
+        assert vlm.where_is([], rng) is None
+        assert not any(vlm.doubtful([], rng)[1])
