@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--max-frames", type=int)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="copy results that are not equal there")
     parser.add_argument("--loud", action="store_true", help="show what the command says")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
@@ -99,13 +100,17 @@ def main() -> None:
             torn = len(list((folder / "out").glob(".*")))
             finish(start(arguments, folder))
             again = [path for path, before in stamps.items() if stamp(path) != before]
-            equal = tree(folder / "out") == expected
-            wrong += not equal or bool(again)
+            found = tree(folder / "out")
+            other = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+            wrong += bool(other or again)
             print(
                 f"kill {number} after {moment:.1f} s: {len(stamps)} files finished, {torn} half-written; then "
-                f"{'equal' if equal else 'NOT EQUAL'}, {len(again)} written again",
+                f"{'NOT EQUAL: ' + ' '.join(other[:5]) if other else 'equal'}, {len(again)} written again",
                 flush=True,
             )
+            if other and arguments.keep:
+                for each in (folder, work / "quiet"):
+                    shutil.copytree(each, arguments.keep / f"{number}-{each.name}")
             shutil.rmtree(folder)
     print(json.dumps({"kills": arguments.kills, "ended_before": missed, "wrong": wrong}))
     raise SystemExit(bool(wrong))
