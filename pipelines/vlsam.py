@@ -22,6 +22,7 @@ from groundkit.attention.flow import Flow, Regulariser, image_flow
 from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, parse_phrase
+from groundkit.language.direction import SIZES, Direction
 from groundkit.language.objects import object_names, token_offsets, with_article
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
@@ -45,6 +46,7 @@ from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.cells import masks_of_cells
 from groundkit.segmenters.choose import choose_mask
+from groundkit.segmenters.pointing import point_at
 from groundkit.segmenters.refine import cascade, suppress
 
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
@@ -175,7 +177,8 @@ class VLSAM(PhrasePipeline):
                     null = self._read_null(pictures[0])
                 readings = [self._read_phrase(picture, phrase) for picture in pictures]
                 heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
-                candidates, area = self._segment(embedding, text, heat)
+                directions = phrase.direction if self.config.spatial_bias else ()
+                candidates, area = self._segment(embedding, text, heat, directions)
             except GroundkitError as error:
                 yield error
                 continue
@@ -349,13 +352,32 @@ class VLSAM(PhrasePipeline):
 
         return _Heat(weigh(heat.pixels), weigh(heat.cells))
 
-    def _segment(self, embedding: Any, label: str, heat: _Heat) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
+    def _segment(
+        self, embedding: Any, label: str, heat: _Heat, directions: Sequence[Direction]
+    ) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
         """The best mask for one map, or those of its cells, and its positive area."""
+        if SIZES & set(directions) and self.config.points != "cells":
+            return self._of_size(embedding, label, minmax(heat.pixels), directions)
         found = list(self._candidates(embedding, label, heat))
         if not found:
             return [], np.zeros(heat.pixels.shape, np.bool_)
         area, best = max(found, key=lambda pair: pair[1].score)
         return [each for _, each in found] if self.config.points == "cells" else [best], area
+
+    def _of_size(
+        self, embedding: Any, label: str, heat: Heat, directions: Sequence[Direction]
+    ) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
+        """The largest or the smallest of the masks at the map's peaks."""
+        (found,) = point_at(
+            self.segmenter,
+            embedding,
+            heat,
+            directions=directions,
+            rule=self.config.mask_rule,
+            threshold=self.config.peak_threshold,
+        )
+        candidates = [_Candidate(label, found.mask, found.score, found.prompts.rows)] if found.mask.any() else []
+        return candidates, positive_area(heat, self.config.threshold, self.config.area)
 
     def _candidates(
         self, embedding: Any, label: str, heat: _Heat

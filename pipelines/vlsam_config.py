@@ -106,6 +106,9 @@ class VLSAMConfig(SharedSettings):
         "largest", description="the part above it that is the positive area: the largest, or that of the hottest place"
     )
     mask_rule: MaskRule = Field("score", description="which mask is taken: agreement, score, largest or middle")
+    peak_threshold: float = Field(
+        0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
+    )
     refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
         "mask_in",
         description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",

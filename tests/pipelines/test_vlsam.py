@@ -184,6 +184,19 @@ def test_of_several_masks_the_rule_takes_the_surest_or_the_one_that_agrees_with_
         np.testing.assert_array_equal(grounding.mask, expected)
 
 
+@pytest.mark.parametrize("spatial_bias", [True, False])
+def test_sizes_compare_the_masks_at_the_map_s_peaks(spatial_bias: bool) -> None:
+    scene = picture(("red", 8, 8, 40), ("red", 80, 80, 24))
+    small = np.zeros((128, 128), np.bool_)
+    small[80:104, 80:104] = True
+    found = pipeline(PlantedModel(), spatial_bias=spatial_bias, refine="none")
+    largest, smallest = found(scene, ["the largest red cup", "the smallest red cup"])
+    assert np.array_equal(largest.mask, smallest.mask) != spatial_bias
+    if spatial_bias:
+        np.testing.assert_array_equal(largest.mask, is_of(scene, "red") & ~small)
+        np.testing.assert_array_equal(smallest.mask, small)
+
+
 def test_a_model_that_names_nothing_finds_nothing() -> None:
     found = pipeline(PlantedModel(names_nothing=True)).discover(SCENE)
     assert found.labels == ()
