@@ -79,6 +79,9 @@ class RefAMConfig(SharedSettings):
     peak_centre: float = Field(
         0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
     )
+    redraw: bool = Field(
+        False, description="draw each point again inside its mask, where heat times depth is highest, and segment again"
+    )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
 
 
@@ -190,6 +193,7 @@ class RefAMSteps(PhrasePipeline):
             separation=config.peak_separation,
             threshold=config.peak_threshold,
             centre=config.peak_centre * width / weighted.shape[1],
+            redraw=config.redraw,
         )
         first, seen = found[0], [each for each in found if each.mask.any()]
         masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, height, width)

@@ -20,6 +20,7 @@ NANO_READING: dict[str, Any] = {
     "bias_floor": 0.1,
     "peak_threshold": 0.3,
     "peak_centre": 1.5,
+    "redraw": True,
     "noise_seeds": 4,
 }
 # The same for its vision-language model.
@@ -31,6 +32,8 @@ NANO_LOOKING: dict[str, Any] = {
     "layers": "0-0",
     "word_tokens": "product",
     "points": "positive",
+    "area": "hottest",
+    "mask_rule": "agreement",
     "refine": "cascade",
     "verify": 0.8,
     "verify_question": "Is there {name}?",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -48,6 +49,7 @@ def point_at(
     separation: float = 0.15,
     threshold: float = 0.5,
     centre: float = 0.0,
+    redraw: bool = False,
 ) -> list[Pointed]:
     """The best ``count`` places of a map and their masks, the best first; at least one.
 
@@ -58,7 +60,13 @@ def point_at(
         heatmap: float32 ``(height, width)`` of the picture.
         rule: which of the proposals is taken, see ``choose_mask``.
         separation, threshold, centre: of the peaks, see ``find_peaks``.
+        redraw: draw each point again inside its mask, see ``deepest_point``, and take the mask of that one.
     """
+
+    def ask(prompts: PointPrompts) -> Pointed:
+        proposals = segmenter.segment(embedding, prompts)
+        return Pointed(prompts, proposals, choose_mask(proposals, heatmap, rule=rule, points=prompts))
+
     size = next((each for each in directions if each in SIZES), None)
     found = []
     for prompts in find_peaks(
@@ -68,9 +76,22 @@ def point_at(
         threshold=threshold,
         centre=centre,
     ):
-        proposals = segmenter.segment(embedding, prompts)
-        found.append(Pointed(prompts, proposals, choose_mask(proposals, heatmap, rule=rule, points=prompts)))
+        pointed = ask(prompts)
+        found.append(ask(deepest_point(heatmap, pointed.mask)) if redraw and pointed.mask.any() else pointed)
     if size is not None:
         masks = np.stack([each.mask for each in found])
         found = [found[index] for index in rank_by_area(masks, largest=size is Direction.LARGEST)]
     return found[:count]
+
+
+def deepest_point(heatmap: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> PointPrompts:
+    """Where heat times the distance to the mask's rim is highest: the hottest patch may lie in a hole or on an edge.
+
+    Args:
+        heatmap: float32 ``(height, width)``, at least zero.
+        mask: bool ``(height, width)``, not empty.
+    """
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    inside = np.where(mask, depth * (heatmap + 1e-6), -1)  # also where the whole mask is cold
+    y, x = np.unravel_index(int(inside.argmax()), mask.shape)
+    return PointPrompts(np.array([[x + 0.5, y + 0.5]], dtype=np.float32), np.ones(1, dtype=np.int64))
