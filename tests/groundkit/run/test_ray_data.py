@@ -61,7 +61,7 @@ def test_two_actors_leave_what_one_process_does_and_resume_its_manifest(cluster,
     run(many, plan[:1], in_process)  # an earlier run, on one machine
     done = run(many, plan, partial(on_ray, count=2))
     assert sorted(record["name"] for record in done) == sorted(task.name for unit in plan[1:] for task in unit.tasks)
-    one = {name: content.replace(b"one/", b"many/") for name, content in tree(tmp_path / "one").items()}
+    one = {name: content.replace(b'"one/', b'"many/') for name, content in tree(tmp_path / "one").items()}
     assert tree(tmp_path / "many") == one
 
 
