@@ -43,10 +43,10 @@ def main() -> None:
     for case in track(read_cases(options.cases)[:: options.every], description="read"):
         image = read_image(case.image)
         mask = read_mask(case, *image.shape[:2])
+        picture, phrase = loaded.vlm.encode(image), parse_phrase(case.phrase)
         tiles = [Tile(image, "picture")]
         for name, pipeline in pipelines.items():
-            reading = pipeline._read_phrase(pipeline.vlm.encode(image), parse_phrase(case.phrase))
-            heat = stretch(reading.over_picture())
+            heat = stretch(pipeline._read_phrase(picture, phrase).over_picture())
             row, column = np.unravel_index(int(heat.argmax()), heat.shape)
             hit = mask[
                 int((row + 0.5) / heat.shape[0] * mask.shape[0]), int((column + 0.5) / heat.shape[1] * mask.shape[1])

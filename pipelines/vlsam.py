@@ -139,8 +139,9 @@ class VLSAM(PhrasePipeline):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
             belief = functools.cache(functools.partial(self._belief, pictures[0]))
+            null = self._read_null(pictures[0]) if self.config.min_evidence else None
             for question in questions:
-                answer, found = self._look(crop, pictures, embedding, question, belief, seed)
+                answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
                 answers.append(answer)
                 candidates += found
         kept = suppress(
@@ -255,6 +256,7 @@ class VLSAM(PhrasePipeline):
         embedding: Any,
         question: str,
         belief: Callable[[str], float],
+        null: Heat | None,
         seed: int,
     ) -> tuple[str, list[_Candidate]]:
         """1. Ask, and read the names from the answer. 2. One map a name. 3. Points and a mask for each."""
@@ -265,7 +267,6 @@ class VLSAM(PhrasePipeline):
             return answer, []
         tokens = [[i for i, (a, b) in enumerate(offsets) if a < name.end and b > name.start] for name in names]
         readings = [self._read(self.vlm.add_answer(talk, ids), tokens) for talk in asked]
-        null = self._read_null(pictures[0])
         found = []
         free: dict[str, npt.NDArray[np.bool_]] = {}  # where objects of a name have not been found yet
         for row, name in enumerate(names):
