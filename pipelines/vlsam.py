@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,16 +135,20 @@ class VLSAM(PhrasePipeline):
         pixels = read_image(image)
         candidates: list[_Candidate] = []
         answers: list[str] = []
+        most: Counter[str] = Counter()  # how often one answer holds a name
         questions: Sequence[str] = ()
-        for crop in crops(pixels, corners=self.config.multi_scale):
+        belief: Callable[[str], float] | None = None
+        for crop in crops(pixels, corners=self.config.multi_scale, share=self.config.crop_share):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
-            belief = functools.cache(functools.partial(self._belief, pictures[0]))
+            if belief is None or self.config.verify_on == "crop":
+                belief = functools.cache(functools.partial(self._belief, pictures[0]))
             null = self._read_null(pictures[0]) if self.config.min_evidence else None
             for question in questions:
                 answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
                 answers.append(answer)
                 candidates += found
+                most |= Counter(name.label for name in object_names(answer))
         kept = suppress(
             boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
             np.array([c.score for c in candidates], dtype=np.float32),
@@ -151,6 +156,8 @@ class VLSAM(PhrasePipeline):
             overlap=self.config.overlap,
         )
         chosen = [candidates[index] for index in kept]
+        if self.config.count:
+            chosen = _as_often_as_named(chosen, most)
         empty = np.zeros((0, *pixels.shape[:2]))
         return Discovery(
             image=pixels,
@@ -427,6 +434,17 @@ class VLSAM(PhrasePipeline):
             if mask.any():
                 yield area, _Candidate(label, mask, float(proposals.scores[best]), prompts.rows)
             heat = heat * (_outside(mask) if refine == "mask_out" else mask)
+
+
+def _as_often_as_named(candidates: Sequence[_Candidate], most: Mapping[str, int]) -> list[_Candidate]:
+    """The first ``most`` candidates of each name."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for each in candidates:
+        seen[each.label] += 1
+        if seen[each.label] <= most[each.label]:
+            kept.append(each)
+    return kept
 
 
 def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

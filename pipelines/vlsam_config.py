@@ -53,12 +53,18 @@ class VLSAMConfig(SharedSettings):
         "built_in", description="ask one question, a built-in set, or ten that the model writes itself (the paper)"
     )
     multi_scale: bool = Field(True, description="look at the four corner crops too")
+    crop_share: float = Field(
+        0.5, gt=0, lt=1, description="sides of a corner crop, over the picture's; above 0.5 the crops overlap"
+    )
     verify: float = Field(
         0.0,
         ge=0,
         le=1,
         description="least probability of yes when asked whether a named object is there, which then weighs its score; "
         "0 does not ask",
+    )
+    verify_on: Literal["crop", "whole"] = Field(
+        "crop", description="which picture is asked about: the crop in which something was named, or always the whole"
     )
     verify_question: Annotated[str, _asks_for("name")] = Field(
         "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
@@ -121,7 +127,8 @@ class VLSAMConfig(SharedSettings):
     )
     count: bool = Field(
         False,
-        description="a name that an answer holds again is another object, and looks outside the masks before it",
+        description="a name that an answer holds again is another object, and looks outside the masks before it; "
+        "of the masks of all answers, as many stay as one answer held the name",
     )
     suppression: Literal["same_name", "all"] = Field(
         "same_name", description="which masks give way to a better one on the same place: those of its name, or all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +45,13 @@ class Crop:
         return any(inner and part.any() for inner, part in sides)
 
 
-def crops(image: npt.NDArray[np.uint8], *, corners: bool) -> list[Crop]:
-    """The whole picture, and with ``corners`` its four quarters, of half its height and width each."""
+def crops(image: npt.NDArray[np.uint8], *, corners: bool, share: float = 0.5) -> list[Crop]:
+    """The whole picture, and with ``corners`` a crop at each of its four, of ``share`` of its height and width each."""
     height, width = image.shape[:2]
     found = [Crop(image, 0, 0, (height, width))]
     if corners and min(height, width) >= 2:
-        half, middle = height // 2, width // 2
-        for y in (slice(0, half), slice(half, height)):
-            for x in (slice(0, middle), slice(middle, width)):
+        down, across = math.ceil(height * share), math.ceil(width * share)
+        for y in (slice(0, down), slice(height - down, height)):
+            for x in (slice(0, across), slice(width - across, width)):
                 found.append(Crop(np.ascontiguousarray(image[y, x]), x.start, y.start, (height, width)))
     return found

@@ -237,6 +237,22 @@ def test_a_name_is_asked_for_once_in_each_picture_and_crop() -> None:
     assert sum(question.startswith("Is there a red cup") for question in model.questions) == 5
 
 
+def test_counted_a_name_has_no_more_masks_than_one_answer_gave_it_however_many_crops_show_it() -> None:
+    # The same cup lies in the whole picture and in overlapping crops; masks are kept apart by an overlap of 1.
+    scene = picture(("red", 50, 50, 24))
+    every = {"questions": "one", "crop_share": 0.9, "overlap": 1.0}
+    assert len(pipeline(PlantedModel(), **every).discover(scene).labels) > 1
+    assert pipeline(PlantedModel(), count=True, **every).discover(scene).labels == ("red cup",)
+
+
+def test_verified_on_the_whole_picture_a_name_is_asked_for_there_once_whatever_crop_it_came_from() -> None:
+    model = BoastingModel()
+    found = pipeline(model, verify=0.5, verify_on="whole").discover(SCENE)
+    assert sum(question.startswith("Is there a red cup") for question in model.questions) == 1
+    # In most crops most colours are missing, so that there a name would be refused that the whole picture bears out.
+    assert {label.split()[0] for label in found.labels} == {c for c in COLOURS if is_of(SCENE, c).any()}
+
+
 def test_of_masks_of_different_names_on_one_place_the_best_alone_can_stay() -> None:
     class Twice(PlantedModel):
         def generate(self, conversation: Conversation, **_: Any) -> list[int]:
