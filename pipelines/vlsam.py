@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +135,6 @@ class VLSAM(PhrasePipeline):
         pixels = read_image(image)
         candidates: list[_Candidate] = []
         answers: list[str] = []
-        most: Counter[str] = Counter()  # how often one answer holds a name
         questions: Sequence[str] = ()
         belief: Callable[[str], float] | None = None
         for crop in crops(pixels, corners=self.config.multi_scale, share=self.config.crop_share):
@@ -148,7 +147,6 @@ class VLSAM(PhrasePipeline):
                 answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
                 answers.append(answer)
                 candidates += found
-                most |= Counter(name.label for name in object_names(answer))
         kept = suppress(
             boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
             np.array([c.score for c in candidates], dtype=np.float32),
@@ -157,7 +155,7 @@ class VLSAM(PhrasePipeline):
         )
         chosen = [candidates[index] for index in kept]
         if self.config.count:
-            chosen = _as_often_as_named(chosen, most)
+            chosen = _as_often_as_named(chosen, answers)
         empty = np.zeros((0, *pixels.shape[:2]))
         return Discovery(
             image=pixels,
@@ -436,8 +434,11 @@ class VLSAM(PhrasePipeline):
             heat = heat * (_outside(mask) if refine == "mask_out" else mask)
 
 
-def _as_often_as_named(candidates: Sequence[_Candidate], most: Mapping[str, int]) -> list[_Candidate]:
-    """The first ``most`` candidates of each name."""
+def _as_often_as_named(candidates: Sequence[_Candidate], answers: Sequence[str]) -> list[_Candidate]:
+    """Of each name's candidates the first ones, as many as the answer that holds the name most often."""
+    most: Counter[str] = Counter()
+    for answer in answers:
+        most |= Counter(name.label for name in object_names(answer))
     seen: Counter[str] = Counter()
     kept = []
     for each in candidates:
