@@ -306,7 +306,7 @@ class VLSAM(PhrasePipeline):
 
     def _flow(self, talk: Conversation, rows: torch.Tensor) -> _Reading:
         config = self.config
-        layers = self.vlm.read_layers(talk, weights=config.head_weights, layers=config.layers)
+        layers = self.vlm.read_layers(talk, weights=config.head_weights, heads=config.heads, layers=config.layers)
         causal = self.vlm.causal  # where tokens see later ones too, nothing piles up on the first
         by_default = Regulariser.END if config.flow is Flow.FLOW else Regulariser.NONE
         regulariser = (config.regulariser or by_default) if causal else Regulariser.NONE

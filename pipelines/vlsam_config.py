@@ -70,6 +70,7 @@ class VLSAMConfig(SharedSettings):
         "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
     )
     head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
+    heads: tuple[int, ...] | None = Field(None, description="heads of each layer that take part; all by default")
     flow: Flow = Field(Flow.FLOW, description="flow (equation 3), rollout or mean")
     regulariser: Regulariser | None = Field(
         None,

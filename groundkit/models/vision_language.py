@@ -153,8 +153,10 @@ class VisionLanguageModel(ABC):
         options: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
         with explain_loading_errors(source):
             processor = AutoProcessor.from_pretrained(source, **options)
+            # The tap needs it where the words are read; vision towers without any attention would refuse it.
+            attention = {"text_config": "sdpa"}
             model = AutoModelForImageTextToText.from_pretrained(
-                source, dtype=dtype, attn_implementation="sdpa", variant=variant, **options
+                source, dtype=dtype, attn_implementation=attention, variant=variant, **options
             )
         if model.config.model_type not in cls.model_types:
             raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
@@ -243,6 +245,7 @@ class VisionLanguageModel(ABC):
         conversation: Conversation,
         *,
         weights: HeadWeights = HeadWeights.MAX,
+        heads: tuple[int, ...] | None = None,
         layers: str = "all",
         dtype: torch.dtype = torch.float32,
     ) -> list[LayerAttention]:
@@ -250,11 +253,11 @@ class VisionLanguageModel(ABC):
 
         Raises:
             ConfigError: a layer that does not exist.
-            AttentionError: a layer whose attention could not be read.
+            AttentionError: a layer whose attention could not be read, or a head that it does not have.
         """
         names = select_layers(self.layer_names, layers)
-        heads = WeighedHeads(conversation.image_positions, weights, dtype)
-        tap = AttentionTap({name: self._layers[name] for name in names}, {"heads": heads})
+        weighed = WeighedHeads(conversation.image_positions, weights, heads, dtype)
+        tap = AttentionTap({name: self._layers[name] for name in names}, {"heads": weighed})
         with tap:
             self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
         return tap.read_layers("heads")

@@ -41,9 +41,8 @@ from groundkit.weights.training.optimisers import (
 )
 from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.vae import LATENT_CHANNELS, NAMER, Namer, indices, nouns_found, words_loss
-from groundkit.weights.training.vlm import PATCH, Pictures, build, see
+from groundkit.weights.training.vlm import MATRICES, PATCH, READER, TOWER, Pictures, build, see
 
-TOWER = "tower.safetensors"
 WARM_UP = 200
 LATENT_WEIGHT = 0.4  # 6 for latents that tell nothing, as much as the names
 EXAMINED = 100  # unseen pictures of the first file
@@ -57,12 +56,12 @@ class Tower(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.tower = build(8, width, layers, 32, 1).model.vision_tower
-        self.read = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * LATENT_CHANNELS))
+        self.read = nn.Linear(width, 4 * LATENT_CHANNELS)
 
-    def forward(self, pixels: Tensor, places: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """Pixels ``(B, 3, s, s)`` to the latent ``(B, C, s / 8, s / 8)``, two by two places a patch."""
         side = pixels.shape[-1] // PATCH
-        told: Tensor = self.read(see(self.tower, pixels, places)).float()
+        told: Tensor = self.read(see(self.tower, pixels)).float()
         return fold(told.transpose(1, 2), output_size=2 * side, kernel_size=2, stride=2)
 
 
@@ -90,12 +89,12 @@ class Taught:
         self.namer = Namer().requires_grad_(False)
         self.namer.load_state_dict(load_file(vae / NAMER))
 
-    def next(self, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pixels, places, mentions and latents of ``batch`` pictures of 64x64 pixels, or fewer of more."""
+    def next(self, batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels, mentions and latents of ``batch`` pictures of 64x64 pixels, or fewer of more."""
         number, rows, corners = self.pictures.pick(batch, rng)
-        pixels, places, mentions = self.pictures.read(number, rows, corners)
+        pixels, _, mentions = self.pictures.read(number, rows, corners)
         latents = self.latents[number][torch.from_numpy(rows)].float()
-        return pixels, places, indices(mentions), latents
+        return pixels, indices(mentions), latents
 
     def names(self, latents: Tensor) -> Names:
         """Logits of places (B, P), log-probabilities of nouns (B, P, N) and of colours (B, P, K)."""
@@ -106,8 +105,8 @@ class Taught:
     def nouns_found(self, model: Tower) -> float:
         """Share of mentioned nouns among the likeliest of unseen pictures, as many as were mentioned."""
         rows = self.pictures.unseen[0][:EXAMINED]
-        pixels, places, mentions = self.pictures.read(0, rows, np.zeros((len(rows), 2), dtype=int))
-        where, nouns, _ = self.names(model(pixels, places))
+        pixels, _, mentions = self.pictures.read(0, rows, np.zeros((len(rows), 2), dtype=int))
+        where, nouns, _ = self.names(model(pixels))
         return nouns_found(where, nouns, indices(mentions))
 
 
@@ -121,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
     parser.add_argument("--batch", type=int, default=128, help="of 64x64 pixels; a quarter of it of 128x128")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--vision", type=int, nargs=2, default=(192, 6), help="width and layers")
+    parser.add_argument("--vision", type=int, nargs=2, default=(256, 6), help="width and layers")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     arguments = parser.parse_args(argv)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -129,14 +128,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     model = Tower(*arguments.vision)
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimisers = build_optimisers(model, arguments.rate, matrices=r"layers\.\d+\.")
+    optimisers = build_optimisers(model, arguments.rate, matrices=MATRICES)
     first = resume(checkpoint, optimisers, model=model, average=average)
     data = Taught(arguments.pictures, arguments.latents, arguments.vae)
     started, losses = time.time(), []
     for step in range(first, arguments.steps):
-        pixels, places, mentions, latents = data.next(arguments.batch, np.random.default_rng(step))
+        pixels, mentions, latents = data.next(arguments.batch, np.random.default_rng(step))
         with autocast():
-            told = model(pixels, places)
+            told = model(pixels)
         where, nouns, colours = data.names(told)
         seen = (told - latents).square().sum(1).mean() * LATENT_WEIGHT
         apart = distance((where, nouns, colours), data.names(latents))
@@ -157,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             saved = [optimiser.state_dict() for optimiser in optimisers]
             save(checkpoint, step=step + 1, model=model.state_dict(), average=average.state_dict(), optimisers=saved)
             save_file(average.tower.state_dict(), arguments.output / TOWER)
+            save_file(average.read.state_dict(), arguments.output / READER)
             print(json.dumps({"step": step + 1, "nouns_found": round(data.nouns_found(average), 3)}), flush=True)
 
 

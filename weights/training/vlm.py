@@ -38,10 +38,10 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, unfold
 from transformers import (
     CLIPImageProcessor,
-    CLIPVisionConfig,
+    FocalNetConfig,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -62,6 +62,7 @@ from groundkit.weights.training.optimisers import (
 )
 from groundkit.weights.training.saving import resume, save
 from groundkit.weights.training.tokenizers import vocabulary_words
+from groundkit.weights.training.vae import LATENT_CHANNELS
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 SIZE, PATCH = 256, 16
@@ -69,7 +70,8 @@ GRID = SIZE // PATCH
 HELD_OUT = 200  # the last pictures of each file are never trained on; as many in all are asked at each checkpoint
 WARM_UP = 200
 IGNORED = -100
-POSITION_SCALE = 0.3
+TOWER, READER = "tower.safetensors", "reader.safetensors"  # of vision.py: what sees, and what reads latents from it
+MATRICES = r"^(?!.*focal_).*layers\.\d+\."  # kernels of one channel are none
 
 MORE_QUESTIONS = (
     "What is in the picture?",
@@ -140,25 +142,25 @@ def build_processor() -> LlavaProcessor:
         ),
         build_tokenizer(),
         patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
+        vision_feature_select_strategy="full",
+        num_additional_image_tokens=0,
         chat_template=CHAT_TEMPLATE,
     )
 
 
 def build(vocabulary: int, vision: int, vision_layers: int, text: int, text_layers: int) -> Any:
-    """LLaVA's class, small and untrained, with heads of 32 values; positions start as waves: neighbours are alike."""
+    """LLaVA's class, small and untrained: a FocalNet that sees a token in 16x16 pixels, and heads of 32 values."""
     model = LlavaForConditionalGeneration(
         LlavaConfig(
-            vision_config=CLIPVisionConfig(
-                hidden_size=vision,
-                intermediate_size=4 * vision,
-                num_hidden_layers=vision_layers,
-                num_attention_heads=vision // 32,
-                projection_dim=vision,
+            vision_config=FocalNetConfig(
                 image_size=SIZE,
-                patch_size=PATCH,
-                hidden_act="gelu",
+                embed_dim=vision // 4,
+                depths=[1, 2, vision_layers],
+                focal_levels=[2, 2, 2],
+                focal_windows=[3, 3, 3],
+                use_conv_embed=True,
+                drop_path_rate=0.0,
+                hidden_size=vision,  # where LLaVA looks for it
             ),
             text_config=LlamaConfig(
                 vocab_size=vocabulary,
@@ -176,23 +178,34 @@ def build(vocabulary: int, vision: int, vision_layers: int, text: int, text_laye
             image_token_id=IMAGE,
             image_seq_length=GRID**2,
             vision_feature_layer=-1,
-            vision_feature_select_strategy="default",
+            vision_feature_select_strategy="full",
             tie_word_embeddings=True,
         )
     )
     model.generation_config.update(pad_token_id=PAD, bos_token_id=START, eos_token_id=END)
-    with torch.no_grad():
-        model.model.vision_tower.embeddings.position_embedding.weight[1:] = POSITION_SCALE * _waves(vision)
     return model
 
 
-def _waves(width: int) -> Tensor:
-    """Sines and cosines of rows and columns, ``(GRID * GRID, width)``."""
-    frequencies = torch.pi / GRID * GRID ** torch.linspace(0, 1, width // 4)
-    angles = torch.arange(GRID)[:, None] * frequencies
-    waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
-    rows, columns = waves[:, None].expand(GRID, GRID, -1), waves[None].expand(GRID, GRID, -1)
-    return torch.cat([rows, columns], dim=-1).reshape(GRID**2, width)
+@torch.no_grad()
+def begin(model: Any, trained: Any, tower: Path | None) -> None:
+    """Let ``model`` begin with all of ``trained``, or with its words alone where another tower sees.
+
+    What has learnt to read latents reads them from a tower that tells them (``vision.py``).
+    """
+    old, new = trained.model.multi_modal_projector, model.model.multi_modal_projector
+    state = trained.state_dict()
+    if old.linear_1.weight.shape != new.linear_1.weight.shape:
+        seeing = ("model.vision_tower.", "model.multi_modal_projector.")
+        state |= {name: value for name, value in model.state_dict().items() if name.startswith(seeing)}
+        state = {name: state[name] for name in model.state_dict()}
+    model.load_state_dict(state)
+    if tower and old.linear_1.in_features == 4 * LATENT_CHANNELS:
+        read = load_file(tower / READER)
+        new.linear_1.weight.copy_(old.linear_1.weight @ read["weight"])
+        new.linear_1.bias.copy_(old.linear_1.bias + old.linear_1.weight @ read["bias"])
+        new.linear_2.load_state_dict(old.linear_2.state_dict())
+    if tower:
+        model.model.vision_tower.load_state_dict(load_file(tower / TOWER))
 
 
 def name_of(item: Mention, coloured: bool = True) -> str:
@@ -350,8 +363,9 @@ def zoomed(pixels: Tensor, mentions: list[Mention], rng: np.random.Generator) ->
 class Pictures:
     """Drawn pictures, read from files where they are needed."""
 
-    def __init__(self, paths: Sequence[Path], tokenizer: Any) -> None:
+    def __init__(self, paths: Sequence[Path], tokenizer: Any, latents: Sequence[Path] = ()) -> None:
         self.files = [torch.load(path, weights_only=True, mmap=True) for path in paths]
+        self.latents = [torch.load(path, weights_only=True, mmap=True)["latents"] for path in latents]
         self.tokenizer = tokenizer
         self.seen, self.unseen = [], []
         for file in self.files:
@@ -363,9 +377,10 @@ class Pictures:
     def next(self, batch: int, rng: np.random.Generator) -> Batch:
         """Pictures of one file and new conversations: ``batch`` of 64x64 pixels, or fewer of more pixels."""
         number, rows, corners = self.pick(batch, rng)
-        pixels, places, mentions = self.read(number, rows, corners, flipped=bool(rng.random() < 0.5))
-        side = pixels.shape[-1]
-        if side == SIZE:
+        flipped = bool(rng.random() < 0.5) and not self.latents  # a latent of a flipped picture is another one
+        pixels, places, mentions = self.read(number, rows, corners, flipped)
+        side = self.files[number]["images"].shape[1]
+        if side == SIZE and not self.latents:
             for index in np.flatnonzero(rng.random(len(rows)) < ZOOMED).tolist():
                 pixels[index], mentions[index] = zoomed(pixels[index], mentions[index], rng)
         doubts = [doubtful(items, rng) for items in mentions]
@@ -387,10 +402,14 @@ class Pictures:
     def read(
         self, number: int, rows: np.ndarray, corners: np.ndarray, flipped: bool = False
     ) -> tuple[Tensor, Tensor, list[list[Mention]]]:
-        """Pixels, places and mentions of a file's pictures; ``corners`` ``(B, 2)``: row and column in the frame."""
+        """Pixels (or latents), places and mentions of a file's pictures; ``corners`` ``(B, 2)``: rows, columns."""
         file = self.files[number]
-        pixels = file["images"][torch.from_numpy(rows)].permute(0, 3, 1, 2).float() / 127.5 - 1
-        side = pixels.shape[-1] // PATCH
+        wanted = torch.from_numpy(rows)
+        if self.latents:
+            pixels = self.latents[number][wanted].float()
+        else:
+            pixels = file["images"][wanted].permute(0, 3, 1, 2).float() / 127.5 - 1
+        side = file["images"].shape[1] // PATCH
         grid = torch.arange(side)[:, None] * GRID + torch.arange(side)
         places = torch.from_numpy(corners @ (GRID, 1))[:, None] + grid.flatten()
         mentions = [
@@ -400,13 +419,11 @@ class Pictures:
         return pixels.flip(-1) if flipped else pixels, places, mentions
 
 
-def see(tower: Any, pixels: Tensor, places: Tensor) -> Tensor:
-    """What CLIP's vision tower makes of the patches that are there, ``(B, P, width)``."""
-    parts = tower.embeddings
-    patches = parts.patch_embedding(pixels).flatten(2).transpose(1, 2)
-    seen = torch.cat([parts.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
-    seen = seen + parts.position_embedding(nn.functional.pad(places + 1, (1, 0)))
-    out: Tensor = tower.encoder(inputs_embeds=tower.pre_layrnorm(seen)).last_hidden_state[:, 1:]
+def see(tower: Any, pixels: Tensor) -> Tensor:
+    """What the vision tower makes of pictures of any size, ``(B, P, width)``, or latents, as it should tell them."""
+    if pixels.shape[1] == LATENT_CHANNELS:
+        return unfold(pixels, kernel_size=2, stride=2).transpose(1, 2)
+    out: Tensor = tower(pixels, output_hidden_states=True).hidden_states[-1]
     return out
 
 
@@ -415,7 +432,7 @@ def look(model: Any, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
 
     For a whole frame, what LLaVA itself makes of it.
     """
-    seen = see(model.model.vision_tower, pixels, places)
+    seen = see(model.model.vision_tower, pixels)
     begin = torch.tensor([[START, USER]]).expand(len(pixels), -1)
     embedded = torch.cat([model.get_input_embeddings()(begin), model.model.multi_modal_projector(seen)], dim=1)
     return embedded, torch.cat([torch.tensor([[0, 1]]).expand(len(pixels), -1), places + 2], dim=1)
@@ -511,14 +528,21 @@ def export(model: Any, folder: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train nano's vision-language model.")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--latents", type=Path, nargs="+", default=(), help="of each file, to be seen in its place")
     parser.add_argument("--output", type=Path, default=Path("runs/vlm"))
-    parser.add_argument("--start", type=Path, help="an exported folder to begin with, instead of nothing")
-    parser.add_argument("--tower", type=Path, help="a trained vision tower to begin with (vision.py)")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="an exported folder to begin with, instead of nothing; with another --vision its words alone",
+    )
+    parser.add_argument("--tower", type=Path, help="the output of vision.py, whose tower to begin with")
     parser.add_argument("--steps", type=int, required=True, help="total steps, counted over all runs")
     parser.add_argument("--decay", type=int, default=0, help="of these, the last ones in which the rate falls")
     parser.add_argument("--batch", type=int, default=256, help="of 64x64 pixels; a quarter of it of 128x128")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--vision", type=int, nargs=2, default=(256, 6), help="width and layers of the vision tower")
+    parser.add_argument(
+        "--vision", type=int, nargs=2, default=(256, 6), help="width and last layers of the vision tower"
+    )
     parser.add_argument("--text", type=int, nargs=2, default=(192, 4), help="width and layers of the language model")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--compile", action="store_true", help="faster after some minutes of compilation")
@@ -529,16 +553,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(arguments.seed)
     tokenizer = build_tokenizer()
     model = build(len(tokenizer), *arguments.vision, *arguments.text)
-    if arguments.tower:
-        model.model.vision_tower.load_state_dict(load_file(arguments.tower))
     if arguments.start and not checkpoint.exists():
-        started_from = LlavaForConditionalGeneration.from_pretrained(arguments.start, dtype=torch.float32)
-        model.load_state_dict(started_from.state_dict())
+        begin(
+            model, LlavaForConditionalGeneration.from_pretrained(arguments.start, dtype=torch.float32), arguments.tower
+        )
+    elif arguments.tower:
+        model.model.vision_tower.load_state_dict(load_file(arguments.tower / TOWER))
     trained = nn.ModuleDict({"llava": model, "true": nn.Linear(arguments.text[0], 1)})
     average = copy.deepcopy(trained).requires_grad_(False).eval()
-    optimisers = build_optimisers(trained, arguments.rate, matrices=r"layers\.\d+\.")
+    optimisers = build_optimisers(trained, arguments.rate, matrices=MATRICES)
     first = resume(checkpoint, optimisers, model=trained, average=average)
-    data = Pictures(arguments.pictures, tokenizer)
+    data = Pictures(arguments.pictures, tokenizer, arguments.latents)
     trained.train()
     forward = torch.compile(read, dynamic=True) if arguments.compile else read
     losses: list[tuple[float, float]] = []

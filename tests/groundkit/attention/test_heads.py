@@ -86,6 +86,20 @@ def test_weights_and_mean_are_those_of_the_whole_matrix(call: AttentionCall, wei
     )
 
 
+def test_of_some_heads_the_mean_is_theirs_alone() -> None:
+    call = attention_call(causal=True)
+    attention = read(call, WeighedHeads(IMAGE, HeadWeights.UNIFORM, heads=(3, 1)))
+    expected = float64_attention(call)[[1, 3]].mean(0)
+    torch.testing.assert_close(attention.dense().double(), expected, atol=1e-6, rtol=1e-5)
+    assert attention.weights.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("heads", [(), (4,), (0, -1)])
+def test_heads_that_a_layer_does_not_have_are_refused(heads: tuple[int, ...]) -> None:
+    with pytest.raises(AttentionError, match="choose among 0 to 3"):
+        WeighedHeads(IMAGE, heads=heads).read(attention_call(causal=True), None, 8)
+
+
 def test_a_product_with_rows_is_that_of_the_whole_matrix() -> None:
     attention = read(attention_call(causal=True), WeighedHeads(IMAGE))
     rows = torch.rand(3, TOKENS, dtype=torch.float64)
