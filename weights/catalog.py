@@ -31,6 +31,7 @@ NANO_LOOKING: dict[str, Any] = {
     "flow": "mean",
     "regulariser": "none",
     "layers": "0-0",
+    "heads": [1, 4],
     "word_tokens": "product",
     "points": "positive",
     "area": "hottest",

@@ -8,11 +8,12 @@ true (replaced token detection, ELECTRA, Clark et al., arXiv 2003.10555). A name
 for what it names. The small head that answers is no part of the exported model.
 
 A picture smaller than the frame of 256x256 pixels is a part of it, anywhere, of which the rest is not seen: its patches
-take the positions that they have there, in the vision tower as in the language model, and its places are those of
-the frame. So small pictures, which cost little, teach exactly the weights that read whole frames later. Some whole
-frames are zoomed into, as pipelines do that look at crops: what has its centre outside is then not named, and where
-nothing is left, that is said.
+take the positions that they have there in the language model, and its places are those of the frame. So small pictures,
+which cost little, teach exactly the weights that read whole frames later. Some whole frames are zoomed into, as
+pipelines do that look at crops: what has its centre outside is then not named, and where nothing is left, that is said.
 
+With ``--latents`` the words learn to read the autoencoder's latents while, elsewhere, a tower learns to tell them
+(``vision.py``); ``--start`` and ``--tower`` then put the two together.
 
 python -m groundkit.weights.training.vlm --pictures runs/single.pictures.pt --output runs/vlm --steps 3000
 python -m groundkit.weights.training.vlm --pictures runs/easy.pictures.pt runs/dense.pictures.pt --output runs/vlm \
