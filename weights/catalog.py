@@ -37,7 +37,7 @@ NANO_LOOKING: dict[str, Any] = {
     "area": "hottest",
     "mask_rule": "agreement",
     "refine": "cascade",
-    "verify": 0.9,
+    "verify": 0.5,
     "verify_on": "whole",
     "verify_question": "Is there {name}?",
     "suppression": "all",
