@@ -197,8 +197,8 @@ def begin(model: Any, trained: Any, tower: Path | None) -> None:
     state = trained.state_dict()
     if old.linear_1.weight.shape != new.linear_1.weight.shape:
         seeing = ("model.vision_tower.", "model.multi_modal_projector.")
-        state |= {name: value for name, value in model.state_dict().items() if name.startswith(seeing)}
-        state = {name: state[name] for name in model.state_dict()}
+        words = {name: value for name, value in state.items() if not name.startswith(seeing)}
+        state = {**model.state_dict(), **words}
     model.load_state_dict(state)
     if tower and old.linear_1.in_features == 4 * LATENT_CHANNELS:
         read = load_file(tower / READER)
@@ -434,8 +434,8 @@ def look(model: Any, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     For a whole frame, what LLaVA itself makes of it.
     """
     seen = see(model.model.vision_tower, pixels)
-    begin = torch.tensor([[START, USER]]).expand(len(pixels), -1)
-    embedded = torch.cat([model.get_input_embeddings()(begin), model.model.multi_modal_projector(seen)], dim=1)
+    opening = torch.tensor([[START, USER]]).expand(len(pixels), -1)
+    embedded = torch.cat([model.get_input_embeddings()(opening), model.model.multi_modal_projector(seen)], dim=1)
     return embedded, torch.cat([torch.tensor([[0, 1]]).expand(len(pixels), -1), places + 2], dim=1)
 
 
