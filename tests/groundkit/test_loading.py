@@ -66,9 +66,12 @@ def test_the_dtype_is_that_of_the_diffusion_model_and_sam_stays_in_float32(dtype
     assert pipeline.diffusion.pipeline.transformer.dtype == getattr(torch, dtype)  # type: ignore[attr-defined]
 
 
-def test_the_embedded_models_together_stay_under_40_megabytes() -> None:
-    size = sum(file.stat().st_size for file in catalog.NANO.rglob("*") if file.is_file())
-    assert size < 40e6
+def test_the_embedded_models_stay_small_40_megabytes_for_refam_and_30_for_the_vision_language_model() -> None:
+    def size(part: catalog.NanoPart) -> int:
+        return sum(file.stat().st_size for file in catalog.nano_folder(part).rglob("*") if file.is_file())
+
+    assert size("flux") + size("sam") < 40e6
+    assert size("llava") < 30e6
 
 
 def test_the_catalog_names_each_source_once_and_nano_is_on_disk() -> None:
