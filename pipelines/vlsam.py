@@ -11,7 +11,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -46,9 +46,10 @@ from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.cells import masks_of_cells
-from groundkit.segmenters.choose import choose_mask
+from groundkit.segmenters.choose import agreement, choose_mask
 from groundkit.segmenters.pointing import point_at
 from groundkit.segmenters.refine import cascade, suppress
+from groundkit.segmenters.votes import Candidate, fuse_views
 
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
 
@@ -96,14 +97,6 @@ class _Heat:
     cells: Heat
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    label: str
-    mask: npt.NDArray[np.bool_]
-    score: float
-    points: npt.NDArray[np.float32]
-
-
 class VLSAM(PhrasePipeline):
     """A vision-language model, a segmenter and a configuration."""
 
@@ -133,11 +126,11 @@ class VLSAM(PhrasePipeline):
         """
         started = time.perf_counter()
         pixels = read_image(image)
-        candidates: list[_Candidate] = []
+        views: list[tuple[Crop, list[Candidate]]] = []
         answers: list[str] = []
         questions: Sequence[str] = ()
         belief: Callable[[str], float] | None = None
-        for crop in crops(pixels, corners=self.config.multi_scale, share=self.config.crop_share):
+        for crop in crops(pixels, self.config.crop_shares if self.config.multi_scale else ()):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
             if belief is None or self.config.verify_on == "crop":
@@ -146,16 +139,8 @@ class VLSAM(PhrasePipeline):
             for question in questions:
                 answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
                 answers.append(answer)
-                candidates += found
-        kept = suppress(
-            boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
-            np.array([c.score for c in candidates], dtype=np.float32),
-            [c.label.split()[-1] if self.config.suppression == "same_name" else "" for c in candidates],
-            overlap=self.config.overlap,
-        )
-        chosen = [candidates[index] for index in kept]
-        if self.config.count:
-            chosen = _as_often_as_named(chosen, answers)
+                views.append((crop, found))
+        chosen = self._choose(views, answers)
         empty = np.zeros((0, *pixels.shape[:2]))
         return Discovery(
             image=pixels,
@@ -168,6 +153,21 @@ class VLSAM(PhrasePipeline):
             model=self.model,
             seconds=time.perf_counter() - started,
         )
+
+    def _choose(self, views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str]) -> list[Candidate]:
+        """Of what all views found, each object once."""
+        config = self.config
+        if config.suppression == "votes":
+            return fuse_views(views, least=config.least_votes, overlap=config.overlap)
+        candidates = [each for _, found in views for each in found]
+        kept = suppress(
+            boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
+            np.array([c.score for c in candidates], dtype=np.float32),
+            [c.noun if config.suppression == "same_name" else "" for c in candidates],
+            overlap=config.overlap,
+        )
+        chosen = [candidates[index] for index in kept]
+        return _as_often_as_named(chosen, answers) if config.count else chosen
 
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
@@ -263,7 +263,7 @@ class VLSAM(PhrasePipeline):
         belief: Callable[[str], float],
         null: Heat | None,
         seed: int,
-    ) -> tuple[str, list[_Candidate]]:
+    ) -> tuple[str, list[Candidate]]:
         """1. Ask, and read the names from the answer. 2. One map a name. 3. Points and a mask for each."""
         asked = [self.vlm.ask(picture, question) for picture in pictures]
         ids, answer, offsets = self._say(asked[0], seed)
@@ -290,7 +290,7 @@ class VLSAM(PhrasePipeline):
                 if not crop.cuts(candidate.mask):
                     placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                     score = candidate.score * belief(name.label)
-                    found.append(_Candidate(name.label, crop.place(candidate.mask), score, placed))
+                    found.append(replace(candidate, mask=crop.place(candidate.mask), score=score, points=placed))
         return answer, found
 
     def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:
@@ -360,7 +360,7 @@ class VLSAM(PhrasePipeline):
 
     def _segment(
         self, embedding: Any, label: str, heat: _Heat, directions: Sequence[Direction]
-    ) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
+    ) -> tuple[list[Candidate], npt.NDArray[np.bool_]]:
         """The best mask for one map, or those of its cells, and its positive area."""
         if SIZES & set(directions) and self.config.points != "cells":
             return self._of_size(embedding, label, minmax(heat.pixels), directions)
@@ -372,7 +372,7 @@ class VLSAM(PhrasePipeline):
 
     def _of_size(
         self, embedding: Any, label: str, heat: Heat, directions: Sequence[Direction]
-    ) -> tuple[list[_Candidate], npt.NDArray[np.bool_]]:
+    ) -> tuple[list[Candidate], npt.NDArray[np.bool_]]:
         """The largest or the smallest of the masks at the map's peaks."""
         (found,) = point_at(
             self.segmenter,
@@ -382,19 +382,17 @@ class VLSAM(PhrasePipeline):
             rule=self.config.mask_rule,
             threshold=self.config.peak_threshold,
         )
-        candidates = [_Candidate(label, found.mask, found.score, found.prompts.rows)] if found.mask.any() else []
+        candidates = [Candidate(label, found.mask, found.score, found.prompts.rows)] if found.mask.any() else []
         return candidates, positive_area(heat, self.config.threshold, self.config.area)
 
-    def _candidates(
-        self, embedding: Any, label: str, heat: _Heat
-    ) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
+    def _candidates(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
         """Masks for one map, each with the positive area that was looked at."""
         if self.config.points == "cells":
             yield from self._of_cells(embedding, label, heat)
         else:
             yield from self._refined(embedding, label, heat.pixels)
 
-    def _of_cells(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
+    def _of_cells(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
         config = self.config
         area = positive_area(heat.pixels, config.threshold, config.area)
         masks = masks_of_cells(
@@ -409,9 +407,9 @@ class VLSAM(PhrasePipeline):
             consistent=config.cell_consistency,
         )
         for each in masks:
-            yield area, _Candidate(label, each.mask, each.score, each.points)
+            yield area, Candidate(label, each.mask, each.score, each.points)
 
-    def _refined(self, embedding: Any, label: str, heat: Heat) -> Iterator[tuple[npt.NDArray[np.bool_], _Candidate]]:
+    def _refined(self, embedding: Any, label: str, heat: Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
         """Round 1: points, mask, and the mask as a prompt. Round 2: points drawn again from the masked map.
 
         What lies outside a mask is 0 in the masked map, so that the negative point is still the whole map's coldest.
@@ -430,11 +428,12 @@ class VLSAM(PhrasePipeline):
             best = choose_mask(proposals, heat, rule=self.config.mask_rule)
             mask = proposals.masks[best]
             if mask.any():
-                yield area, _Candidate(label, mask, float(proposals.scores[best]), prompts.rows)
+                score = float(proposals.scores[best])
+                yield area, Candidate(label, mask, score, prompts.rows, agreement(mask, heat))
             heat = heat * (_outside(mask) if refine == "mask_out" else mask)
 
 
-def _as_often_as_named(candidates: Sequence[_Candidate], answers: Sequence[str]) -> list[_Candidate]:
+def _as_often_as_named(candidates: Sequence[Candidate], answers: Sequence[str]) -> list[Candidate]:
     """Of each name's candidates the first ones, as many as the answer that holds the name most often."""
     most: Counter[str] = Counter()
     for answer in answers:

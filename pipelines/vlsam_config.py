@@ -14,6 +14,7 @@ from groundkit.prompting.regions import Part, threshold_share
 from groundkit.segmenters.choose import MaskRule
 
 Size = Annotated[float, Field(gt=0, le=4)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _asks_for(name: str) -> AfterValidator:
@@ -53,8 +54,10 @@ class VLSAMConfig(SharedSettings):
         "built_in", description="ask one question, a built-in set, or ten that the model writes itself (the paper)"
     )
     multi_scale: bool = Field(True, description="look at the four corner crops too")
-    crop_share: float = Field(
-        0.5, gt=0, lt=1, description="sides of a corner crop, over the picture's; above 0.5 the crops overlap"
+    crop_shares: tuple[Share, ...] = Field(
+        (0.5,),
+        min_length=1,
+        description="sides of the corner crops, over the picture's, four crops each; above 0.5 they overlap",
     )
     verify: float = Field(
         0.0,
@@ -124,15 +127,20 @@ class VLSAMConfig(SharedSettings):
         0.7,
         gt=0,
         le=1,
-        description="box IoU from which the lower of two masks of a name goes; of cells' masks, mask IoU",
+        description="box IoU from which the lower of two masks of a name goes; of cells' and of voted masks, mask IoU",
     )
     count: bool = Field(
         False,
         description="a name that an answer holds again is another object, and looks outside the masks before it; "
-        "of the masks of all answers, as many stay as one answer held the name",
+        "of the masks of all answers, as many stay as one answer held the name, unless votes decide",
     )
-    suppression: Literal["same_name", "all"] = Field(
-        "same_name", description="which masks give way to a better one on the same place: those of its name, or all"
+    suppression: Literal["same_name", "all", "votes"] = Field(
+        "same_name",
+        description="which masks give way to a better one on the same place: those of its name, or all; or votes: "
+        "masks on one place are fused, and stay if enough of the questions and crops that show it agree",
+    )
+    least_votes: float = Field(
+        0.05, ge=0, le=1, description="of votes, the least mean of score times agreement over all that show the place"
     )
     max_tokens: int = Field(256, ge=1, description="longest answer")
     temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")

@@ -27,7 +27,7 @@ NANO_READING: dict[str, Any] = {
 NANO_LOOKING: dict[str, Any] = {
     "questions": "one",
     "multi_scale": True,
-    "crop_share": 0.9,
+    "crop_shares": (0.9, 0.75, 0.6),
     "flow": "mean",
     "regulariser": "none",
     "layers": "0-0",
@@ -40,7 +40,8 @@ NANO_LOOKING: dict[str, Any] = {
     "verify": 0.5,
     "verify_on": "whole",
     "verify_question": "Is there {name}?",
-    "suppression": "all",
+    "suppression": "votes",
+    "least_votes": 0.04,
     "count": True,
     "overlap": 0.3,
     "spatial_bias": True,

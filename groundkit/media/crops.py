@@ -1,8 +1,9 @@
-"""A picture and its four corner crops: VL-SAM's scales."""
+"""A picture and its corner crops: VL-SAM's scales."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,12 @@ class Crop:
     y: int
     size: tuple[int, int]
 
+    def shows(self, box: npt.NDArray[np.float32]) -> bool:
+        """Whether a box of the picture, XYXY in pixels, lies in the crop."""
+        height, width = self.pixels.shape[:2]
+        left, top, right, bottom = box
+        return bool(self.x <= left and self.y <= top and right <= self.x + width and bottom <= self.y + height)
+
     def place(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """A mask of the crop, bool ``(h, w)``, in the frame of the whole picture."""
         whole = np.zeros(self.size, dtype=np.bool_)
@@ -45,11 +52,13 @@ class Crop:
         return any(inner and part.any() for inner, part in sides)
 
 
-def crops(image: npt.NDArray[np.uint8], *, corners: bool, share: float = 0.5) -> list[Crop]:
-    """The whole picture, and with ``corners`` a crop at each of its four, of ``share`` of its height and width each."""
+def crops(image: npt.NDArray[np.uint8], shares: Sequence[float] = ()) -> list[Crop]:
+    """The whole picture, and for each share a crop at each of its corners, of that share of its height and width."""
     height, width = image.shape[:2]
     found = [Crop(image, 0, 0, (height, width))]
-    if corners and min(height, width) >= 2:
+    if min(height, width) < 2:
+        return found
+    for share in shares:
         down, across = math.ceil(height * share), math.ceil(width * share)
         for y in (slice(0, down), slice(height - down, height)):
             for x in (slice(0, across), slice(width - across, width)):

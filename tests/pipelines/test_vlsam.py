@@ -18,6 +18,7 @@ from groundkit.errors import ConfigError, PhraseError
 from groundkit.models.vision_language import Conversation, EncodedPicture, View
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.prompting.points import PointPrompts
+from groundkit.results import mask_iou
 from groundkit.segmenters.base import MaskProposals
 
 Pixels = npt.NDArray[np.uint8]
@@ -240,7 +241,7 @@ def test_a_name_is_asked_for_once_in_each_picture_and_crop() -> None:
 def test_counted_a_name_has_no_more_masks_than_one_answer_gave_it_however_many_crops_show_it() -> None:
     # The same cup lies in the whole picture and in overlapping crops; masks are kept apart by an overlap of 1.
     scene = picture(("red", 50, 50, 24))
-    every = {"questions": "one", "crop_share": 0.9, "overlap": 1.0}
+    every = {"questions": "one", "crop_shares": (0.9,), "overlap": 1.0}
     assert len(pipeline(PlantedModel(), **every).discover(scene).labels) > 1
     assert pipeline(PlantedModel(), count=True, **every).discover(scene).labels == ("red cup",)
 
@@ -263,6 +264,27 @@ def test_of_masks_of_different_names_on_one_place_the_best_alone_can_stay() -> N
     one = {"multi_scale": False, "questions": "one", "word_tokens": "mean"}
     assert sorted(pipeline(Twice(), **one).discover(scene).labels) == ["red ball", "red cup"]
     assert len(pipeline(Twice(), suppression="all", **one).discover(scene).labels) == 1
+
+
+def test_with_votes_each_object_comes_once_with_its_mask_from_the_crops_that_show_it() -> None:
+    found = pipeline(PlantedModel(), suppression="votes", crop_shares=(0.9, 0.6)).discover(SCENE)
+    expected = {colour: is_of(SCENE, colour) for colour in COLOURS if is_of(SCENE, colour).any()}
+    assert sorted(found.labels) == sorted(f"{colour} {NOUNS[colour]}" for colour in expected)
+    for label, mask in zip(found.labels, found.masks, strict=True):
+        assert mask_iou(mask, expected[label.split()[0]]) > 0.9
+    assert ((found.scores > 0) & (found.scores <= 1)).all()
+
+
+def test_a_name_that_one_of_several_views_claims_is_outvoted() -> None:
+    class Wavering(PlantedModel):
+        def generate(self, conversation: Conversation, **settings: Any) -> list[int]:
+            whole = conversation.picture.image.shape == SCENE.shape
+            ids: list[int] = self.tokenizer("a red ball").input_ids
+            return ids if whole else super().generate(conversation, **settings)
+
+    settings = {"suppression": "votes", "crop_shares": (0.9,), "questions": "one"}
+    found = pipeline(Wavering(), **settings).discover(SCENE)
+    assert "red cup" in found.labels and "red ball" not in found.labels
 
 
 @pytest.mark.parametrize("colour", COLOURS)
