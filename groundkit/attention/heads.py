@@ -5,7 +5,7 @@ Letters: B batch, H heads, N tokens of the joint sequence. S is a layer's attent
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from groundkit.attention.softmax import AttentionCall, attention_entries, positions_of
-from groundkit.errors import AttentionError
+from groundkit.errors import AttentionError, ConfigError
 
 
 class HeadWeights(StrEnum):
@@ -26,6 +26,12 @@ class HeadWeights(StrEnum):
     MAX = "max"
     IMAGE_MAX = "image_max"
     UNIFORM = "uniform"
+
+
+def check_heads(heads: Sequence[int], available: int) -> None:
+    """Raises ConfigError where no head is chosen, or one that is not among the ``available`` ones."""
+    if not heads or not all(0 <= head < available for head in heads):
+        raise ConfigError(f"heads: this model has heads 0 to {available - 1}, got {list(heads)}")
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class WeighedHeads:
         """Reduce the heads of one call.
 
         Raises:
-            AttentionError: more than one sequence in the batch, fewer queries than keys (a decoding step), or a head
-                that the layer does not have.
+            AttentionError: more than one sequence in the batch, or fewer queries than keys (a decoding step).
+            ConfigError: a head that the layer does not have.
         """
         size = call.query.shape[2]
         if call.query.shape[0] != 1 or call.key.shape[2] != size:
@@ -118,9 +124,7 @@ class WeighedHeads:
         """1 for each head that takes part, else 0."""
         if self.heads is None:
             return torch.ones(heads)
-        missing = [head for head in self.heads if not 0 <= head < heads]
-        if missing or not self.heads:
-            raise AttentionError(f"heads={list(self.heads)}: choose among 0 to {heads - 1}")
+        check_heads(self.heads, heads)
         return torch.zeros(heads).index_fill(0, torch.tensor(self.heads), 1.0)
 
     def _weigh(self, chunks: Iterator[tuple[int, Tensor]], heads: int, size: int) -> Tensor:

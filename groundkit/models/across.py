@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from groundkit.attention.heads import check_heads
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.softmax import Heads
 from groundkit.attention.tap import AttentionTap, Selection
@@ -69,7 +70,5 @@ def _reduce_heads(entries: Tensor, heads: Sequence[int] | None) -> Tensor:
     """``(L, 1, R, C)``, or ``(L, 1, H, R, C)`` and a choice of heads, to ``(L, R, C)``."""
     if heads is None:
         return entries[:, 0].cpu()
-    available = entries.shape[2]
-    if not heads or not all(0 <= head < available for head in heads):
-        raise ConfigError(f"heads: this model has heads 0 to {available - 1}, got {list(heads)}")
+    check_heads(heads, entries.shape[2])
     return entries[:, 0, list(heads)].mean(dim=1).cpu()

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from groundkit.attention.heads import HeadWeights, LayerAttention, WeighedHeads
 from groundkit.attention.softmax import AttentionCall
 from groundkit.attention.tap import AttentionTap
-from groundkit.errors import AttentionError
+from groundkit.errors import AttentionError, ConfigError
 
 HEADS, KEY_HEADS, TOKENS, SIZE = 4, 2, 37, 8
 IMAGE = slice(5, 25)
@@ -96,7 +96,7 @@ def test_of_some_heads_the_mean_is_theirs_alone() -> None:
 
 @pytest.mark.parametrize("heads", [(), (4,), (0, -1)])
 def test_heads_that_a_layer_does_not_have_are_refused(heads: tuple[int, ...]) -> None:
-    with pytest.raises(AttentionError, match="choose among 0 to 3"):
+    with pytest.raises(ConfigError, match="this model has heads 0 to 3"):
         WeighedHeads(IMAGE, heads=heads).read(attention_call(causal=True), None, 8)
 
 
