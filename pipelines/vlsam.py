@@ -41,10 +41,11 @@ from groundkit.pipelines.vlsam_config import (
 )
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.fusion import contrast, fuse_sizes
+from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Discovery, Grounding, boxes_of, judged
-from groundkit.segmenters.base import Segmenter
+from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.cells import masks_of_cells
 from groundkit.segmenters.choose import agreement, choose_mask
 from groundkit.segmenters.pointing import point_at
@@ -129,15 +130,19 @@ class VLSAM(PhrasePipeline):
         views: list[tuple[Crop, list[Candidate]]] = []
         answers: list[str] = []
         questions: Sequence[str] = ()
-        belief: Callable[[str], float] | None = None
+        of_whole: Callable[[str], float] | None = None
         for crop in crops(pixels, self.config.crop_shares if self.config.multi_scale else ()):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
-            if belief is None or self.config.verify_on == "crop":
-                belief = functools.cache(functools.partial(self._belief, pictures[0]))
+            of_crop = functools.cache(functools.partial(self._belief, pictures[0]))
+            of_whole = of_whole or of_crop
+            beliefs: dict[str, Callable[[str], float]]
+            beliefs = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}
             null = self._read_null(pictures[0]) if self.config.min_evidence else None
             for question in questions:
-                answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
+                answer, found = self._look(
+                    crop, pictures, embedding, question, beliefs[self.config.verify_on], null, seed
+                )
                 answers.append(answer)
                 views.append((crop, found))
         chosen = self._choose(views, answers)
@@ -158,7 +163,7 @@ class VLSAM(PhrasePipeline):
         """Of what all views found, each object once."""
         config = self.config
         if config.suppression == "votes":
-            return fuse_views(views, least=config.least_votes, overlap=config.overlap)
+            return fuse_views(views, least=config.least_votes, overlap=config.overlap, power=config.agreement_power)
         candidates = [each for _, found in views for each in found]
         kept = suppress(
             boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
@@ -287,10 +292,12 @@ class VLSAM(PhrasePipeline):
                     evidence = weigh_evidence(readings[0].over_picture(row), null, candidate.mask)
                     if evidence.score < self.config.min_evidence:
                         continue
-                if not crop.cuts(candidate.mask):
-                    placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
-                    score = candidate.score * belief(name.label)
-                    found.append(replace(candidate, mask=crop.place(candidate.mask), score=score, points=placed))
+                placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
+                found += [
+                    replace(each, mask=crop.place(each.mask), score=each.score * belief(name.label), points=placed)
+                    for each in (candidate, *candidate.rivals)
+                    if not crop.cuts(each.mask)
+                ]
         return answer, found
 
     def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:
@@ -428,9 +435,22 @@ class VLSAM(PhrasePipeline):
             best = choose_mask(proposals, heat, rule=self.config.mask_rule)
             mask = proposals.masks[best]
             if mask.any():
-                score = float(proposals.scores[best])
-                yield area, Candidate(label, mask, score, prompts.rows, agreement(mask, heat))
+                rivals: tuple[Candidate, ...] = ()
+                if self.config.rivals:
+                    others = proposals if refine == "none" else self.segmenter.segment(embedding, prompts)
+                    rivals = tuple(_propose(label, others, index, heat, prompts) for index in range(len(others.masks)))
+                yield area, replace(_propose(label, proposals, best, heat, prompts), rivals=rivals)
             heat = heat * (_outside(mask) if refine == "mask_out" else mask)
+
+
+def _propose(label: str, proposals: MaskProposals, index: int, heat: Heat, prompts: PointPrompts) -> Candidate:
+    """One of the segmenter's masks, compared with the map that its points were drawn from."""
+    mask = proposals.masks[index]
+    return Candidate(label, mask, float(proposals.scores[index]), prompts.rows, agreement(mask, heat))
+
+
+def _mean(first: Callable[[str], float], second: Callable[[str], float]) -> Callable[[str], float]:
+    return lambda label: (first(label) + second(label)) / 2
 
 
 def _as_often_as_named(candidates: Sequence[Candidate], answers: Sequence[str]) -> list[Candidate]:

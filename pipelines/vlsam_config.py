@@ -66,8 +66,10 @@ class VLSAMConfig(SharedSettings):
         description="least probability of yes when asked whether a named object is there, which then weighs its score; "
         "0 does not ask",
     )
-    verify_on: Literal["crop", "whole"] = Field(
-        "crop", description="which picture is asked about: the crop in which something was named, or always the whole"
+    verify_on: Literal["crop", "whole", "both"] = Field(
+        "crop",
+        description="which picture is asked about: the crop in which something was named, always the whole, or both, "
+        "of which the mean counts",
     )
     verify_question: Annotated[str, _asks_for("name")] = Field(
         "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
@@ -141,6 +143,12 @@ class VLSAMConfig(SharedSettings):
     )
     least_votes: float = Field(
         0.05, ge=0, le=1, description="of votes, the least mean of score times agreement over all that show the place"
+    )
+    agreement_power: float = Field(
+        1.0, ge=0, le=8, description="power of a mask's agreement with its map where it votes; 0 leaves it out"
+    )
+    rivals: bool = Field(
+        False, description="whether all masks that the segmenter proposes for a point vote, beside the refined one"
     )
     max_tokens: int = Field(256, ge=1, description="longest answer")
     temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")

@@ -29,6 +29,7 @@ class Candidate:
         score: how sure it is, at least 0.
         points: float32 ``(M, 3)``, x, y and label, that the mask was asked for with.
         agreement: how well the mask agrees with the heatmap that it comes from, at most 1.
+        rivals: other masks that the segmenter proposed for the same points.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Candidate:
     score: float
     points: npt.NDArray[np.float32]
     agreement: float = 1.0
+    rivals: tuple[Candidate, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -49,13 +51,15 @@ class _Vote:
     candidate: Candidate
 
 
-def fuse_views(views: Sequence[tuple[Crop, Sequence[Candidate]]], *, least: float, overlap: float) -> list[Candidate]:
+def fuse_views(
+    views: Sequence[tuple[Crop, Sequence[Candidate]]], *, least: float, overlap: float, power: float = 1.0
+) -> list[Candidate]:
     """The objects that the views agree on, the highest score first.
 
-    A vote weighs its candidate's score times its agreement. Each vote, the heaviest first, joins the objects whose
-    heaviest mask it overlaps most, by an IoU of 0.5 at least, or begins another. An object has the noun, and of this
-    noun's labels the one, with most weight; its mask is where masks of more than half of the weight lie; and its score
-    is the weight of this noun, of each view's heaviest vote, over the number of views that show the place::
+    A vote weighs its candidate's score times a power of its agreement. Each vote, the heaviest first, joins the object
+    whose heaviest mask it overlaps most, by an IoU of 0.5 at least, or begins another. An object has the noun, and of
+    this noun's labels the one, with most weight; its mask is where masks of more than half of the weight lie; and its
+    score is the weight of this noun, of each view's heaviest vote, over the number of views that show the place::
 
         score = sum over views of max(weight) / number of views that show all of the heaviest mask
 
@@ -63,9 +67,12 @@ def fuse_views(views: Sequence[tuple[Crop, Sequence[Candidate]]], *, least: floa
         views: what was found in each; the same part of a picture may be viewed several times.
         least: objects of a lower score are left out.
         overlap: mask IoU from which the lower one of two objects goes.
+        power: of the agreement, floored at 0.
     """
     crops = [crop for crop, _ in views]
-    votes = [_Vote(view, c.score * c.agreement, c) for view, (_, found) in enumerate(views) for c in found]
+    votes = [
+        _Vote(view, c.score * max(0.0, c.agreement) ** power, c) for view, (_, found) in enumerate(views) for c in found
+    ]
     objects: list[list[_Vote]] = []
     for vote in sorted((v for v in votes if v.weight > 0), key=lambda v: -v.weight):
         overlaps = [mask_iou(vote.candidate.mask, others[0].candidate.mask) for others in objects]

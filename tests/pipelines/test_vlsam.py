@@ -275,6 +275,50 @@ def test_with_votes_each_object_comes_once_with_its_mask_from_the_crops_that_sho
     assert ((found.scores > 0) & (found.scores <= 1)).all()
 
 
+def test_rivals_put_every_mask_of_a_point_to_the_vote_and_the_best_supported_wins() -> None:
+    class Loose(SameColour):
+        """One mask far too large after all refinement; among several, also the true one."""
+
+        def segment(self, embedding: Pixels, prompts: PointPrompts, **settings: object) -> MaskProposals:
+            true = super().segment(embedding, prompts)
+            large = np.asarray(cv2.dilate(true.masks[0].astype(np.uint8), np.ones((21, 21), np.uint8)), np.bool_)
+            if settings.get("several", True) and "mask" not in settings:
+                return MaskProposals(np.stack([true.masks[0], large]), np.array([0.9, 0.9], np.float32))
+            return MaskProposals(large[None], np.array([0.9], np.float32))
+
+    settings = {
+        "suppression": "votes",
+        "refine": "cascade",
+        "multi_scale": False,
+        "agreement_power": 3.0,
+        "overlap": 0.3,
+    }
+    overlaps = {}
+    for rivals in (False, True):
+        model = VLSAM(PlantedModel(), Loose(), read_config({**settings, "rivals": rivals}))  # type: ignore[arg-type]
+        found = model.discover(SCENE)
+        (mask,) = (mask for mask, label in zip(found.masks, found.labels, strict=True) if label == "red cup")
+        overlaps[rivals] = mask_iou(mask, is_of(SCENE, "red"))
+    assert overlaps[False] < 0.5
+    assert overlaps[True] == 1
+
+
+def test_verified_on_both_a_score_is_weighed_by_the_mean_of_crop_and_whole() -> None:
+    scene = picture(("red", 8, 8, 30))
+    one = {"questions": "one", "crop_shares": (0.9,), "overlap": 1.0}
+
+    class Doubting(PlantedModel):
+        def agrees(self, conversation: Conversation) -> float:
+            return 0.8 if conversation.picture.image.shape == scene.shape else 0.4
+
+    scores = {
+        on: pipeline(Doubting(), verify=0.1, verify_on=on, **one).discover(scene).scores
+        for on in ("whole", "crop", "both")
+    }
+    assert scores["crop"].sum() < scores["whole"].sum()
+    assert scores["both"].sum() == pytest.approx((scores["whole"].sum() + scores["crop"].sum()) / 2)
+
+
 def test_a_name_that_one_of_several_views_claims_is_outvoted() -> None:
     class Wavering(PlantedModel):
         def generate(self, conversation: Conversation, **settings: Any) -> list[int]:

@@ -88,5 +88,13 @@ def test_a_mask_that_its_heatmap_speaks_against_has_no_vote(agreement: float) ->
     assert not fuse((WHOLE, [claim("cup", square(5, 5), 0.8, agreement)]))
 
 
+def test_the_higher_the_power_the_more_agreement_decides_which_mask_stands() -> None:
+    sure, agreeing = claim("cup", square(5, 5), 1.0, 0.5), claim("cup", square(7, 5), 0.6, 0.8)
+    for power, expected in ((1, sure), (3, agreeing)):
+        (found,) = fuse_views([(WHOLE, [sure, agreeing])], least=0, overlap=0.3, power=power)
+        assert found.score == pytest.approx(expected.score * expected.agreement**power)
+        np.testing.assert_array_equal(found.mask, expected.mask)
+
+
 def test_nothing_found_fuses_to_nothing() -> None:
     assert not fuse((WHOLE, []))
