@@ -41,7 +41,7 @@ NANO_LOOKING: dict[str, Any] = {
     "verify_on": "both",
     "verify_question": "Is there {name}?",
     "suppression": "votes",
-    "least_votes": 0.015,
+    "least_votes": 0.012,
     "agreement_power": 3.0,
     "rivals": True,
     "count": True,
