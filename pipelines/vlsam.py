@@ -295,7 +295,7 @@ class VLSAM(PhrasePipeline):
                 placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                 found += [
                     replace(each, mask=crop.place(each.mask), score=each.score * belief(name.label), points=placed)
-                    for each in (candidate, *candidate.rivals)
+                    for each in (candidate, *self._rivals(embedding, candidate, heat.pixels))
                     if not crop.cuts(each.mask)
                 ]
         return answer, found
@@ -435,12 +435,16 @@ class VLSAM(PhrasePipeline):
             best = choose_mask(proposals, heat, rule=self.config.mask_rule)
             mask = proposals.masks[best]
             if mask.any():
-                rivals: tuple[Candidate, ...] = ()
-                if self.config.rivals:
-                    others = proposals if refine == "none" else self.segmenter.segment(embedding, prompts)
-                    rivals = tuple(_propose(label, others, index, heat, prompts) for index in range(len(others.masks)))
-                yield area, replace(_propose(label, proposals, best, heat, prompts), rivals=rivals)
+                yield area, _propose(label, proposals, best, heat, prompts)
             heat = heat * (_outside(mask) if refine == "mask_out" else mask)
+
+    def _rivals(self, embedding: Any, candidate: Candidate, heat: Heat) -> Iterator[Candidate]:
+        """The masks that the segmenter proposes at once for a candidate's points, where these are to vote, too."""
+        if self.config.rivals:
+            prompts = PointPrompts(candidate.points[:, :2], candidate.points[:, 2].astype(np.int64))
+            proposals = self.segmenter.segment(embedding, prompts)
+            for index in np.flatnonzero(proposals.masks.any(axis=(1, 2))):
+                yield _propose(candidate.label, proposals, int(index), heat, prompts)
 
 
 def _propose(label: str, proposals: MaskProposals, index: int, heat: Heat, prompts: PointPrompts) -> Candidate:

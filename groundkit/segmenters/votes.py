@@ -29,7 +29,6 @@ class Candidate:
         score: how sure it is, at least 0.
         points: float32 ``(M, 3)``, x, y and label, that the mask was asked for with.
         agreement: how well the mask agrees with the heatmap that it comes from, at most 1.
-        rivals: other masks that the segmenter proposed for the same points.
     """
 
     label: str
@@ -37,7 +36,6 @@ class Candidate:
     score: float
     points: npt.NDArray[np.float32]
     agreement: float = 1.0
-    rivals: tuple[Candidate, ...] = ()
 
     @property
     def noun(self) -> str:
