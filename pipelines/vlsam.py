@@ -55,6 +55,7 @@ from groundkit.segmenters.votes import Candidate, fuse_views
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
 
 Heat = npt.NDArray[np.float32]
+Belief = Callable[[str], float]  # in a name, see verify
 
 _AROUND_QUESTIONS = " \t-*_`\"'“”"  # what models write around what they were asked to write
 ANOTHER = 0.5  # outside a mask, what is less than half as hot as the hottest place is no other object
@@ -130,19 +131,16 @@ class VLSAM(PhrasePipeline):
         views: list[tuple[Crop, list[Candidate]]] = []
         answers: list[str] = []
         questions: Sequence[str] = ()
-        of_whole: Callable[[str], float] | None = None
+        of_whole: Belief | None = None
         for crop in crops(pixels, self.config.crop_shares if self.config.multi_scale else ()):
             pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
-            of_crop = functools.cache(functools.partial(self._belief, pictures[0]))
+            of_crop: Belief = functools.cache(functools.partial(self._belief, pictures[0]))
             of_whole = of_whole or of_crop
-            beliefs: dict[str, Callable[[str], float]]
-            beliefs = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}
+            belief = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[self.config.verify_on]
             null = self._read_null(pictures[0]) if self.config.min_evidence else None
             for question in questions:
-                answer, found = self._look(
-                    crop, pictures, embedding, question, beliefs[self.config.verify_on], null, seed
-                )
+                answer, found = self._look(crop, pictures, embedding, question, belief, null, seed)
                 answers.append(answer)
                 views.append((crop, found))
         chosen = self._choose(views, answers)
@@ -265,7 +263,7 @@ class VLSAM(PhrasePipeline):
         pictures: Sequence[EncodedPicture],
         embedding: Any,
         question: str,
-        belief: Callable[[str], float],
+        belief: Belief,
         null: Heat | None,
         seed: int,
     ) -> tuple[str, list[Candidate]]:
@@ -441,7 +439,7 @@ class VLSAM(PhrasePipeline):
     def _rivals(self, embedding: Any, candidate: Candidate, heat: Heat) -> Iterator[Candidate]:
         """The masks that the segmenter proposes at once for a candidate's points, where these are to vote, too."""
         if self.config.rivals:
-            prompts = PointPrompts(candidate.points[:, :2], candidate.points[:, 2].astype(np.int64))
+            prompts = PointPrompts.from_rows(candidate.points)
             proposals = self.segmenter.segment(embedding, prompts)
             for index in np.flatnonzero(proposals.masks.any(axis=(1, 2))):
                 yield _propose(candidate.label, proposals, int(index), heat, prompts)
@@ -453,7 +451,7 @@ def _propose(label: str, proposals: MaskProposals, index: int, heat: Heat, promp
     return Candidate(label, mask, float(proposals.scores[index]), prompts.rows, agreement(mask, heat))
 
 
-def _mean(first: Callable[[str], float], second: Callable[[str], float]) -> Callable[[str], float]:
+def _mean(first: Belief, second: Belief) -> Belief:
     return lambda label: (first(label) + second(label)) / 2
 
 

@@ -1,5 +1,7 @@
 """Points that a promptable segmenter takes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,3 +30,8 @@ class PointPrompts:
     def rows(self) -> npt.NDArray[np.float32]:
         """The points as results hold them: float32 ``(M, 3)``, x, y and label."""
         return np.column_stack([self.xy, self.labels]).astype(np.float32)
+
+    @classmethod
+    def from_rows(cls, rows: npt.NDArray[np.float32]) -> PointPrompts:
+        """The points of one object as results hold them, float32 ``(M, 3)``: the way back from ``rows``."""
+        return cls(rows[:, :2], rows[:, 2].astype(np.int64))
