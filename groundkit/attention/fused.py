@@ -56,6 +56,7 @@ _UNPROVED: dict[tuple[str, SDPBackend], Kernel] = {
     ("cuda", SDPBackend.EFFICIENT_ATTENTION): _efficient_cuda,
     ("cuda", SDPBackend.CUDNN_ATTENTION): _cudnn_cuda,
 }
+_CHOOSERS = {device for device, _ in (*_TRUSTED, *_UNPROVED)}
 _verdicts: dict[Hashable, bool] = {}
 
 
@@ -104,6 +105,9 @@ def _plain(call: AttentionCall) -> Tensor:
 def _backend(call: AttentionCall) -> tuple[str, SDPBackend] | None:
     """What torch itself would choose, or None for a call that only ``scaled_dot_product_attention`` may answer."""
     query, mask = call.query, call.attn_mask
+    # Torch's chooser has no answer for other devices, MPS among them: asking it there is an error.
+    if query.device.type not in _CHOOSERS:
+        return None
     # It splits off other shapes before it chooses, and refuses such masks in its own words; the kernels do neither.
     if query.ndim != 4:
         return None

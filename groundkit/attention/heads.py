@@ -42,7 +42,7 @@ class LayerAttention:
         size: N.
         starts: first row of each block; a block ends where the next begins, the last one at N.
         blocks: ``(rows, columns)`` each, columns from 0 on; what lies beyond is 0.
-        weights: float32 ``(H,)``, the heads' weights.
+        weights: float32 ``(H,)``, the heads' weights, on the CPU.
     """
 
     size: int
@@ -51,11 +51,12 @@ class LayerAttention:
     weights: Tensor
 
     def times(self, rows: Tensor) -> Tensor:
-        """``rows @ A``, ``(R, N)`` to ``(R, N)``, in the dtype of ``rows``."""
-        product = torch.zeros_like(rows)
+        """``rows @ A``, ``(R, N)`` to ``(R, N)``, in the dtype and on the device of ``rows``."""
+        moved = rows.to(self.blocks[0].device)
+        product = torch.zeros_like(moved)
         for start, block in zip(self.starts, self.blocks, strict=True):
-            product[:, : block.shape[1]] += rows[:, start : start + len(block)] @ block.to(rows.dtype)
-        return product
+            product[:, : block.shape[1]] += moved[:, start : start + len(block)] @ block.to(rows.dtype)
+        return product.to(rows.device)
 
     def dense(self) -> Tensor:
         """The whole matrix, ``(N, N)``."""
@@ -117,7 +118,8 @@ class WeighedHeads:
         starts, blocks = [], []
         for start, entries in chunks():
             starts.append(start)
-            blocks.append(torch.einsum("h,hrc->rc", weights / taken.sum(), entries).to(self.dtype))
+            shares = (weights / taken.sum()).to(entries.device)
+            blocks.append(torch.einsum("h,hrc->rc", shares, entries).to(self.dtype))
         return LayerAttention(size, tuple(starts), tuple(blocks), weights)
 
     def _taken(self, heads: int) -> Tensor:

@@ -182,7 +182,12 @@ class VisionLanguageModel(ABC):
     def encode(self, image: npt.NDArray[np.uint8]) -> EncodedPicture:
         """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions."""
         inputs = self._process(image, "")
-        inputs = {name: value.to(self.device) for name, value in inputs.items() if name in self.pixel_inputs(inputs)}
+        # Most vision towers cast pixels themselves, but not all of them.
+        inputs = {
+            name: value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
+            for name, value in inputs.items()
+            if name in self.pixel_inputs(inputs)
+        }
         return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
 
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import torch
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
-from groundkit.results import Grounding
+from groundkit.results import Grounding, mask_iou
 from groundkit.weights import catalog
 
 
@@ -64,6 +64,19 @@ def test_a_missing_model_and_a_missing_segmenter_are_refused_in_one_line(tmp_pat
 def test_the_dtype_is_that_of_the_diffusion_model_and_sam_stays_in_float32(dtype: str) -> None:
     pipeline = groundkit.load(device="cpu", dtype=dtype)
     assert pipeline.diffusion.pipeline.transformer.dtype == getattr(torch, dtype)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("pipeline", ["vlsam", "decaf"])
+def test_nanos_vision_language_model_finds_in_half_precision_what_it_finds_in_float32(
+    pipeline: str, dtype: str
+) -> None:
+    picture = Path(__file__).parents[2] / "samples" / "scene_1.png"
+    exact, half = (
+        groundkit.load(pipeline, device="cpu", dtype=kind)(picture, "the red cup") for kind in ("float32", dtype)
+    )
+    assert np.corrcoef(exact.heatmap.ravel(), half.heatmap.ravel())[0, 1] > 0.99
+    assert mask_iou(exact.mask, half.mask) > 0.9
 
 
 def test_the_embedded_models_stay_small_40_megabytes_for_refam_and_30_for_the_vision_language_model() -> None:

@@ -176,3 +176,16 @@ def test_the_cuda_kernels_take_the_call_and_return_one_number_a_row(backend: tup
     output, log_sum_exp = fused._UNPROVED[backend](AttentionCall(query, key, value, is_causal=True, scale=0.1))
     assert output.shape == query.shape
     assert log_sum_exp.shape == query.shape[:3]
+
+
+def test_a_device_for_which_torch_has_no_kernel_chooser_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on MPS, where torch has no ``_fused_sdp_choice``; meta stands for such a device."""
+
+    def none_here(*_: object, **__: object) -> int:
+        raise NotImplementedError("'aten::_fused_sdp_choice' is not currently implemented for this device")
+
+    monkeypatch.setattr(torch, "_fused_sdp_choice", none_here)
+    query, key, value = (tensor.to("meta") for tensor in tensors(torch.float32, 9, 9, 4, 4))
+    output, log_sum_exp = attend(AttentionCall(query, key, value))
+    assert output.shape == query.shape
+    assert log_sum_exp is None
