@@ -12,8 +12,10 @@ from transformers import AutoConfig, AutoTokenizer, CLIPTextModelWithProjection
 
 from groundkit.errors import ModelError
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.weights_check import load_weights
 
 _KINDS = ("clip", "clip_text_model")
+_OTHER_HALF = ("vision_model.", "visual_projection.", "logit_scale")
 
 
 class ClipText:
@@ -44,7 +46,7 @@ class ClipText:
             )
         with explain_loading_errors(source):
             tokenizer = AutoTokenizer.from_pretrained(source, **where)
-            model = CLIPTextModelWithProjection.from_pretrained(source, **where)
+            model = load_weights(CLIPTextModelWithProjection, source, source=source, others=_OTHER_HALF, **where)
         return cls(model, tokenizer, torch.device(device))
 
     @torch.inference_mode()

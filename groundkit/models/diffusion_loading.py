@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from torch import nn
+from transformers import PreTrainedModel
 
 from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
 from groundkit.models.offload import check_offload
+from groundkit.models.weights_check import check_weights, load_weights
 
 
 def load_pipeline(
@@ -32,13 +36,19 @@ def load_pipeline(
         ModelError: with one line that says what is missing or refused, and what to do.
         ConfigError: offloading without a GPU.
     """
-    _check_parts(source)
     if offload:
         check_offload(device)
+    folder = Path(source)
+    if not folder.is_dir():
+        with explain_loading_errors(source):
+            where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+            folder = Path(kind.download(source, variant=variant, **where))
+    classes = _parts(source, folder)
     with explain_loading_errors(source):
-        pipeline: Any = kind.from_pretrained(
-            source, dtype=dtype, revision=revision, variant=variant, local_files_only=local_files_only
-        )
+        parts = {
+            name: _load_part(source, folder / name, *classes[name], dtype=dtype, variant=variant) for name in classes
+        }
+        pipeline: Any = kind.from_pretrained(folder, **{name: part for name, part in parts.items() if part is not None})
     pipeline.set_progress_bar_config(disable=True)
     if offload:
         pipeline.enable_model_cpu_offload(device=device)
@@ -47,19 +57,36 @@ def load_pipeline(
     return pipeline
 
 
-def _check_parts(source: str | Path) -> None:
-    """Raise ``ModelError`` when a folder lacks a part that its ``model_index.json`` names.
+def _parts(source: str | Path, folder: Path) -> dict[str, tuple[str, str]]:
+    """Library and class of each part that ``model_index.json`` names.
 
-    diffusers makes do with a tokenizer of its own invention where a tokenizer's folder is missing.
+    Raises:
+        ModelError: a part's files are missing. diffusers would make do with a tokenizer of its own invention.
     """
-    check_model_folder(source, "model_index.json")
-    if not Path(source).is_dir():
-        return
+    check_model_folder(folder, "model_index.json")
     with explain_loading_errors(source):
-        index = json.loads((Path(source) / "model_index.json").read_text(encoding="utf-8"))
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         named = {name: part for name, part in index.items() if not name.startswith("_") and isinstance(part, list)}
-    parts = [name for name, (library, _) in named.items() if library]
-    check_model_folder(source, *(f"{name}/*.json" for name in parts))
+    parts = {name: (library, kind) for name, (library, kind) in named.items() if library}
+    check_model_folder(folder, *(f"{name}/*.json" for name in parts))
     for name in parts:
         if name.startswith("tokenizer"):
-            check_vocabulary(Path(source) / name)
+            check_vocabulary(folder / name)
+    return parts
+
+
+def _load_part(
+    source: str | Path, folder: Path, library: str, kind: str, *, dtype: torch.dtype, variant: str | None
+) -> Any:
+    """Load one part if it has weights, whole or not at all; None leaves it to diffusers."""
+    loader = getattr(importlib.import_module(library), kind, None) if library in ("diffusers", "transformers") else None
+    if not isinstance(loader, type) or not issubclass(loader, nn.Module):
+        return None
+    # A variant need not exist of every part.
+    variant = variant if variant and any(folder.glob(f"*.{variant}*")) else None
+    options: dict[str, Any] = {"dtype": dtype, "variant": variant}
+    if issubclass(loader, PreTrainedModel):
+        return load_weights(loader, folder, source=source, part=folder.name, **options)
+    part, report = loader.from_pretrained(folder, output_loading_info=True, **options)  # type: ignore[attr-defined]
+    check_weights(source, part, report, folder.name)
+    return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
@@ -19,6 +20,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from groundkit.errors import GroundkitError, ModelError
+from groundkit.models.quiet import quiet_libraries
 
 _VOCABULARIES = ("tokenizer.json", "vocab*", "*.model")  # of tokenizers, word pieces and byte pairs, SentencePiece
 
@@ -32,7 +34,8 @@ def explain_loading_errors(source: str | Path) -> Iterator[None]:
     Errors of groundkit's own pass through unchanged.
     """
     try:
-        yield
+        with quiet_libraries():
+            yield
     except GroundkitError:
         raise
     # diffusers, transformers and huggingface_hub share no base class and let KeyError or TypeError through as well.
@@ -90,7 +93,9 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
     if any_is(EntryNotFoundError) or "no file named" in str(error):
         return f"a file is missing ({_first_line(error)}); download the whole model, or check the variant"
     if "ignore_mismatched_sizes" in str(error):
-        return "the weights do not fit config.json; both must come from the same model"
+        tensor = re.search(r"because (\S+) expected shape (.+?), but got (.+?)\. ", str(error))
+        named = f" ({tensor[1]} has the shape {tensor[3]} instead of {tensor[2]})" if tensor else ""
+        return f"the weights do not fit config.json{named}; both must come from the same model"
     return f"cannot be loaded ({_first_line(error)})"
 
 

@@ -25,6 +25,7 @@ from groundkit.errors import ModelError
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.offload import check_offload, offload_blocks
+from groundkit.models.weights_check import load_weights
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,14 @@ class VisionLanguageModel(ABC):
             processor = AutoProcessor.from_pretrained(source, **options)
             # The tap needs it where the words are read; vision towers without any attention would refuse it.
             attention = {"text_config": "sdpa"}
-            model = AutoModelForImageTextToText.from_pretrained(
-                source, dtype=dtype, attn_implementation=attention, variant=variant, **options
+            model = load_weights(
+                AutoModelForImageTextToText,
+                source,
+                source=source,
+                dtype=dtype,
+                attn_implementation=attention,
+                variant=variant,
+                **options,
             )
         if model.config.model_type not in cls.model_types:
             raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")

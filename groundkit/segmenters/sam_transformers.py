@@ -12,6 +12,7 @@ from transformers import AutoConfig, SamImageProcessor, SamModel
 
 from groundkit.errors import ModelError
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.weights_check import load_weights
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
@@ -73,24 +74,19 @@ class TransformersSam:
                     f"{name_or_folder}: this is a {config.model_type} model, not a sam model; "
                     "give a SAM such as facebook/sam-vit-base"
                 )
-            loaded: Any = SamModel.from_pretrained(
+            model = load_weights(
+                SamModel,
                 name_or_folder,
+                source=name_or_folder,
                 config=config,
                 dtype=torch.float32,
                 variant=variant,
-                output_loading_info=True,
                 **where,
             )
             # The model's input size decides, not the processor's: its default of 1024 is right for no other size.
             side = config.vision_config.image_size
             processor = SamImageProcessor.from_pretrained(
                 name_or_folder, size={"longest_edge": side}, pad_size={"height": side, "width": side}, **where
-            )
-        model, report = loaded
-        if report["missing_keys"]:
-            raise ModelError(
-                f"{name_or_folder}: the weights lack {len(report['missing_keys'])} tensors, "
-                f"such as {min(report['missing_keys'])}; copy or download them again"
             )
         return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
 

@@ -16,6 +16,7 @@ from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel, Sam2Vide
 
 from groundkit.errors import ModelError
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.weights_check import load_weights
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
 _MODELS = {"sam2_video": Sam2VideoModel, "edgetam_video": EdgeTamVideoModel}
@@ -81,16 +82,10 @@ class Sam2Tracker:
                     f"{name_or_folder}: this is a {config.model_type} model, not one of {', '.join(_MODELS)}; "
                     "give a SAM 2 such as facebook/sam2.1-hiera-tiny"
                 )
-            loaded: Any = _MODELS[config.model_type].from_pretrained(
-                name_or_folder, config=config, dtype=dtype, output_loading_info=True, **where
+            model = load_weights(
+                _MODELS[config.model_type], name_or_folder, source=name_or_folder, config=config, dtype=dtype, **where
             )
             processor = Sam2VideoProcessor.from_pretrained(name_or_folder, **where)
-        model, report = loaded
-        if report["missing_keys"]:
-            raise ModelError(
-                f"{name_or_folder}: the weights lack {len(report['missing_keys'])} tensors, "
-                f"such as {min(report['missing_keys'])}; copy or download them again"
-            )
         return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
 
     def start(self, image: Pixels, mask: Mask) -> Sam2Track:

@@ -100,7 +100,10 @@ def test_weights_that_do_not_fit_the_config_say_so(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["vision_config"]["mlp_dim"] += 1
     (folder / "config.json").write_text(json.dumps(config))
-    assert refusal(folder) == "the weights do not fit config.json; both must come from the same model"
+    assert refusal(folder) == (
+        "the weights do not fit config.json (vision_encoder.layers.0.mlp.lin1.bias has the shape (65,) instead of "
+        "(66,)); both must come from the same model"
+    )
 
 
 def test_absent_weights_are_never_made_up(folder: Path) -> None:
@@ -108,7 +111,7 @@ def test_absent_weights_are_never_made_up(folder: Path) -> None:
     del weights["mask_decoder.iou_token.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert refusal(folder) == (
-        "the weights lack 1 tensors, such as mask_decoder.iou_token.weight; copy or download them again"
+        "the weights lack the tensor mask_decoder.iou_token.weight; copy or download the whole model again"
     )
 
 
