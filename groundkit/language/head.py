@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 
 from groundkit.language.direction import possible_directions
 from groundkit.language.tagging import COMMANDS
-from groundkit.language.words import plain, word_set
+from groundkit.language.words import is_punctuation, plain, word_set
 
 _COLOURS = word_set(
     """
@@ -20,8 +20,8 @@ _COLOURS = word_set(
 # "a slice of pizza" is pizza: the noun after "of" belongs to the head.
 _TRANSPARENT = word_set(
     """
-    piece slice pair bunch group set half side part portion section end corner edge kind type row stack pile herd
-    flock couple lot number one bit chunk
+    piece slice pair bunch group set half side part portion section end corner edge front back rear layer kind type row
+    stack pile herd flock couple lot number one bit chunk
     """
 )
 # An -ing word after a noun is its verb ("man eating pizza"), but not in these.
@@ -34,6 +34,8 @@ _ING_COMPOUNDS = word_set(
     """,
     separator=",",
 )
+# "second row third donut": the row says where.
+_ROWS = word_set("row column")
 _OBJECT_PRONOUNS = word_set("i me you we us")
 
 _NOUN = ("NN", "NP", "PNI", "UNC", "ZZ")
@@ -57,9 +59,25 @@ def head_span(words: Sequence[str], tags: Sequence[str]) -> tuple[int, int]:
             index += 1
         elif chunker.is_governed(index):
             index = end
+        elif chunker.is_row_of_next(end):
+            index = end + (chunker.text(end) == ",")
         else:
             return (index, chunker.extended(end)) if has_noun or chunker.text(end) == "of" else whole
     return whole
+
+
+def head_noun(words: Sequence[str], tags: Sequence[str], span: tuple[int, int]) -> int:
+    """Index of the noun that the head noun phrase ``span`` is about: of its "cup" in "the big cup", "cup number 2"."""
+    first, last = span
+    nouns = [
+        index for index in range(first, last) if tags[index].startswith(_NOUN) and not is_punctuation(words[index])
+    ]
+    if not nouns or (tags[first] in ("PNP", "DT0") and tags[min(first + 1, last - 1)].startswith(("PRP", "VB"))):
+        pronouns = [index for index in range(first, last) if tags[index] in ("PNP", "PNQ", "DT0")]
+        return (pronouns or [last - 1])[0]  # "those on the left"
+    if words[nouns[-1]].casefold() in ("number", "no", "no.") and tags[last - 1] == "CRD" and len(nouns) > 1:
+        return nouns[-2]  # player number 12
+    return nouns[-1]
 
 
 def noun_phrases(words: Sequence[str], tags: Sequence[str]) -> list[tuple[int, int]]:
@@ -102,12 +120,18 @@ class _Chunker:
         last = index if self._is_verb_for_noun(index, start) else index - 1
         if last >= opened and last not in self.directions and self.tag(last).startswith(("AJ0", *_VERB)):
             return last + 1, True
+        if last >= opened and self.tag(last) == "ORD" and self.tag(last + 1)[:2] in ("", "PR"):
+            return last + 1, True  # "third from the left"
         names_something = any(not self.tag(place).startswith(("AV0", "VV")) for place in range(start, index))
         return (index if names_something else start), False
 
     def extended(self, end: int) -> int:
         """``end`` moved past the noun of "a slice of pizza", "the man's hat"."""
         while True:
+            owner = self._place_owner(end)
+            if owner:
+                end = owner
+                continue
             last = end - 1
             is_transparent = self.text(last).removesuffix("s") in _TRANSPARENT or not self._is_noun(last)
             if not (self.tag(end) == "POS" or (self.text(end) == "of" and is_transparent)):
@@ -117,12 +141,26 @@ class _Chunker:
                 return end
             end = inner_end
 
+    def is_row_of_next(self, end: int) -> bool:
+        """Whether the noun phrase that ends says in which row the next one is: "second row third donut"."""
+        return self.text(end - 1) in _ROWS and self.chunk(end + (self.text(end) == ","))[1]
+
+    def _place_owner(self, end: int) -> int:
+        """``end`` moved to the 's of "the man on the left's hat": a place or a colour owns nothing; else 0."""
+        if not self.tag(end).startswith(_PREPOSITION):
+            return 0
+        place = end + 1 + (self.tag(end + 1) in _DETERMINER)
+        owns_nothing = place in self.directions or self.text(place) in _COLOURS
+        return place + 1 if owns_nothing and self.tag(place + 1) == "POS" else 0
+
     def is_governed(self, index: int) -> bool:
         """Whether the noun phrase at ``index`` hangs on a preposition, other than that of "look for"."""
         return self.tag(index - 1).startswith(_PREPOSITION) and not self._is_command(index - 2)
 
     def _is_command(self, index: int) -> bool:
-        return self.text(index) in COMMANDS and (index == 0 or self.text(index - 1) == "please")
+        """Whether a verb at the start, or after "please" or "can you", tells what to do with the rest."""
+        asked = self.text(index - 1) == "please" or (self.tag(index - 1) == "PNP" and self.tag(index - 2) == "VM0")
+        return self.text(index) in COMMANDS and (index == 0 or asked)
 
     def _is_verb_for_noun(self, index: int, start: int) -> bool:
         """Whether a verb stands where only a noun can: after a determiner or adjective, or at the phrase's start."""
@@ -140,6 +178,8 @@ class _Chunker:
                 "/",
                 "&",
             )
+        if self.tag(index) == "AVP":
+            return self.tag(index - 1) == "VVN" and index > opened
         if self.tag(index) in ("PUN", "CJC"):
             joins = self._describes(index + 1) or self._is_noun(index + 1)
             return index > opened and self._describes(index - 1) and joins
@@ -160,5 +200,6 @@ class _Chunker:
                 (self._is_noun(index) and self.text(index) not in _COLOURS)
                 or (self.tag(index) == "CRD" and self.text(index)[:1].isdigit())
                 or pair in _ING_COMPOUNDS
+                or (self.text(index) == "&" and self.tag(index - 1) == "NP0" == self.tag(index + 1))
             ):
                 return index

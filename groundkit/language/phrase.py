@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from groundkit.errors import PhraseError
 from groundkit.language.direction import Directions, direction_words, find_directions
-from groundkit.language.head import head_span
+from groundkit.language.head import head_noun, head_span
 from groundkit.language.splitting import normalise, word_spans
 from groundkit.language.tagging import tag_words
 from groundkit.language.words import STOP_WORDS, Role, Word, is_punctuation, plain
@@ -21,18 +21,25 @@ class Phrase:
             At least one is CONTENT, and at least one of those is in the head.
         direction: where in the picture the object is, or its size, in order of mention.
         direction_words: indices of the words that ``direction`` was read from.
+        noun_word: index of the word that the head noun phrase is about.
     """
 
     text: str
     words: tuple[Word, ...]
     direction: Directions = ()
     direction_words: frozenset[int] = frozenset()
+    noun_word: int = 0
 
     @property
     def head(self) -> str:
         """The noun phrase that names the object."""
         inside = [word for word in self.words if word.in_head]
         return self.text[inside[0].start : inside[-1].end]
+
+    @property
+    def noun(self) -> str:
+        """The noun that the head noun phrase is about: "dog" of "the 3 year old dog"."""
+        return self.words[self.noun_word].text
 
     def kept_words(self, *, head_only: bool = True, without_directions: bool = False) -> frozenset[int]:
         """Indices of the content words whose maps are worth reading; never empty.
@@ -78,7 +85,8 @@ def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phra
         Word(word, start, end, tag, role, in_head=first <= index < last)
         for index, (word, (start, end), tag, role) in enumerate(zip(texts, spans, tags, roles, strict=True))
     )
-    return Phrase(cleaned, words, find_directions(words), frozenset(direction_words(words)))
+    noun = head_noun(texts, tags, (first, last))
+    return Phrase(cleaned, words, find_directions(words), frozenset(direction_words(words)), noun)
 
 
 def _role(word: str, tag: str, stop_words: Collection[str]) -> Role:

@@ -11,6 +11,10 @@ _JOINERS = "\u200c\u200d"
 # One letter for each character (see _kind): words, with inner apostrophes and hyphens; emoji; a run of punctuation.
 _WORD = re.compile(r"w[wm]*(?:jw[wm]*)*|s[sm]*|[pjm]+")
 _POSSESSIVE = re.compile("(?<=.)['\u2019][sS]$", re.DOTALL)
+# Dots that end no sentence, and commas within a number: "t.v.", "Dr. Pepper", "1.5".
+_ABBREVIATION = re.compile(
+    r"\b(?:[^\W\d_]\.(?=[^\W\d_]\b))+[^\W\d_]\.?|\b(?:Dr|Jr|Mr|Mrs|Ms|No|Sr|St)\.(?=\s*\w)|\d[.,]\d", re.IGNORECASE
+)
 
 
 def normalise(text: str) -> str:
@@ -28,9 +32,13 @@ def normalise(text: str) -> str:
 def word_spans(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each word of ``text``; together they cover every character but the spaces.
 
-    A possessive ``'s`` is a word of its own, as taggers expect; ``don't``, ``t-shirt`` and an emoji are one word each.
+    A possessive ``'s`` is a word of its own, as taggers expect; ``don't``, ``t-shirt``, ``t.v.``, ``1.5`` and an emoji
+    are one word each.
     """
-    for match in _WORD.finditer("".join(map(_kind, text))):
+    kinds = list(map(_kind, text))
+    for match in _ABBREVIATION.finditer(text):
+        kinds[match.start() : match.end()] = "w" * len(match[0])
+    for match in _WORD.finditer("".join(kinds)):
         start, end = match.span()
         possessive = _POSSESSIVE.search(text[start:end])
         if possessive:

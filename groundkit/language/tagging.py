@@ -18,7 +18,8 @@ _DETERMINER_TAGS = ("AT0", "DPS", "DT0", "DTQ", "PNP", "PNI", "PNQ", "AVQ", "EX0
 
 COMMANDS = word_set(
     """
-    find segment show locate detect select mark highlight point get pick mask give look ground
+    find segment show locate detect select mark highlight point get pick mask give look ground click choose identify
+    outline
     """
 )
 
@@ -34,17 +35,32 @@ _ING_NOUNS = word_set(
 )
 
 
+_MEASURED = word_set("old tall long high wide deep thick big large heavy")
+_UNITS = word_set("day week month year inch foot meter metre mile")
+_PARTICLES = word_set("up out off down over")
+# A whole or a part of the picture where it ends a phrase without an article: "pizza front".
+_PLACES_AT_END = word_set("front back rear background foreground")
+
+_NOUN = ("NN", "NP", "UNC", "ZZ", "PNI")
+_NOMINAL = (*_NOUN, "AJ", "CRD", "ORD")
+_BEFORE_NOUN = ("AT0", "DPS", "DT0", "AJ", "ORD", "CRD", "AV0")
+_VERB = ("VVB", "VVI", "VBI", "VDI", "VHI", "XX0")
+
+
 def tag_words(words: Sequence[str]) -> list[str]:
     """The C5 part-of-speech tag of each word; ``UNC`` (unclassified) where English has none to offer."""
     tags: list[str] = []
     for start in range(0, len(words), _BLOCK):
         tags += _tag_block(list(words[start : start + _BLOCK]))
-    return [_corrected(words, tags, index) for index in range(len(words))]
+    plain_words = [plain(word) for word in words]
+    for index in range(len(words)):  # in order: a correction may rest on those before it
+        tags[index] = _corrected(plain_words, tags, index)
+    return tags
 
 
 def _tag_block(words: list[str]) -> list[str]:
     english = [word.isascii() and len(word) <= _LONGEST_WORD for word in words]
-    known = [plain(word) if is_english else "thing" for word, is_english in zip(words, english, strict=True)]
+    known = [_spelled(word) if is_english else "thing" for word, is_english in zip(words, english, strict=True)]
     first_tag: str = _tagger().tag_sent(known[:1], 0, False)[0]
     bare = known[0] not in COMMANDS and not first_tag.startswith(_DETERMINER_TAGS)
     context = ["the"] if bare else []
@@ -53,24 +69,75 @@ def _tag_block(words: list[str]) -> list[str]:
 
 
 def _corrected(words: Sequence[str], tags: Sequence[str], index: int) -> str:
-    word, tag = plain(words[index]), tags[index]
-    if word == "'" and index and plain(words[index - 1]).endswith("s"):
+    """The tag of one of ``words``, which are in lower case, where those before it are right already."""
+    word, tag = words[index], tags[index]
+    before, after, later = (_at(tags, place) for place in (index - 1, index + 1, index + 2))
+    previous, following = _at(words, index - 1), _at(words, index + 1)
+    if word == "'" and previous.endswith("s"):
         return "POS"
+    if index and (word == "w" or (previous == "w" and word == "/") or (word == "o" and _at(words, index - 2) == "w")):
+        return "PRP"  # "guy w/ hat", "girl w/o shoes"
     if is_punctuation(word):
         return "PUN"
-    if word in ("one", "ones"):
+    if word in ("one", "ones", "whoever", "whatever", "whichever"):
         return "PNI"
-    if word == "can" and index and tags[index - 1].startswith(("AT0", "DPS", "AJ", "ORD", "CRD")):
-        return "NN1"
+    if word == "can":
+        return _tag_can(tag, before, later if after == "AV0" else after)
     if word.endswith("n't"):
         return "VBZ"
-    if word in ("behind", "beside", "near") or (
-        word == "next" and plain(words[min(index + 1, len(words) - 1)]) == "to"
-    ):
+    if word in ("behind", "beside", "near") or (word == "next" and following == "to"):
         return "PRP"
+    if word == "half":
+        return _tag_half(tag, after, later)
+    if tag.startswith("NN") and following in _MEASURED and (before == "CRD" or word in _UNITS):
+        return "CRD"  # "3 year old dog"
+    if following in _PARTICLES and later.startswith(_NOMINAL) and _is_participle(word, tag) and _is_free(tags, index):
+        return "VVN"
+    if word in _PARTICLES and before == "VVN" and after.startswith(_NOMINAL) and _is_free(tags, index - 1):
+        return "AVP"
+    if word in _PLACES_AT_END and before.startswith("NN") and not after and not tags[0].startswith(_DETERMINER_TAGS):
+        return "AV0"
+    if word == "set" and before.startswith("NN") and not after:
+        return "NN1"
+    if word.endswith("ed") and not word.endswith("eed") and tag == "VVB":
+        return "AJ0"
     if word.endswith("ing") and tag.startswith(("NN", "AJ0")) and word.removesuffix("s") not in _ING_NOUNS:
         return "VVG"
     return tag
+
+
+def _spelled(word: str) -> str:
+    """As the tagger knows it: "t.v." is "tv"."""
+    return plain(word) if is_punctuation(word) or word[0].isdigit() else plain(word).replace(".", "")
+
+
+def _at(values: Sequence[str], index: int) -> str:
+    return values[index] if 0 <= index < len(values) else ""
+
+
+def _tag_can(tag: str, before: str, after: str) -> str:
+    """The tin after an article, an adjective or a noun ("trash can"), unless a verb or its subject follows."""
+    if after == "PNP":
+        return "VM0"
+    if before.startswith(("AT0", "DPS", "AJ", "ORD", "CRD")):
+        return "NN1"
+    return "NN1" if before.startswith(("NN", "NP", "VVG")) and not after.startswith(_VERB) else tag
+
+
+def _tag_half(tag: str, after: str, later: str) -> str:
+    """It says how much before an article ("half a pizza"), and how far before a participle ("half eaten pizza")."""
+    if after.startswith(("AT0", "DPS", "DT0")):
+        return "DT0"
+    return "AJ0" if after.startswith(("VVN", "VVD", "AJ0")) and later.startswith(_NOMINAL) else tag
+
+
+def _is_participle(word: str, tag: str) -> bool:
+    return tag in ("VVN", "VVD") or word == "cut" or (word.endswith("ed") and tag.startswith(("VV", "AJ")))
+
+
+def _is_free(tags: Sequence[str], index: int) -> bool:
+    """Whether a word at ``index`` would describe a noun that comes: none is there yet."""
+    return index == 0 or tags[index - 1].startswith(_BEFORE_NOUN)
 
 
 def lemma(noun: str) -> str:

@@ -24,6 +24,11 @@ from groundkit.language.objects import object_names, token_offsets, with_article
         ("There is a cup and no dog, but two balls", ["cup", "ball"]),
         ("No dogs are visible. There isn't a cup.", []),
         ("a cup (red), a soda, a can", ["cup", "soda", "can"]),
+        (
+            "There is a trash can, a soda can on the shelf and a watering can. A dog can run.",
+            ["trash can", "soda can", "shelf", "watering can", "dog"],
+        ),
+        ("a half eaten pizza, a 3 year old dog, a t.v.", ["half eaten pizza", "old dog", "t.v."]),
         ("a pair of skis, a toaster, leaves", ["ski", "toaster", "leaf"]),
         ("", []),
         ("None.", []),

@@ -76,7 +76,36 @@ zebra far right | zebra | right
 dog, left | dog | left
 the man on the left hand side | the man | left
 key in the top row | key | top
-third from the left | third from the left | left
+third from the left | third | left
+the 3 year old dog | the 3 year old dog |
+a 6 foot tall man on the right | a 6 foot tall man | right
+a day old chick | a day old chick |
+the 3 year old | the 3 year old |
+half eaten pizza | half eaten pizza |
+half of the pizza | half of the pizza |
+half a pizza | half a pizza |
+the left half eaten by the dog | the left half | left
+cut up carrots | cut up carrots |
+man dressed up for a party | man |
+trash can on the left | trash can | left
+the beer can next to the bottle | the beer can |
+man who can be seen | man |
+a watering can | a watering can |
+can you find the cat | the cat |
+the t.v. on the wall | the t.v. |
+Dr. Pepper can | Dr. Pepper can |
+Ben & Jerry's tub | Ben & Jerry's tub |
+man & woman | man |
+guy w/ blue shirt | guy |
+girl w/o shoes | girl |
+second row third donut from the left | third donut | left
+front row, tall guy | tall guy |
+the man on the left's hat | the man on the left's hat | left
+the girl in pink's umbrella | the girl in pink's umbrella |
+the man with the dog's leash | the man |
+pizza front | pizza |
+the store front | the store front |
+the front of the train | the front of the train |
 second dog from right | second dog | right
 the lower shelf | the lower shelf | bottom
 north west corner | north west corner | top,left
