@@ -128,7 +128,7 @@ def batch(
     """
     from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
-    from groundkit.run.batch import add_entries, run_batch, without_existing, write_coco
+    from groundkit.run.batch import add_entries, check_coco, run_batch, without_existing, write_coco
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, count_tasks, make_plan
     from groundkit.run.weights import weights_digest
@@ -139,6 +139,8 @@ def batch(
     kinds = check_formats(formats or ["png", "overlay"])
     if names_a_file(output):
         raise ConfigError(f"{output} is one file, but a batch writes many: give a folder")
+    if "coco" in kinds:
+        check_coco(output / "coco.json")
     if skip_existing and "coco" in kinds:
         raise ConfigError("--skip-existing knows no masks of results it leaves out: take another format than coco")
     if skip_existing and report:
@@ -198,7 +200,7 @@ def batch(
         records = manifest.records_of(mine)
         files = [manifest.path]
         if "coco" in kinds and part.whole and not all(unit.item.is_video for unit in mine):
-            files.append(write_coco(output / "coco.json", records))
+            files.append(write_coco(output / "coco.json", manifest.all_records(mine)))
         if shown:
             add_entries(page, records, output)
             files.append(shown)

@@ -108,7 +108,8 @@ def refused(name: str, phrase: str, error: GroundkitError) -> Written:
 class BatchWriter:
     """Writes the results of a run, each under a name of its own: ``<stem of the picture>-<phrase>`` and an ending.
 
-    The ``coco`` format becomes one file for the whole run, ``coco.json``, written by ``finish``.
+    The ``coco`` format becomes one file for the whole run, ``coco.json``, written by ``finish``; what earlier runs of
+    ``groundkit segment`` have put there stays, but for the same picture and phrase.
 
     Args:
         output: a folder, made if missing, or the name of a file when the run has one picture and one phrase.
@@ -117,7 +118,7 @@ class BatchWriter:
         phrases: its phrases.
 
     Raises:
-        ConfigError: for an unknown format, or a file name for several results.
+        ConfigError: for an unknown format, a file name for several results, or a ``coco.json`` of another command.
         InputError: when the folder cannot be made.
     """
 
@@ -139,7 +140,9 @@ class BatchWriter:
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
         self._names = UniqueNames()
         pictures = any(not item.is_video for item in inputs)  # a video has its own lines of run lengths
-        self._coco = CocoDataset() if "coco" in formats and pictures else None
+        self._coco = CocoDataset("groundkit segment") if "coco" in formats and pictures else None
+        if self._coco is not None:
+            self._coco.check(self._coco_file())
 
     def write(self, item: Input, phrase: str, outcome: Grounding | GroundkitError) -> Written:
         """Write one result; an error, or a place that cannot be written to, becomes a failed record."""
@@ -154,7 +157,7 @@ class BatchWriter:
             return refused(item.name, phrase, error)
         written = write_outcome(item.name, phrase, outcome, names)
         if self._coco is not None and not written.failed:
-            self._coco.add(outcome, item.name)
+            self._coco.add(outcome, item.place)
         return written
 
     def _spare_inputs(self, paths: Iterable[Path]) -> None:
@@ -166,6 +169,9 @@ class BatchWriter:
         """Write what covers the whole run, and return those files."""
         if self._coco is None or not self._stems:
             return []
+        return [self._coco.merge_into(self._coco_file())]
+
+    def _coco_file(self) -> Path:
         if names_a_file(self._output):
-            return [self._coco.write(file_names(self._output, "", self._formats)["coco"])]
-        return [self._coco.write(self._output / "coco.json")]
+            return file_names(self._output, "", self._formats)["coco"]
+        return self._output / "coco.json"

@@ -121,7 +121,7 @@ class Grounding:
         return dataset.to_dict()
 
     def to_supervision(self) -> Any:
-        """The same as ``supervision.Detections``, with the phrase as ``data["class_name"]``.
+        """The same as ``supervision.Detections``: one class, number 0, whose ``data["class_name"]`` is the phrase.
 
         Raises:
             GroundkitError: when supervision is not installed.
@@ -134,6 +134,7 @@ class Grounding:
             xyxy=self.boxes,
             mask=self.masks,
             confidence=self.scores,
+            class_id=np.zeros(len(self.masks), dtype=int),
             data={"class_name": np.array([self.phrase] * len(self.masks), dtype=str)},
         )
 

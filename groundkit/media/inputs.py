@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 from collections import Counter
@@ -42,6 +43,16 @@ class Input:
     name: str
     path: Path | None
     is_video: bool = False
+
+    @property
+    def place(self) -> str:
+        """Its absolute path, the same however it was named; ``-`` for standard input.
+
+        Links to folders are followed, and a link to the file itself is not: it keeps the name it has here.
+        """
+        if self.path is None:
+            return STDIN
+        return os.path.normpath(self.path.parent.resolve() / self.path.name)
 
     def read(self) -> npt.NDArray[np.uint8]:
         """Read the picture as ``groundkit.media.images.read_image`` does. Standard input can be read once."""

@@ -13,12 +13,12 @@ from groundkit.errors import InputError
 
 
 @contextmanager
-def told_refusals(path: Path) -> Iterator[None]:
+def told_refusals(path: Path, deed: str = "write") -> Iterator[None]:
     """Raise what the operating system refuses within the block as an InputError about ``path``."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot {deed} {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -43,7 +43,8 @@ class DiscoveryWriter:
     """Writes what was found in each picture of a run, no two files under the same name.
 
     ``<stem>-overlay.png`` and ``<stem>.json`` for a picture, ``<stem>-<label>.png`` and ``<stem>-<label>-cutout.png``
-    for a name; the ``coco`` format becomes one file for the whole run, ``coco.json``, written by ``finish``.
+    for a name; the ``coco`` format becomes one file for the whole run, ``coco.json``, written by ``finish``; of
+    pictures that earlier runs of ``groundkit discover`` have put there, those of this run are replaced.
 
     Args:
         folder: where the files go, made if missing.
@@ -58,9 +59,10 @@ class DiscoveryWriter:
         self._folder = folder
         self._formats = formats
         self._names = UniqueNames()
-        self._coco = CocoDataset(categories) if "coco" in formats else None
+        self._coco = CocoDataset("groundkit discover", categories) if "coco" in formats else None
         if self._coco is not None:
             self._names.take("coco")
+            self._coco.check(folder / "coco.json")
         stems = unique_stems(inputs)
         self._stems = {item: self._names.take(shorten(stem)) for item, stem in zip(inputs, stems, strict=True)}
 
@@ -82,11 +84,13 @@ class DiscoveryWriter:
             written += [file for each in files.values() for file in each]
         if self._coco is not None:
             height, width = discovery.image.shape[:2]
-            self._coco.add_picture(item.name, (height, width))
+            self._coco.add_picture(item.place, (height, width))
             for grounding in discovery.groundings():
-                self._coco.add(grounding, item.name)
+                self._coco.add(grounding, item.place)
         return written
 
     def finish(self) -> list[Path]:
         """Write what covers the whole run, and return those files."""
-        return [self._coco.write(self._folder / "coco.json")] if self._coco is not None and self._stems else []
+        if self._coco is None or not self._stems:
+            return []
+        return [self._coco.merge_into(self._folder / "coco.json", whole_pictures=True)]

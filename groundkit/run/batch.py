@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,8 @@ from groundkit.outputs.save import file_names, mask_names
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
 from groundkit.run.worker import ENTRY, Job
+
+COCO_DESCRIPTION = "groundkit batch"
 
 
 class Engine(Protocol):
@@ -59,13 +62,26 @@ def run_batch(
             remove_leftovers(job.output)
 
 
-def write_coco(path: Path, records: Sequence[Record]) -> Path:
-    """Write the pictures' masks as one COCO data set, from records made with the format ``coco``; return ``path``."""
-    dataset = CocoDataset()
+def check_coco(path: Path) -> None:
+    """Raises ConfigError when ``path`` is there and another command has written it."""
+    CocoDataset(COCO_DESCRIPTION).check(path)
+
+
+def write_coco(path: Path, records: Iterable[Record]) -> Path:
+    """Write the pictures' masks as one COCO data set and return ``path``, in whose folder the results are."""
+    dataset = CocoDataset(COCO_DESCRIPTION)
     for record in records:
         if "rle" in record:
             height, width = record["size"]
-            dataset.add_masks(record["input"], (height, width), record["phrase"], record["rle"], record["scores"])
+            dataset.add_masks(
+                os.path.normpath(path.parent.resolve() / record["path"]),
+                (height, width),
+                record["phrase"],
+                record["rle"],
+                record["scores"],
+                pipeline=record["pipeline"],
+                model=record["model"],
+            )
     return dataset.write(path)
 
 

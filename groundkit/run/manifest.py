@@ -84,15 +84,18 @@ class Manifest:
         found = [self.record_of(unit, task) for unit in units for task in unit.tasks]
         return [record for record in found if record is not None]
 
+    def all_records(self, units: Iterable[Unit]) -> list[Record]:
+        """The records of tasks that were done in the order of the plan, and those of earlier plans behind them."""
+        planned = self.records_of(units)
+        taken = {(record["input"], record["phrase"]) for record in planned}
+        return planned + [record for key, record in self._records.items() if key not in taken]
+
     def settle(self, units: Iterable[Unit]) -> None:
-        """Write the file anew, its records in the order of the plan; those of earlier plans stay behind them.
+        """Write the file anew with ``all_records``.
 
         So it does not depend on the order in which work was finished, nor on how often the run was stopped.
         """
-        planned = self.records_of(units)
-        taken = {(record["input"], record["phrase"]) for record in planned}
-        earlier = [record for key, record in self._records.items() if key not in taken]
-        write_text(self.path, "".join(_line(each) for each in (self._header, *planned, *earlier)))
+        write_text(self.path, "".join(_line(each) for each in (self._header, *self.all_records(units))))
 
     def _begin(self) -> None:
         """Cut off what a kill has left of a last line, read the records, and open for more."""

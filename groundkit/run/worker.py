@@ -166,7 +166,7 @@ class Worker:
                 files.append(self._keep_entry(task, picture_entry(source, task.phrase, outcome)))
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
-        record = {**_timeless(written.record), "name": task.name, "files": self._relative(files), "bytes": unit.bytes}
+        record = {**_timeless(written.record), **self._bookkeeping(unit, task), "files": self._relative(files)}
         record["masks"] = self._relative(map(Path, record["masks"]))
         if "coco" in job.formats:
             record["size"] = list(outcome.image.shape[:2])
@@ -196,10 +196,12 @@ class Worker:
         return {
             **_timeless(record),
             "input": unit.item.name,
-            "name": task.name,
+            **self._bookkeeping(unit, task),
             "files": self._relative(files),
-            "bytes": unit.bytes,
         }
+
+    def _bookkeeping(self, unit: Unit, task: Task) -> Record:
+        return {"name": task.name, "path": unit.path_from(self.job.output), "bytes": unit.bytes}
 
     def _video_pipeline(self) -> VideoPipeline:
         if self._videos is None:

@@ -47,6 +47,26 @@ def test_a_second_run_has_nothing_to_do_and_loads_nothing(command: Any, pipeline
     assert tree(tmp_path / "out") == before
 
 
+def test_a_part_run_again_leaves_the_coco_file_whole(command: Any, tmp_path: Path) -> None:
+    arguments = ("cup", "-o", "out", "-f", "coco", QUIET)
+    command("batch", "a.png", "b.png", *arguments)
+    before = tree(tmp_path / "out")
+    assert command("batch", "b.png", *arguments).code == 0
+    again = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert sorted(image["file_name"] for image in again["images"]) == ["a.png", "b.png"]
+    assert len(again["annotations"]) == 2
+    assert command("batch", "a.png", "b.png", *arguments).code == 0
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_coco_file_of_another_command_is_refused_before_the_work(command: Any, pipeline: Any) -> None:
+    command("segment", "a.png", "cup", "-o", "out", "-f", "coco", QUIET)
+    pipeline.loaded_with = {}
+    answer = command("batch", "b.png", "cup", "-o", "out", "-f", "coco", QUIET)
+    assert (answer.code, pipeline.loaded_with) == (2, {})
+    assert answer.err.startswith("groundkit: error: out/coco.json was not written by groundkit batch: ")
+
+
 def test_bad_inputs_are_summed_up_at_the_end_and_are_exit_code_1(command: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
@@ -74,6 +94,7 @@ def test_json_is_the_records_and_nothing_else(command: Any) -> None:
         "points": [[25.0, 15.0, 1], [0.5, 0.5, 0]],
         "name": "a-cup",
         "files": ["a-cup.png"],
+        "path": "../a.png",
         "bytes": Path("a.png").stat().st_size,
     }
     assert (records[1]["scores"], answer.code) == ([], 0)

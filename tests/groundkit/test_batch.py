@@ -80,8 +80,40 @@ def test_a_run_has_one_coco_file(make_grounding, tmp_path, pictures, capsys):
     (path,) = writer.finish()
     assert path == tmp_path / "out" / "coco.json"
     coco = COCO(str(path))
-    assert [image["file_name"] for image in coco.imgs.values()] == [item.name for item in pictures]
+    assert [image["file_name"] for image in coco.imgs.values()] == ["a.png", "b.png"]
+    assert coco.dataset["info"]["folder"] == (tmp_path / "in").as_posix()
     assert len(coco.anns) == 4
+
+
+def test_a_run_over_a_part_leaves_the_rest_of_the_coco_file_whole(make_grounding, tmp_path, pictures):
+    def run(inputs, phrases):
+        writer = BatchWriter(tmp_path / "out", ["coco"], inputs, phrases)
+        for outcome in ground_files(Rectangles(make_grounding), inputs, phrases):
+            writer.write(*outcome)
+        return json.loads(writer.finish()[0].read_text())
+
+    whole = run(pictures, ["cup", "ball"])
+    assert run(pictures[:1], ["ball"]) == whole  # replaced by the same
+    (tmp_path / "other").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "other" / "c.png")
+    more = run([Input("c", tmp_path / "other" / "c.png")], ["hat"])
+    assert [image["file_name"] for image in more["images"]] == ["in/a.png", "in/b.png", "other/c.png"]
+    assert [category["name"] for category in more["categories"]] == ["cup", "ball", "hat"]
+    assert more["info"]["folder"] == tmp_path.as_posix()
+    assert more["annotations"][:4] == whole["annotations"]
+    assert len(more["annotations"]) == 5
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"images": [], "annotations": [], "categories": []}', '{"info": {"description": "x"}}']
+)
+def test_a_coco_file_of_another_maker_is_not_written_over(tmp_path, pictures, content):
+    path = tmp_path / "out" / "coco.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"coco\.json was not written by groundkit segment: give another --output"):
+        BatchWriter(tmp_path / "out", ["coco"], pictures, ["cup"])
+    assert path.read_text() == content
 
 
 def test_one_file_cannot_hold_several_results(tmp_path, pictures):

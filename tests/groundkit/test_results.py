@@ -117,6 +117,25 @@ def test_detections_of_supervision_carry_masks_boxes_scores_and_the_phrase(make_
     assert len(make_grounding().to_supervision()) == 0
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("boxes", [BOXES, []])
+@pytest.mark.parametrize("name", ["Mask", "Polygon", "Box", "Label", "Halo", "Color", "RoundBox"])
+def test_annotators_of_supervision_draw_what_was_found(make_grounding, name, boxes):
+    supervision = pytest.importorskip("supervision")
+    grounding = make_grounding(*boxes, size=(96, 128))
+    annotator = getattr(supervision, f"{name}Annotator")()
+    drawn = annotator.annotate(grounding.image.copy(), grounding.to_supervision())
+    assert (drawn != grounding.image).any() == bool(boxes)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_detections_of_supervision_can_be_thinned_and_merged_by_class(make_grounding):
+    supervision = pytest.importorskip("supervision")
+    detections = make_grounding(BOXES[0], BOXES[0], BOXES[1]).to_supervision()
+    assert len(detections.with_nms(threshold=0.5)) == 2
+    assert list(supervision.Detections.merge([detections, detections]).class_id) == [0] * 6
+
+
 def test_without_supervision_the_message_says_how_to_install_it(make_grounding, monkeypatch):
     real_import = builtins.__import__
 

@@ -57,7 +57,8 @@ def test_no_file_is_written_twice_whatever_pictures_and_labels_are_called(
     files = written(tmp_path, DISCOVERY_FORMATS, pictures)
     names = [file.name.casefold() for file in files]
     assert len(set(names)) == len(names)
-    assert sorted(names) == sorted(file.name.casefold() for file in (tmp_path / "out").iterdir())
+    there = [file.name.casefold() for file in (tmp_path / "out").iterdir() if not file.name.startswith(".")]
+    assert sorted(names) == sorted(there)
     labels = sum(len(discovery.labels) for discovery in pictures.values())
     assert len(files) == 2 * len(pictures) + 2 * labels + 1
 
@@ -85,3 +86,13 @@ def test_coco_covers_the_run_with_a_category_a_name(tmp_path: Path) -> None:
     coco = COCO(str(files[0]))
     assert sorted(each["name"] for each in coco.loadCats(coco.getCatIds())) == ["ball", "cup"]
     assert len(coco.getAnnIds()) == 3
+
+
+def test_a_picture_that_is_discovered_again_replaces_all_its_objects_and_no_others(tmp_path: Path) -> None:
+    written(tmp_path, ("coco",), {"a.png": found("cup", "ball"), "b.png": found("cup")})
+    written(tmp_path, ("coco",), {"a.png": found("hat"), "c.png": found("cup")})
+    coco = COCO(str(tmp_path / "out" / "coco.json"))
+    names = {image["id"]: image["file_name"] for image in coco.imgs.values()}
+    objects = {(names[each["image_id"]], coco.cats[each["category_id"]]["name"]) for each in coco.anns.values()}
+    assert objects == {("a.png", "hat"), ("b.png", "cup"), ("c.png", "cup")}
+    assert len(coco.anns) == 3

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.heatmap import colour_map, draw_heatmap, stretch
@@ -54,6 +55,54 @@ def test_a_coco_file_is_read_by_pycocotools_with_masks_boxes_and_areas(make_grou
         assert isinstance(annotation["segmentation"]["counts"], str)
         np.testing.assert_array_equal(coco.annToMask(annotation).astype(bool), grounding.masks[index])
     assert len(coco.loadRes(coco.dataset["annotations"]).anns) == 3
+
+
+def written_coco(make_grounding, folder):
+    """The file of two pictures in ``folder``, which are there too: boxes in one, nothing in the other."""
+    dataset = CocoDataset("groundkit segment")
+    for name, boxes in (("one.png", BOXES), ("below/two.png", ())):
+        grounding = make_grounding(*boxes)
+        write_png(folder / name, grounding.image)
+        dataset.add(grounding, str(folder / name))
+    return dataset.write(folder / "out" / "coco.json")
+
+
+def test_a_coco_file_says_what_made_it_and_names_pictures_below_their_common_folder(make_grounding, tmp_path):
+    data = json.loads(written_coco(make_grounding, tmp_path).read_text())
+    assert data["info"] == {
+        "description": "groundkit segment",
+        "version": "0.1.0",
+        "pipeline": "refam",
+        "model": "nano",
+        "folder": tmp_path.as_posix(),
+    }
+    assert data["licenses"] == []
+    assert [image["file_name"] for image in data["images"]] == ["one.png", "below/two.png"]
+
+
+def test_a_coco_file_scores_one_against_itself_in_cocoeval(make_grounding, tmp_path, capsys):
+    coco = COCO(str(written_coco(make_grounding, tmp_path)))
+    coco.info()
+    for kind in ("segm", "bbox"):
+        judge = COCOeval(coco, coco.loadRes(coco.dataset["annotations"]), kind)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+        assert judge.stats[0] == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_supervision_finds_the_pictures_and_masks_of_a_coco_file(make_grounding, tmp_path):
+    supervision = pytest.importorskip("supervision")
+    dataset = supervision.DetectionDataset.from_coco(
+        images_directory_path=str(tmp_path), annotations_path=str(written_coco(make_grounding, tmp_path))
+    )
+    assert dataset.classes == ["the red cup"]
+    found = {path: (image, detections) for path, image, detections in dataset}
+    image, detections = found[str(tmp_path / "one.png")]
+    assert image.shape == (48, 64, 3)
+    np.testing.assert_array_equal(detections.mask, make_grounding(*BOXES).masks)
+    assert len(found[str(tmp_path / "below" / "two.png")][1]) == 0
 
 
 def test_one_grounding_as_coco_has_ids_from_one(make_grounding):
