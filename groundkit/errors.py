@@ -9,6 +9,10 @@ GroundkitError
 └── ConfigError         a setting that does not exist or has no valid value (a usage error)
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class GroundkitError(Exception):
     """Base of every expected failure. ``exit_code`` is what the command line returns for it."""
@@ -40,3 +44,13 @@ class ConfigError(GroundkitError):
     """A setting that does not exist, or a value it cannot take."""
 
     exit_code = 2
+
+
+def unknown(kind: str, name: object, choices: Iterable[str], meant: str | None = None) -> str:
+    """What to say of a name that does not exist: the one that was ``meant``, or is most alike, and all that exist."""
+    import difflib
+
+    known = list(choices)
+    close = [meant] if meant else difflib.get_close_matches(str(name).lower(), known, n=1)
+    guess = f", did you mean {close[0]}? Use" if close else ": use"
+    return f"no {kind} named {str(name)!r}{guess} one of {', '.join(known)}"

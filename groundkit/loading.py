@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from groundkit.errors import ConfigError
-from groundkit.weights.catalog import NANO_LOOKING, NANO_READING, NanoPart, nano_folder
+from groundkit.errors import ConfigError, unknown
+from groundkit.weights.catalog import NanoPart, nano_folder
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,8 @@ def load(
     *,
     model: str | Path = "nano",
     segmenter: str | Path = "nano",
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     offload: bool = False,
     revision: str | None = None,
     variant: str | None = None,
@@ -58,10 +59,13 @@ def load(
     """
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
     from groundkit.pipelines import ensemble
+    from groundkit.pipelines.resolve import check_pipeline, resolve
 
-    together = pipeline in ensemble.PRESETS
-    settings = ensemble.read_config(config or {}) if together else None
-    names = list(settings.members) if settings else [pipeline]
+    checked = resolve(pipeline, model, config)
+    device, dtype = str(device), str(dtype).removeprefix("torch.")
+    check_names(device, dtype)
+    settings = checked if isinstance(checked, ensemble.EnsembleConfig) else None
+    names = [check_pipeline(name) for name in settings.members] if settings else [pipeline]
     sources: list[str | Path] = [*str(model).split(",")] if settings else [model]
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
@@ -97,42 +101,51 @@ def _member(
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings, load its model, and return what makes the pipeline, given a segmenter."""
     from groundkit.models.diffusion import select_layers
-    from groundkit.pipelines import ensemble, refam, vlsam
+    from groundkit.pipelines import refam, vlsam
+    from groundkit.pipelines.resolve import resolve
 
     if name in refam.PRESETS:
         from groundkit.models.diffusion_families import diffusion_family
         from groundkit.models.video_diffusion import VideoDiffusionModel
 
-        reading = NANO_READING if str(source) == "nano" and name == "refam" else {}  # cross-attention is read plainly
-        wanted = {**reading, **refam.PRESETS[name], **config}
         folder = _folder(source, "flux")
         place = {key: options[key] for key in ("revision", "local_files_only")}
         family = diffusion_family(folder, **place)
         if issubclass(family, VideoDiffusionModel):
-            from groundkit.pipelines import refam_clip
+            from groundkit.pipelines import refam_clip, refam_config
 
-            clip_settings = refam_clip.read_config(wanted)
+            clip_settings = cast(refam_config.RefAMClipConfig, resolve(name, source, config, clips=True))
             video = family.from_pretrained(folder, name=str(source), **options)
             select_layers(video.layer_names, clip_settings.layers)
             return lambda segmenter: refam_clip.RefAMClip(video, segmenter, clip_settings, name=name)
-        settings = refam.read_config(wanted)
+        settings = cast(refam.RefAMConfig, resolve(name, source, config, clips=False))
         diffusion = family.from_pretrained(folder, name=str(source), **options)
         select_layers(diffusion.layer_names, settings.layers)
         return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
     if name in vlsam.PRESETS:
-        preset = {**(NANO_LOOKING if str(source) == "nano" else {}), **vlsam.PRESETS[name]}
-        looking = vlsam.read_config({**preset, **config})
+        looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
         from groundkit.models.families import load_vision_language
 
         vlm = load_vision_language(_folder(source, "llava"), name=str(source), **options)
         select_layers(vlm.layer_names, looking.layers)
         return lambda segmenter: vlsam.VLSAM(vlm, segmenter, looking, name=name)
-    known = [*refam.PRESETS, *vlsam.PRESETS, *ensemble.PRESETS]
-    raise ConfigError(f"no pipeline named {name!r}: use {', '.join(known)}")
+    raise ConfigError(f"{name} has members of its own, and cannot be one")
 
 
 def _folder(source: str | Path, part: NanoPart) -> str | Path:
     return nano_folder(part) if str(source) == "nano" else source
+
+
+def check_names(device: str, dtype: str) -> None:
+    """Raises ConfigError for a device or dtype that exists on no machine, before torch is imported to ask for it."""
+    if not re.fullmatch(r"auto|(cpu|mps|cuda)(:\d+)?", device):
+        meant = {"gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps"}.get(device.lower())
+        if device.isdecimal():
+            meant = f"cuda:{device}"
+        raise ConfigError(unknown("device", device, ("auto", "cpu", "cuda", "cuda:1", "mps"), meant))
+    if dtype not in DTYPES:
+        meant = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+        raise ConfigError(unknown("dtype", dtype, DTYPES, meant.get(dtype.lower())))
 
 
 def choose_device(name: str) -> torch.device:
@@ -140,21 +153,16 @@ def choose_device(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"no device named {name!r}: use auto, cpu, cuda, cuda:1 or mps") from None
+    device = torch.device(name)
     available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= available.get(device.type, 0):
-        raise ConfigError(f"device {name!r} is not on this machine: use --device auto or cpu")
+        raise ConfigError(f'device {name!r} is not on this machine: use device="auto" or device="cpu"')
     return device
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     import torch
 
-    if name not in DTYPES:
-        raise ConfigError(f"no dtype named {name!r}: use {', '.join(DTYPES)}")
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return getattr(torch, name)  # type: ignore[no-any-return]

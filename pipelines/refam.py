@@ -9,104 +9,32 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.attention.normalise import Normalisation, Reduction, merge_layers, reduce_maps
+from groundkit.attention.normalise import merge_layers, reduce_maps
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
-from groundkit.language import DEFAULT_MAGNETS, Phrase, Role, Token, parse_phrase, tokenize
-from groundkit.models.diffusion import AttentionDirection, DiffusionModel
+from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
+from groundkit.models.diffusion import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import SharedSettings, validate
+from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import upsample
 from groundkit.prompting.spatial import minmax, weigh_places
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
-from groundkit.segmenters.choose import MaskRule
 from groundkit.segmenters.pointing import point_at
 
+__all__ = ["PRESETS", "Reading", "RefAM", "RefAMConfig", "RefAMSteps", "RefAMTrace", "read_config"]
+
 Map = npt.NDArray[np.float32]
-
-
-class RefAMConfig(SharedSettings):
-    """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
-
-    magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
-    magnet_tokenisation: Literal["separate", "appended"] = Field(
-        "separate",
-        description="each magnet tokenised alone with its own end token (teaser figure), or all in one string",
-    )
-    magnet_encoding: Literal["joint", "separate"] = Field(
-        "joint", description="magnets go through the text encoder with the phrase, or one by one"
-    )
-    filter_stop_words: bool = Field(
-        True,
-        description="drop the maps of stop words; without it every word of the phrase is kept, and the next three have "
-        "no effect",
-    )
-    filter_sinks: bool = Field(True, description="drop the maps of content words that are global attention sinks")
-    noun_phrase: bool = Field(True, description="keep the words of the head noun phrase only")
-    drop_directions: bool = Field(
-        True, description="drop the maps of direction words, which the spatial bias speaks for"
-    )
-    spatial_bias: bool = Field(
-        True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
-    )
-    direction: AttentionDirection = Field(
-        AttentionDirection.IMAGE_TO_TEXT, description="image_to_text or text_to_image attention"
-    )
-    normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
-    reduction: Reduction = Field("sum", description="how the kept tokens' maps become one")
-    layers: str = Field("all", description="all, late, double, single, a range such as 10-18, or names")
-    heads: tuple[int, ...] | None = Field(None, description="heads that are averaged; all by default")
-    noise_level: float = Field(0.3, gt=0, lt=1, description="s in x_s = (1 - s) x_0 + s eps")
-    noise_seeds: int = Field(1, ge=1, le=64, description="noise samples whose attention is averaged")
-    guidance: float = Field(3.5, ge=0, description="guidance value of guidance-distilled models")
-    peaks: int = Field(1, ge=1, le=32, description="most objects to point at; 1 is the argmax")
-    peak_separation: float = Field(0.15, gt=0, lt=1, description="least distance of peaks, as a share of the diagonal")
-    peak_threshold: float = Field(
-        0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
-    )
-    peak_centre: float = Field(
-        0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
-    )
-    redraw: bool = Field(
-        False, description="draw each point again inside its mask, where heat times depth is highest, and segment again"
-    )
-    mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
-
-
-PRESETS: dict[str, dict[str, object]] = {
-    "refam": {},
-    "cross-attention": {  # what RefAM starts from, with nothing of it: the gain is measured against this
-        "magnets": (),
-        "filter_stop_words": False,
-        "filter_sinks": False,
-        "noun_phrase": False,
-        "drop_directions": False,
-        "spatial_bias": False,
-        "normalisation": Normalisation.NONE,
-        "mask_rule": "score",
-    },
-}
-
-
-def read_config(settings: Mapping[str, object]) -> RefAMConfig:
-    """Check settings by name and value; texts are read as numbers and truth values where the field is one.
-
-    Raises:
-        ConfigError: naming the first field that does not exist or cannot take its value.
-    """
-    return validate(RefAMConfig, settings)
 
 
 @dataclass(frozen=True)

@@ -8,34 +8,22 @@ tracker carries the mask: see ``refam_video``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, parse_phrase
 from groundkit.models.video_diffusion import VideoDiffusionModel
-from groundkit.pipelines.refam import Map, RefAMConfig, RefAMSteps
-from groundkit.pipelines.settings import validate
+from groundkit.pipelines.refam import Map, RefAMSteps
+from groundkit.pipelines.refam_config import RefAMClipConfig
 from groundkit.prompting.spatial import weigh_places
 from groundkit.results import Grounding
 from groundkit.segmenters.base import Segmenter
 
 KeySlice = Literal["first", "middle", "strongest"]
-
-
-class RefAMClipConfig(RefAMConfig):
-    """Every choice of the method, and how many frames the model sees."""
-
-    frames: int = Field(19, ge=1, description="most frames of a video that the model sees, evenly spaced")
-
-
-def read_config(settings: Mapping[str, object]) -> RefAMClipConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(RefAMClipConfig, settings)
 
 
 class RefAMClip(RefAMSteps):

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, unknown
 from groundkit.language.direction import Direction
 from groundkit.prompting.spatial import Heat, spatial_ramp
 
@@ -17,7 +17,9 @@ class EvidenceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    evidence: bool = Field(False, description="say how much speaks for the object being there (one more pass)")
+    evidence: bool = Field(
+        True, description="say how much speaks for the object being there (one more pass per picture)"
+    )
     min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
 
     @property
@@ -56,7 +58,7 @@ def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             own_first = sorted(kind.model_fields, key=SharedSettings.model_fields.__contains__)
-            raise ConfigError(f"no setting named {field!r}: use one of {', '.join(own_first)}") from None
+            raise ConfigError(unknown("setting", field, own_first)) from None
         raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
 
 

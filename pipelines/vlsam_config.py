@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from groundkit.attention.flow import Flow, Regulariser
-from groundkit.attention.heads import HeadWeights
+from groundkit.attention.choices import Flow, HeadWeights, Regulariser
 from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.regions import Part, threshold_share
 from groundkit.segmenters.choose import MaskRule

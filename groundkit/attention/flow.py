@@ -6,33 +6,13 @@ Letters: L layers, N tokens, R wanted rows. A^l is layer l's attention with its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from groundkit.attention.choices import Flow as Flow
+from groundkit.attention.choices import Regulariser as Regulariser
 from groundkit.attention.heads import LayerAttention
-
-
-class Flow(StrEnum):
-    """How the layers become one.
-
-    ``flow``: VL-SAM's equation 3, F^1 = A^1, F^l = (I + A^l)(I + F^(l-1)). ``rollout``: attention rollout (Abnar and
-    Zuidema 2020) and DecAF's, the product of (I + A^l) / 2. ``mean``: the plain mean of the layers, no flow at all.
-    """
-
-    FLOW = "flow"
-    ROLLOUT = "rollout"
-    MEAN = "mean"
-
-
-class Regulariser(StrEnum):
-    """Where the column factor (j + 1) / N is applied: to each ``layer`` before it is multiplied, once at the ``end``,
-    or nowhere (``none``)."""
-
-    LAYER = "layer"
-    END = "end"
-    NONE = "none"
 
 
 def column_factor(size: int) -> Tensor:

@@ -7,25 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from groundkit.attention.choices import HeadWeights as HeadWeights
 from groundkit.attention.softmax import AttentionCall, attention_entries, positions_of
 from groundkit.errors import AttentionError, ConfigError
-
-
-class HeadWeights(StrEnum):
-    """How much a head counts.
-
-    ``max``: VL-SAM's equation 1, w_h = mean_i max_j S[h, i, j] over all keys j. ``image_max``: DecAF's, the maximum
-    over image keys alone, divided by that of the strongest head. ``uniform``: every head counts 1.
-    """
-
-    MAX = "max"
-    IMAGE_MAX = "image_max"
-    UNIFORM = "uniform"
 
 
 def check_heads(heads: Sequence[int], available: int) -> None:

@@ -1,25 +1,9 @@
 """Along which axis token maps compete, and how layers become one."""
 
-from enum import StrEnum
-from typing import Literal
-
 from torch import Tensor
 
-
-class Normalisation(StrEnum):
-    """The axis along which token maps are scaled to sum to one.
-
-    ``tokens``: at each patch the tokens compete (the "softmax" along the token axis in RefAM's pipeline figure). Only
-    so can an appended token take background away from a word. ``image``: each token's map sums to one over the patches.
-    ``none``: probabilities as the model has them.
-    """
-
-    TOKENS = "tokens"
-    IMAGE = "image"
-    NONE = "none"
-
-
-Reduction = Literal["sum", "mean", "product"]
+from groundkit.attention.choices import Normalisation as Normalisation
+from groundkit.attention.choices import Reduction as Reduction
 
 
 def reduce_maps(maps: Tensor, reduction: Reduction) -> Tensor:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from groundkit.attention.choices import AttentionDirection as AttentionDirection
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError
-
-
-class AttentionDirection(StrEnum):
-    """Which block of the joint attention is read: patches looking at words, or words looking at patches."""
-
-    IMAGE_TO_TEXT = "image_to_text"
-    TEXT_TO_IMAGE = "text_to_image"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 import json
 
 from groundkit.pipelines.ensemble import EnsembleConfig
-from groundkit.pipelines.refam import RefAMConfig
-from groundkit.pipelines.refam_clip import RefAMClipConfig
+from groundkit.pipelines.refam_config import RefAMClipConfig, RefAMConfig
 from groundkit.pipelines.refam_video import VideoConfig
 from groundkit.pipelines.vlsam import VLSAMConfig
 

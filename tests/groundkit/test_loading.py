@@ -35,11 +35,16 @@ def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pipeline": "vlsum"}, r"no pipeline named 'vlsum': use refam, cross-attention, vlsam, decaf, ensemble"),
-        ({"device": "gpu"}, r"no device named 'gpu': use auto, cpu, cuda, cuda:1 or mps"),
-        ({"device": "cuda:99"}, r"device 'cuda:99' is not on this machine: use --device auto or cpu"),
-        ({"dtype": "int8"}, r"no dtype named 'int8': use auto, float32, bfloat16, float16"),
-        ({"config": {"magnet": ["a"]}}, r"no setting named 'magnet': use one of magnets, "),
+        (
+            {"pipeline": "vlsum"},
+            r"no pipeline named 'vlsum', did you mean vlsam\? Use one of refam, cross-attention, vlsam, decaf, ensemble",
+        ),
+        ({"device": "gpu"}, r"no device named 'gpu', did you mean cuda\? Use one of auto, cpu, cuda, cuda:1, mps"),
+        ({"device": "cuda:99"}, r"device 'cuda:99' is not on this machine: use device=\"auto\" or device=\"cpu\""),
+        ({"dtype": "int8"}, r"no dtype named 'int8': use one of auto, float32, bfloat16, float16"),
+        ({"dtype": "fp16"}, r"no dtype named 'fp16', did you mean float16\?"),
+        ({"device": "0"}, r"no device named '0', did you mean cuda:0\?"),
+        ({"config": {"magnet": ["a"]}}, r"no setting named 'magnet', did you mean magnets\? Use one of magnets, "),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(arguments: dict[str, object], message: str) -> None:

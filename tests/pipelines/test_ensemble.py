@@ -118,7 +118,7 @@ def test_evidence_is_the_members_mean_and_with_less_than_the_least_nothing_is_fo
     found = fused(evidence=True, weights=(3, 1)).evidence
     assert found is not None
     assert (found.contrast, found.focus, found.agreement) == pytest.approx((0.25, 0.5, 0.45))
-    assert fused().evidence is None
+    assert fused(evidence=False).evidence is None
     assert len(fused(min_evidence=0.5).masks) == 1
     assert len(fused(min_evidence=0.9).masks) == 0
 

@@ -256,9 +256,9 @@ def test_noise_seeds_are_averaged() -> None:
 
 def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
     model = PlantedModel({})
-    ground(model, "red cup", magnets=("with", "pink"), magnet_encoding="separate")
+    ground(model, "red cup", magnets=("with", "pink"), magnet_encoding="separate", evidence=False)
     assert model.pieces == [[["▁red", "▁cup", "</s>"], ["▁with", "</s>"], ["▁pink", "</s>"]]]
-    ground(model, "red cup", magnets=("with", "pink"))
+    ground(model, "red cup", magnets=("with", "pink"), evidence=False)
     assert model.pieces[1] == [["▁red", "▁cup", "</s>", "▁with", "</s>", "▁pink", "</s>"]]
 
 
@@ -309,10 +309,20 @@ def test_settings_are_read_from_text_and_refused_by_name() -> None:
     assert (config.noise_level, config.magnets, config.peaks) == (0.5, ("a",), 3)
     assert read_config({"magnets": "with, a", "heads": "2"}).magnets == ("with", "a")
     assert read_config({"magnets": "()", "heads": "2,3"}).heads == (2, 3)
-    with pytest.raises(ConfigError, match=r"no setting named 'noise': use one of magnets, magnet_tokenisation"):
+    with pytest.raises(
+        ConfigError, match=r"no setting named 'noise', did you mean noise_\w+\? Use one of magnets, magnet_tokenisation"
+    ):
         read_config({"noise": 1})
     with pytest.raises(ConfigError, match=r"^noise_level=2: input should be less than 1$"):
         read_config({"noise_level": 2})
+
+
+def test_evidence_is_weighed_unless_it_is_switched_off_and_leaves_the_result_as_it_is() -> None:
+    weighed, plain = (ground(PlantedModel({"cup": (2, 2)}), "cup", evidence=each) for each in (True, False))
+    assert ground(PlantedModel({"cup": (2, 2)}), "cup").evidence == weighed.evidence
+    assert plain.evidence is None
+    np.testing.assert_array_equal(weighed.heatmap, plain.heatmap)
+    np.testing.assert_array_equal(weighed.masks, plain.masks)
 
 
 def test_a_phrase_that_no_patch_looks_at_has_less_evidence_and_can_be_turned_into_nothing() -> None:

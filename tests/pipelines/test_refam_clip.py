@@ -25,7 +25,8 @@ from groundkit.models.diffusion_families import diffusion_family
 from groundkit.models.mochi import MochiModel
 from groundkit.models.video_diffusion import ClipText, EncodedClip
 from groundkit.outputs.video import write_mp4
-from groundkit.pipelines.refam_clip import RefAMClip, read_config
+from groundkit.pipelines.refam_clip import RefAMClip
+from groundkit.pipelines.refam_config import read_clip_config as read_config
 from groundkit.pipelines.refam_video import VideoPipeline
 from groundkit.pipelines.refam_video import read_config as read_video_config
 from groundkit.prompting.points import PointPrompts

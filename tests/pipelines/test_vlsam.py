@@ -472,8 +472,12 @@ def test_evidence_is_weighed_over_the_whole_picture_also_where_a_model_sees_it_i
     assert tiled.evidence.score == pytest.approx(whole.evidence.score, abs=1e-5)
 
 
-def test_evidence_is_not_made_up_where_it_was_not_asked_for() -> None:
-    assert pipeline(PlantedModel())(SCENE, "the red cup").evidence is None
+def test_evidence_is_weighed_unless_it_is_switched_off_and_leaves_the_result_as_it_is() -> None:
+    weighed, plain = (pipeline(PlantedModel(), evidence=each)(SCENE, "the red cup") for each in (True, False))
+    assert pipeline(PlantedModel())(SCENE, "the red cup").evidence == weighed.evidence
+    assert plain.evidence is None
+    np.testing.assert_array_equal(weighed.heatmap, plain.heatmap)
+    np.testing.assert_array_equal(weighed.masks, plain.masks)
 
 
 def test_questions_that_the_model_writes_are_asked_for_once_a_picture() -> None:
@@ -532,7 +536,7 @@ class LookingModel(PlantedModel):
 def test_decaf_takes_away_what_the_background_s_question_sees_too() -> None:
     scene = picture(("red", 16, 48, 32), ("green", 80, 80, 32))
     model = LookingModel()
-    grounding = pipeline(model, "decaf", resolutions=(1.0,))(scene, "the red cup")
+    grounding = pipeline(model, "decaf", resolutions=(1.0,), evidence=False)(scene, "the red cup")
     np.testing.assert_array_equal(grounding.mask, is_of(scene, "red"))
     assert model.questions == [
         "the red cup. Name the main object referred to, in a single word.",
