@@ -37,7 +37,7 @@ def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
     [
         (
             {"pipeline": "vlsum"},
-            r"no pipeline named 'vlsum', did you mean vlsam\? Use one of refam, cross-attention, vlsam, decaf, ensemble",
+            r"no pipeline named 'vlsum', did you mean vlsam\? Use one of refam, cross-attention, vlsam",
         ),
         ({"device": "gpu"}, r"no device named 'gpu', did you mean cuda\? Use one of auto, cpu, cuda, cuda:1, mps"),
         ({"device": "cuda:99"}, r"device 'cuda:99' is not on this machine: use device=\"auto\" or device=\"cpu\""),
