@@ -151,7 +151,12 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str,
     Raises:
         ConfigError: for a file that cannot be read or an assignment that is none.
     """
-    settings = {} if config_file is None else _read_file(config_file)
+    return {**({} if config_file is None else read_config_file(config_file)), **read_assignments(assignments)}
+
+
+def read_assignments(assignments: list[str]) -> dict[str, Any]:
+    """Read ``key=value`` texts. Raises ConfigError for one that is none."""
+    settings = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator or not key.strip():
@@ -160,12 +165,13 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str,
     return settings
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON file. Raises ConfigError where it cannot be read or holds no keys and values."""
     import json
     import tomllib
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
         settings = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
@@ -189,4 +195,6 @@ def _value(key: str, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
+        if text[0] == "[" and text[-1] == "]":
+            return text  # [with, a]: the field takes it apart
         raise ConfigError(f"--set {key}={text}: {error}") from error

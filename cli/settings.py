@@ -1,51 +1,65 @@
-"""groundkit settings: what ``--set`` takes, with its default and its meaning."""
+"""groundkit settings: what ``--set`` takes, the value that is used, where it comes from, and what it means."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundkit.errors import ConfigError
+from groundkit.cli.options import read_assignments, read_config_file
+from groundkit.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from groundkit.pipelines.resolve import Setting
 
 
 def settings(
     pipeline: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="refam, vlsam, ensemble, a preset of theirs, or video.")
+        str | None, typer.Argument(metavar="[NAME]", help="A pipeline, such as refam, or video. By default all.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="ID", help="Model that is read: a checkpoint may have settings of its own.")
+    ] = "nano",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for the other commands. Repeatable.")
+    ] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="As for the other commands.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
 ) -> None:
-    """List what --set takes: of one pipeline, of following through videos (video), or of all.
+    """List the settings of one pipeline, of following through videos (video), or of all.
 
-    For example: groundkit settings refam
+    Shows the value that is used with the model, and where it comes from: the method's default, its preset, the
+    checkpoint, the file or --set.
+
+    For example: groundkit settings refam --model black-forest-labs/FLUX.1-schnell
     """
-    from pydantic import BaseModel
+    from groundkit.pipelines.resolve import PRESETS, settings_of, video_settings
 
-    from groundkit.pipelines import ensemble, refam, refam_clip, refam_video, vlsam
-
-    kinds: dict[str, type[BaseModel]] = {
-        **dict.fromkeys(refam.PRESETS, refam.RefAMConfig),
-        "refam on a video model": refam_clip.RefAMClipConfig,
-        **dict.fromkeys(vlsam.PRESETS, vlsam.VLSAMConfig),
-        **dict.fromkeys(ensemble.PRESETS, ensemble.EnsembleConfig),
-        "video": refam_video.VideoConfig,
-    }
-    presets = {**refam.PRESETS, **vlsam.PRESETS, **ensemble.PRESETS}
-    if pipeline is not None and pipeline not in kinds:
-        raise ConfigError(f"no settings of {pipeline!r}: use {', '.join(kinds)}")
-    rows = [
-        {
-            "pipeline": name,
-            "setting": field,
-            "default": presets.get(name, {}).get(field, info.get_default()),
-            "description": info.description or "",
-        }
-        for name, kind in kinds.items()
-        if pipeline in (name, None)
-        for field, info in kind.model_fields.items()
-    ]
+    names = [*PRESETS, "video"]
+    if pipeline is not None and pipeline not in names:
+        raise ConfigError(unknown("pipeline", pipeline, names))
+    given = {"file": read_config_file(config_file) if config_file else {}, "--set": read_assignments(assignments or [])}
+    if pipeline is None and any(given.values()):
+        raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set peaks=2")
+    found: dict[str, list[Setting]] = {}
+    for name in names if pipeline is None else [pipeline]:
+        found[name] = video_settings(given) if name == "video" else settings_of(name, model, given)
     if as_json:
+        rows = [
+            {
+                "pipeline": name,
+                "setting": each.name,
+                "value": each.value,
+                "from": each.origin,
+                "description": each.description,
+            }
+            for name, settings in found.items()
+            for each in settings
+        ]
         typer.echo(json.dumps(rows, indent=2))
         return
 
@@ -53,13 +67,15 @@ def settings(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("pipeline", "setting", "default", "description")
-    for row in rows:
-        table.add_row(*(Text(_shown(value)) for value in row.values()))
+    table = Table("pipeline", "setting", "value", "from", "description")
+    for name, settings in found.items():
+        for each in settings:
+            table.add_row(*map(Text, (name, each.name, _shown(each.value), each.origin, each.description)))
     Console(width=None if Console().is_terminal else 160).print(table)
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(json.dumps, value))}]"
+    """As ``--set`` takes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -35,7 +35,7 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str,
     Raises:
         ConfigError: for a value that a setting about videos cannot take.
     """
-    from groundkit.pipelines.refam_video import VideoConfig, read_config
+    from groundkit.pipelines.video_config import VideoConfig, read_config
 
     about_videos = {key: value for key, value in config.items() if key in VideoConfig.model_fields}
     method = {key: value for key, value in config.items() if key not in about_videos}

@@ -144,8 +144,8 @@ def check_names(device: str, dtype: str) -> None:
             meant = f"cuda:{device}"
         raise ConfigError(unknown("device", device, ("auto", "cpu", "cuda", "cuda:1", "mps"), meant))
     if dtype not in DTYPES:
-        meant = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
-        raise ConfigError(unknown("dtype", dtype, DTYPES, meant.get(dtype.lower())))
+        short = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+        raise ConfigError(unknown("dtype", dtype, DTYPES, short.get(dtype.lower())))
 
 
 def choose_device(name: str) -> torch.device:

@@ -16,7 +16,9 @@ from groundkit.segmenters.choose import MaskRule
 class RefAMConfig(SharedSettings):
     """Every choice of the method, also where the paper leaves it open. ``--set key=value`` sets any of them."""
 
-    magnets: tuple[str, ...] = Field(DEFAULT_MAGNETS, description="words appended to soak up background; () for none")
+    magnets: tuple[str, ...] = Field(
+        DEFAULT_MAGNETS, description="words appended to soak up background, such as with,a; none for no words"
+    )
     magnet_tokenisation: Literal["separate", "appended"] = Field(
         "separate",
         description="each magnet tokenised alone with its own end token (teaser figure), or all in one string",

@@ -10,19 +10,19 @@ asked to, also every so often, and, with ``reground_lost``, where the tracker ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import GroundkitError, InputError
 from groundkit.outputs.rle import RunLength, decode, encode
-from groundkit.pipelines.settings import validate
+from groundkit.pipelines.video_config import VideoConfig as VideoConfig
+from groundkit.pipelines.video_config import read_config as read_config
 from groundkit.results import Grounding, mask_iou
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
@@ -31,34 +31,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 2**28  # bytes of frames in memory while time runs backwards, but no fewer than
 _FEWEST = 64  # frames
-
-
-class VideoConfig(BaseModel):
-    """How a phrase is followed through a video. ``--set key=value`` sets any of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
-        "auto",
-        description="where the phrase is grounded first; evidence takes the best of several (candidates), by evidence "
-        "times the segmenter's score, or the strongest of the clip that a video model looks at; auto is evidence for "
-        "such a model, else first",
-    )
-    candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
-    ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
-    reground_lost: bool = Field(
-        False,
-        description="ground the phrase anew where the tracker is unsure: worth it with a pipeline that can say that "
-        "the object is not there; one that always answers leads the tracker, which knows its object, to another",
-    )
-    least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which it is unsure")
-    patience: int = Field(4, ge=1, description="frames between two groundings while nothing sure is tracked")
-    agreement: float = Field(0.5, ge=0, le=1, description="IoU from which a new mask and a tracked one are one object")
-
-
-def read_config(settings: Mapping[str, object]) -> VideoConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(VideoConfig, settings)
 
 
 class AnyFrame(Protocol):

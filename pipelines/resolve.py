@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from groundkit.errors import ConfigError, unknown
-from groundkit.pipelines import ensemble, refam_config, vlsam_config
+from groundkit.pipelines import ensemble, refam_config, video_config, vlsam_config
 from groundkit.pipelines.settings import EvidenceSettings
 from groundkit.weights.catalog import NANO_LOOKING, NANO_READING
 
@@ -50,8 +53,59 @@ def resolve(
         ConfigError: an unknown pipeline, a setting that does not exist, or a value that it cannot take.
     """
     given = {} if config is None else config
-    settings = {key: value for layer in (*layers_of(pipeline, model).values(), given) for key, value in layer.items()}
+    settings = _merged({**layers_of(pipeline, model), "given": given})
     return _reader(pipeline, clips if clips is not None else "frames" in given)(settings)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as a method runs with it: its JSON-ready value, where that comes from, and what it does."""
+
+    name: str
+    value: Any
+    origin: str
+    description: str
+
+
+def settings_of(
+    pipeline: str, model: str | Path = "nano", given: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Setting]:
+    """Every setting of a method, those for clips too.
+
+    Args:
+        pipeline: its name.
+        model: what it reads.
+        given: settings by where they come from, such as ``{"file": ..., "--set": ...}``; later ones win.
+
+    Raises:
+        ConfigError: see ``resolve``.
+    """
+    given = {} if given is None else given
+    clips = pipeline in refam_config.PRESETS
+    config = resolve(pipeline, model, _merged(given), clips=clips)
+    return _told(config, {**layers_of(pipeline, model), **given})
+
+
+def video_settings(given: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
+    """The same for following through videos."""
+    return _told(video_config.read_config(_merged(given)), given)
+
+
+def _merged(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: value for layer in layers.values() for key, value in layer.items()}
+
+
+def _told(config: BaseModel, layers: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
+    values = config.model_dump(mode="json")
+    return [
+        Setting(
+            name,
+            values[name],
+            next((origin for origin, layer in reversed(list(layers.items())) if name in layer), "default"),
+            info.description or "",
+        )
+        for name, info in type(config).model_fields.items()
+    ]
 
 
 def _reader(pipeline: str, clips: bool) -> Callable[[Mapping[str, Any]], EvidenceSettings]:

@@ -1,9 +1,12 @@
 """Settings of a method, checked by name and value, and those that every method has."""
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from groundkit.errors import ConfigError, unknown
 from groundkit.language.direction import Direction
@@ -59,12 +62,26 @@ def validate(kind: type[Config], settings: Mapping[str, object]) -> Config:
         if first["type"] == "extra_forbidden":
             own_first = sorted(kind.model_fields, key=SharedSettings.model_fields.__contains__)
             raise ConfigError(unknown("setting", field, own_first)) from None
-        raise ConfigError(f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+        raise ConfigError(
+            f"{field}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}{_hint(first)}"
+        ) from None
+
+
+def _hint(error: ErrorDetails) -> str:
+    """Of a choice, the one that is most like what was written."""
+    choices = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+    close = difflib.get_close_matches(str(error["input"]).lower(), choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _several(kind: type[BaseModel], key: str, value: Any) -> Any:
+    """Several as one text: ``a, b``, ``(a, b)`` or ``[a, b]``; ``none`` and an empty text are none of them."""
     annotation = kind.model_fields[key].annotation if key in kind.model_fields else None
-    is_tuple = any(get_origin(each) is tuple for each in (annotation, *get_args(annotation)))
-    if not (is_tuple and isinstance(value, str)):
+    kinds = (annotation, *get_args(annotation))
+    if not any(get_origin(each) is tuple for each in kinds):
         return value
-    return [part.strip() for part in value.strip("()").split(",") if part.strip()]
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
+        return None if type(None) in kinds else ()
+    if not isinstance(value, str):
+        return value
+    return [part.strip(" \"'") for part in value.strip("()[] ").split(",") if part.strip()]

@@ -1,9 +1,17 @@
 import json
 
+import pytest
+
 from groundkit.pipelines.ensemble import EnsembleConfig
 from groundkit.pipelines.refam_config import RefAMClipConfig, RefAMConfig
-from groundkit.pipelines.refam_video import VideoConfig
-from groundkit.pipelines.vlsam import VLSAMConfig
+from groundkit.pipelines.settings import validate
+from groundkit.pipelines.video_config import VideoConfig
+from groundkit.pipelines.vlsam_config import VLSAMConfig
+from groundkit.weights.catalog import NANO_READING
+
+
+def rows_of(command, *arguments):
+    return {row["setting"]: row for row in json.loads(command("settings", *arguments, "--json").out)}
 
 
 def test_every_setting_of_every_pipeline_is_listed_with_what_it_means(command):
@@ -13,15 +21,54 @@ def test_every_setting_of_every_pipeline_is_listed_with_what_it_means(command):
     assert all(row["description"] for row in rows)
 
 
-def test_a_preset_shows_its_own_defaults(command):
-    defaults = {row["setting"]: row["default"] for row in json.loads(command("settings", "decaf", "--json").out)}
-    assert (defaults["grounding"], defaults["points"], defaults["overlap"]) == ("decaf", "cells", 0.7)
+def test_a_preset_shows_its_own_values(command):
+    rows = rows_of(command, "decaf", "--model", "some/model")
+    assert {row["from"] for row in rows.values()} == {"default", "preset"}
+    assert [rows[name]["value"] for name in ("grounding", "points", "overlap")] == ["decaf", "cells", 0.7]
     table = command("settings", "cross-attention").out
     assert "filter_stop_words" in table
     assert "noise_level" in table
 
 
-def test_an_unknown_pipeline_is_told_what_there_is(command):
-    answer = command("settings", "sam")
+def test_the_values_shown_are_those_of_the_model_that_is_read(command):
+    nano, real = rows_of(command, "refam"), rows_of(command, "refam", "--model", "some/model")
+    default, read = RefAMConfig(), validate(RefAMConfig, NANO_READING)
+    for name in NANO_READING:
+        assert (nano[name]["value"], nano[name]["from"]) == (read.model_dump(mode="json")[name], "checkpoint")
+        assert (real[name]["value"], real[name]["from"]) == (default.model_dump(mode="json")[name], "default")
+
+
+def test_a_value_that_is_given_says_where(command, tmp_path):
+    (tmp_path / "my.toml").write_text("peaks = 2\nnoise_seeds = 3\n", encoding="utf-8-sig")
+    rows = rows_of(command, "refam", "--config", "my.toml", "--set", "peaks=4")
+    assert (rows["peaks"]["value"], rows["peaks"]["from"]) == (4, "--set")
+    assert (rows["noise_seeds"]["value"], rows["noise_seeds"]["from"]) == (3, "file")
+
+
+@pytest.mark.parametrize("nothing", ["none", "NONE", "null", "", "()", "[]", "( )"])
+def test_every_spelling_of_no_magnets_means_none_of_them(command, nothing):
+    assert rows_of(command, "refam", "--set", f"magnets={nothing}")["magnets"]["value"] == []
+
+
+@pytest.mark.parametrize("two", ["with,a", "with, a", "(with,a)", "[with,a]", '["with", "a"]', "[with, 'a']"])
+def test_every_spelling_of_two_magnets_means_these(command, two):
+    assert rows_of(command, "refam", "--set", f"magnets={two}")["magnets"]["value"] == ["with", "a"]
+
+
+def test_none_means_all_heads_where_they_may_be_unset(command):
+    assert rows_of(command, "refam", "--set", "heads=none")["heads"]["value"] is None
+    assert rows_of(command, "refam", "--set", "heads=2,3")["heads"]["value"] == [2, 3]
+
+
+def test_no_magnets_are_shown_as_set_takes_them(command):
+    (line,) = [line for line in command("settings", "cross-attention").out.splitlines() if " magnets " in line]
+    assert line.split("│")[3].strip() == "none"
+
+
+def test_an_unknown_pipeline_setting_or_choice_is_told_what_is_most_like_it(command):
+    answer = command("settings", "refan")
     assert answer.code == 2
-    assert "no settings of 'sam': use refam, cross-attention" in answer.err
+    assert "no pipeline named 'refan', did you mean refam? Use one of refam, cross-attention" in answer.err
+    assert "no setting named 'peeks', did you mean peaks?" in command("settings", "refam", "--set", "peeks=1").err
+    told = command("settings", "vlsam", "--set", "refine=mask-in").err
+    assert told.endswith("should be 'none', 'cascade', 'mask_in' or 'mask_out'; did you mean mask_in?\n")
