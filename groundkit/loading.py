@@ -37,6 +37,8 @@ def load(
 ) -> RefAM | RefAMClip | VLSAM | Ensemble:
     """Load a method with its model and its segmenter.
 
+    Threads may share what is returned: their calls queue at the model, and each gets what it would have got alone.
+
     Args:
         pipeline: ``refam``, or ``cross-attention``, the same without anything of RefAM; ``vlsam``, or ``decaf``, the
             same model read another way; ``ensemble``, several of them together.

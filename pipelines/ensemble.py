@@ -74,9 +74,10 @@ class EmbeddedOnce:
         self._last: tuple[npt.NDArray[np.uint8], Any] | None = None
 
     def embed(self, image: npt.NDArray[np.uint8]) -> Any:
-        if self._last is None or self._last[0] is not image:
-            self._last = (image, self._segmenter.embed(image))
-        return self._last[1]
+        last = self._last  # read once: another thread may put another picture's there
+        if last is None or last[0] is not image:
+            last = self._last = (image, self._segmenter.embed(image))
+        return last[1]
 
     def segment(self, embedding: Any, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
         return self._segmenter.segment(embedding, prompts, **prompt)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -66,7 +67,8 @@ class AttentionTap:
     that is entered again while it is active stays the one tap it is.
 
     Query rows are those of the call itself, and a decoding step with a key cache has few: read a generated text from
-    one forward pass over all of it. The tap sees the thread that entered it, and a model that is not compiled.
+    one forward pass over all of it. The tap sees the thread that entered it, whatever other threads do with
+    the same model meanwhile, and a model that is not compiled.
 
     Args:
         layers: a name for each module whose forward makes exactly one attention call, such as a transformer block.
@@ -74,9 +76,9 @@ class AttentionTap:
         row_chunk: query rows worked on at a time; extra memory grows with it (see ``attention_entries``).
 
     Raises:
-        AttentionError: while the model runs, when a layer makes a second attention call, applies dropout, attends over
-            tensors that are not ``(B, H, N, D)``, or has no such row or column; on leaving the context without another
-            exception, when a layer made no call.
+        AttentionError: on entering it in a second thread while it is active; while the model runs, when a layer makes a
+            second attention call, applies dropout, attends over tensors that are not ``(B, H, N, D)``, or has no such
+            row or column; on leaving the context without another exception, when a layer made no call.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class AttentionTap:
         self._visits: list[_Visit] = []
         self._ran: set[str] = set()
         self._depth = 0
+        self._thread = 0
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
         if self._depth == 0:
+            self._thread = get_ident()
             self._entries.clear()
             self._visits.clear()
             self._ran.clear()
@@ -107,6 +111,8 @@ class AttentionTap:
                     stack.callback(after.remove)
                 stack.enter_context(_AttentionMode(self))
                 self._cleanup = stack.pop_all()
+        elif get_ident() != self._thread:
+            raise AttentionError("this AttentionTap is active in another thread: make one for each thread")
         self._depth += 1
         return self
 
@@ -161,10 +167,13 @@ class AttentionTap:
         )
 
     def _enter_layer(self, name: str, layer: nn.Module, inputs: Any) -> None:
-        self._ran.add(name)
-        self._visits.append(_Visit(name))
+        if get_ident() == self._thread:
+            self._ran.add(name)
+            self._visits.append(_Visit(name))
 
     def _leave_layer(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        if get_ident() != self._thread:
+            return
         if self._visits and self._visits[-1].layer == name:  # else another's pre-hook raised before ours ran
             self._visits.pop()
 

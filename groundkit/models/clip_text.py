@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, CLIPTextModelWithProjection
 
 from groundkit.errors import ModelError
+from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.weights_check import load_weights
 
@@ -49,6 +50,7 @@ class ClipText:
             model = load_weights(CLIPTextModelWithProjection, source, source=source, others=_OTHER_HALF, **where)
         return cls(model, tokenizer, torch.device(device))
 
+    @exclusive
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Float32 ``(texts, width)``: the projected features, of any length. What is too long is cut."""

@@ -13,6 +13,7 @@ import torch
 from diffusers import CogVideoXPipeline
 from torch import Tensor, nn
 
+from groundkit.exclusive import exclusive
 from groundkit.models.diffusion import blocks_of
 from groundkit.models.video_diffusion import ClipText, VideoDiffusionModel
 
@@ -50,6 +51,7 @@ class CogVideoXModel(VideoDiffusionModel):
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks")
 
+    @exclusive
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
         padding = self.tokenizer.pad_token_id

@@ -15,6 +15,7 @@ import torch
 from diffusers import FluxPipeline
 
 from groundkit.attention.maps import AttentionMaps
+from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
 from groundkit.models.across import read_across
 from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, blocks_of, fit_size, select_layers
@@ -87,6 +88,7 @@ class FluxModel:
         area = self.pipeline.vae.config.sample_size**2
         return fit_size(height, width, area=area, step=self.pipeline.vae_scale_factor * PATCH)
 
+    @exclusive
     @torch.inference_mode()
     def encode_image(self, image: npt.NDArray[np.uint8]) -> EncodedImage:
         """Encode an RGB picture, uint8 ``(height, width, 3)``, to clean tokens ``(1, P, channels)``."""
@@ -99,6 +101,7 @@ class FluxModel:
         tokens = FluxPipeline._pack_latents(latents, 1, latents.shape[1], *latents.shape[2:])
         return EncodedImage(tokens=tokens.float().cpu(), grid=(rows, columns))
 
+    @exclusive
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> EncodedText:
         """Encode T5 token ids without padding; each piece is encoded on its own, and all are laid end to end.
@@ -117,6 +120,7 @@ class FluxModel:
         pooled = self.pipeline.text_encoder(clip.input_ids.to(self.device)).pooler_output
         return EncodedText(states=torch.cat(states, dim=1), pooled=pooled)
 
+    @exclusive
     @torch.inference_mode()
     def read_attention(
         self,

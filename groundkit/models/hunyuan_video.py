@@ -17,6 +17,7 @@ from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PRO
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
+from groundkit.exclusive import exclusive
 from groundkit.models.diffusion import blocks_of
 from groundkit.models.video_diffusion import ClipText, VideoDiffusionModel
 
@@ -57,6 +58,7 @@ class HunyuanVideoModel(VideoDiffusionModel):
     def _layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks", "single_transformer_blocks")
 
+    @exclusive
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
         pooled = self.pipeline._get_clip_prompt_embeds(plain, device=self.device)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from groundkit.attention.maps import AttentionMaps
+from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
 from groundkit.models.across import read_across
 from groundkit.models.diffusion import AttentionDirection, fit_size, select_layers
@@ -176,6 +177,7 @@ class VideoDiffusionModel(ABC):
         step = self.compression[0] * self.patch[0]
         return max(1, (frames + self.compression[0] - 1) // step) * step - self.compression[0] + 1
 
+    @exclusive
     @torch.inference_mode()
     def encode_clip(self, frames: Clip) -> EncodedClip:
         """Encode frames, uint8 ``(F, height, width, 3)`` RGB. The last one is repeated until whole patches are full."""
@@ -193,6 +195,7 @@ class VideoDiffusionModel(ABC):
         covers = tuple(range(min(a, count), min(b, count)) for a, b in zip([0, *ends], ends, strict=False))
         return EncodedClip(latents, grid, covers)
 
+    @exclusive
     @torch.inference_mode()
     def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
         """Encode token ids; each piece is encoded on its own, and all are laid end to end.
@@ -207,6 +210,7 @@ class VideoDiffusionModel(ABC):
         states: Tensor = self.pipeline.text_encoder(torch.tensor([ids], device=self.device))[0]
         return states
 
+    @exclusive
     @torch.inference_mode()
     def read_attention(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +23,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from groundkit.attention.heads import HeadWeights, LayerAttention, WeighedHeads
 from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ModelError
+from groundkit.exclusive import exclusive, seeded
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.offload import check_offload, offload_blocks
@@ -185,6 +187,7 @@ class VisionLanguageModel(ABC):
         text: str = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return text
 
+    @exclusive
     @torch.inference_mode()
     def encode(self, image: npt.NDArray[np.uint8]) -> EncodedPicture:
         """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions."""
@@ -201,6 +204,7 @@ class VisionLanguageModel(ABC):
         """The processor's outputs that ``get_image_features`` takes."""
         return ("pixel_values",)
 
+    @exclusive
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         """Lay a question, and perhaps the token ids of its answer, beside a picture."""
         inputs = self._process(picture.image, question)
@@ -230,6 +234,7 @@ class VisionLanguageModel(ABC):
         inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}
         return {**inputs, "mm_encoder_outputs": {"image": conversation.picture.features}}
 
+    @exclusive
     @torch.inference_mode()
     def generate(
         self,
@@ -241,16 +246,17 @@ class VisionLanguageModel(ABC):
         seed: int = 0,
     ) -> list[int]:
         """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words."""
-        torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else {}
-        ids = self.model.generate(
-            **self._arguments(conversation), max_new_tokens=max_tokens, **(sampling or {"do_sample": False})
-        )
+        with seeded(seed, self.device) if sampling else nullcontext():
+            ids = self.model.generate(
+                **self._arguments(conversation), max_new_tokens=max_tokens, **(sampling or {"do_sample": False})
+            )
         answer: list[int] = ids[0, conversation.inputs["input_ids"].shape[1] :].tolist()
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends, self.tokenizer.eos_token_id]
         return next((answer[:i] for i, token in enumerate(answer) if token in ends), answer)
 
+    @exclusive
     @torch.inference_mode()
     def read_layers(
         self,
@@ -274,6 +280,7 @@ class VisionLanguageModel(ABC):
             self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
         return tap.read_layers("heads")
 
+    @exclusive
     @torch.inference_mode()
     def logits(self, conversation: Conversation) -> Tensor:
         """Float32 ``(V,)``: what the model would say next."""
@@ -297,6 +304,7 @@ class VisionLanguageModel(ABC):
         encoded: list[list[int]] = self.tokenizer(spellings, add_special_tokens=False).input_ids
         return {ids[0] for ids in encoded if ids}
 
+    @exclusive
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Float32 ``(texts, width)``: the mean of each text's token embeddings, less the mean of the vocabulary."""

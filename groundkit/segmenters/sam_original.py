@@ -10,6 +10,7 @@ import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from groundkit.exclusive import exclusive
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
@@ -55,6 +56,7 @@ class OriginalSam:
         """
         return cls(read_sam_checkpoint(path), name=str(path), device=device, dtype=dtype)
 
+    @exclusive
     @torch.inference_mode()
     def embed(self, image: npt.NDArray[np.uint8]) -> SamEmbedding:
         """Run the image encoder once on an RGB picture, uint8 ``(height, width, 3)``, of any size."""
@@ -69,6 +71,7 @@ class OriginalSam:
             input_size=(scaled.shape[0], scaled.shape[1]),
         )
 
+    @exclusive
     @torch.inference_mode()
     def segment(
         self,

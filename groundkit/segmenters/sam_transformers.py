@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, SamImageProcessor, SamModel
 
 from groundkit.errors import ModelError
+from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.weights_check import load_weights
 from groundkit.prompting.points import PointPrompts
@@ -90,6 +91,7 @@ class TransformersSam:
             )
         return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
 
+    @exclusive
     @torch.inference_mode()
     def embed(self, image: npt.NDArray[np.uint8]) -> SamEmbedding:
         """Run the image encoder once on an RGB picture, uint8 ``(height, width, 3)``, of any size."""
@@ -105,6 +107,7 @@ class TransformersSam:
             input_size=(height, width),
         )
 
+    @exclusive
     @torch.inference_mode()
     def segment(
         self,

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel, Sam2VideoProcessor
 
 from groundkit.errors import ModelError
+from groundkit.exclusive import lock_of
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.weights_check import load_weights
 from groundkit.tracking.base import Mask, Pixels, Tracked
@@ -102,10 +103,11 @@ class Sam2Track:
     def __init__(self, tracker: Sam2Tracker, image: Pixels, mask: Mask) -> None:
         self._tracker = tracker
         model, processor = tracker.model, tracker.processor
-        self._session = processor.init_video_session(inference_device=model.device, dtype=model.dtype)
-        processor.add_inputs_to_inference_session(self._session, frame_idx=0, obj_ids=1, input_masks=mask)
         self._frames = 0
-        self._exists = self._step(image).score >= 0.5
+        with lock_of(tracker):
+            self._session = processor.init_video_session(inference_device=model.device, dtype=model.dtype)
+            processor.add_inputs_to_inference_session(self._session, frame_idx=0, obj_ids=1, input_masks=mask)
+            self._exists = self._step(image).score >= 0.5
 
     def follow(self, image: Pixels) -> Tracked:
         """Find the object on the next frame; the mask has the frame's own size.
@@ -114,7 +116,8 @@ class Sam2Track:
         """
         if not self._exists:
             return Tracked(np.zeros(image.shape[:2], dtype=np.bool_), 0.0)
-        return self._step(image)
+        with lock_of(self._tracker):
+            return self._step(image)
 
     @torch.inference_mode()
     def _step(self, image: Pixels) -> Tracked:

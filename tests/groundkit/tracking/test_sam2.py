@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,17 @@ def test_what_is_forgotten_changes_nothing(tracker: Sam2Tracker, monkeypatch: py
         other = track.follow(image)
         np.testing.assert_array_equal(one.mask, other.mask)
         assert one.score == other.score
+
+
+def test_three_threads_that_share_a_tracker_follow_what_one_follows(tracker: Sam2Tracker) -> None:
+    def follow(number: int) -> list[tuple[bytes, float]]:
+        images, masks = video(4, width=83 + number)
+        track = tracker.start(images[0], masks[0])
+        return [(found.mask.tobytes(), found.score) for found in map(track.follow, images[1:])]
+
+    alone = [follow(number) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(follow, [0, 1, 2] * 4)) == alone * 4
 
 
 def leaves(thing: object) -> Iterator[object]:

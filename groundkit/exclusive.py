@@ -1,0 +1,46 @@
+"""Models that threads may share: calls of one model queue, each holds the model's lock while it runs.
+
+Libraries keep state on a model while it runs (rotary offsets, hooks that move weights, caches), so two threads in one
+model can get each other's numbers. The lock is held for one method call, never between two, so that a generator that
+is not read to its end blocks nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar, cast
+
+import torch
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_sampling = threading.RLock()
+
+
+def lock_of(model: object) -> AbstractContextManager[bool]:
+    """The re-entrant lock of an object, made when it is first asked for."""
+    # setdefault is atomic: two threads that ask at once get the same lock.
+    lock: AbstractContextManager[bool] = vars(model).setdefault("_lock", threading.RLock())
+    return lock
+
+
+def exclusive(method: Method) -> Method:
+    """Decorates a method: one thread at a time runs it, or any other exclusive method, on an object."""
+
+    @functools.wraps(method)
+    def queue(self: object, *args: Any, **kwargs: Any) -> Any:
+        with lock_of(self):
+            return method(self, *args, **kwargs)
+
+    return cast(Method, queue)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global random numbers, one thread at a time, and put them back as they were at the end."""
+    with _sampling, torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
