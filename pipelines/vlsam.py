@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
     BACKGROUND,
+    PHRASE_QUESTION,
     PRESETS,
     QUESTIONS,
     VLSAMConfig,
@@ -133,7 +135,7 @@ class VLSAM(PhrasePipeline):
         questions: Sequence[str] = ()
         of_whole: Belief | None = None
         for crop in crops(pixels, self.config.crop_shares if self.config.multi_scale else ()):
-            pictures, embedding = self._encode(crop.pixels), self.segmenter.embed(crop.pixels)
+            pictures, embedding = self._encode(crop.pixels, pixels), self.segmenter.embed(crop.pixels)
             questions = questions or self._questions(pictures[0], seed)  # those for the whole picture serve its crops
             of_crop: Belief = functools.cache(functools.partial(self._belief, pictures[0]))
             of_whole = of_whole or of_crop
@@ -223,25 +225,45 @@ class VLSAM(PhrasePipeline):
             return None
         return self._read_phrase(picture, parse_phrase(self.config.null_phrase)).over_picture()
 
-    def _encode(self, image: npt.NDArray[np.uint8]) -> list[EncodedPicture]:
-        """The picture at each size at which it is read."""
-        config = self.config
+    def _encode(self, image: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8] | None = None) -> list[EncodedPicture]:
+        """A picture, or a crop of a ``whole`` one, at each size at which it is read."""
         height, width = image.shape[:2]
-        reduced = min(1.0, (config.most_pixels / (height * width)) ** 0.5) if config.most_pixels else 1.0
-        sizes = [tuple(max(1, round(side * reduced * size)) for side in (height, width)) for size in config.resolutions]
-        return [self.vlm.encode(image if size == (height, width) else resize(image, *size)) for size in sizes]
+        # A crop is a closer look: where tokens grow with the picture, it gets as many as the whole.
+        shown = image if whole is None or self.vlm.picture_size is None else whole
+        scale = (self._pixels(*shown.shape[:2]) / (height * width)) ** 0.5
+        sizes = [
+            tuple(max(1, round(side * scale * size)) for side in (height, width)) for size in self.config.resolutions
+        ]
+        images = [image if size == (height, width) else resize(image, *size) for size in sizes]
+        return [self.vlm.encode(each, self.config.framing) for each in images]
+
+    def _pixels(self, height: int, width: int) -> int:
+        """How many pixels of a picture of this size the model is given."""
+        allowed, of_model = self.config.most_pixels, self.vlm.picture_size
+        pixels = height * width
+        if allowed is None and of_model and of_model.max_pixels and pixels > of_model.max_pixels:
+            allowed = of_model.max_pixels
+            warnings.warn(
+                f"pictures above {allowed / 1e6:.1f} megapixels are reduced to that for {self.model}, as its authors "
+                "advise: set most_pixels for finer detail, which needs more memory",
+                stacklevel=2,
+            )
+        if of_model and of_model.min_pixels:
+            pixels = max(pixels, of_model.min_pixels)
+        return min(pixels, allowed or pixels)
 
     def _questions(self, picture: EncodedPicture, seed: int) -> Sequence[str]:
         """What the model is asked: one question, the built-in ones, or those it writes itself."""
+        built_in = self.vlm.listing_questions or QUESTIONS
         if self.config.questions == "one":
-            return QUESTIONS[:1]
+            return built_in[:1]
         if self.config.questions == "built_in":
-            return QUESTIONS
+            return built_in
         written = self._say(self.vlm.ask(picture, ASK_FOR_QUESTIONS), seed)[1]
         lines = [
             line.strip(_AROUND_QUESTIONS).lstrip(f"0123456789.){_AROUND_QUESTIONS}") for line in written.splitlines()
         ]
-        return [line for line in lines if line.endswith(("?", "."))][:10] or QUESTIONS
+        return [line for line in lines if line.endswith(("?", "."))][:10] or built_in
 
     def _say(self, talk: Conversation, seed: int) -> tuple[list[int], str, list[tuple[int, int]]]:
         """The model's answer: token ids, text, and where each token's characters stand in it."""
@@ -322,12 +344,13 @@ class VLSAM(PhrasePipeline):
 
     def _read_phrase(self, picture: EncodedPicture, phrase: Phrase) -> _Reading:
         """The map of a given phrase."""
-        question = self.config.phrase_question.format(phrase=phrase.text)
+        asked = self.config.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION
+        question = asked.format(phrase=phrase.text)
         if self.config.grounding == "decaf":
             noun = next((name.label for name in object_names(phrase.head)), phrase.head).split()[-1]
             seen = [self._last_token(picture, q) for q in (question, BACKGROUND.format(noun=noun))]
             return _Reading(seen[0].talk, contrast(seen[0].maps, seen[1].maps))
-        ids = self.vlm.tokenizer(phrase.text, add_special_tokens=False).input_ids
+        ids = self.vlm.answer_ids(phrase.text)
         if not ids:
             raise PhraseError(f"the model has no token for {phrase.text[:40]!r}: say it in other words")
         text, offsets = token_offsets(self.vlm.tokenizer, ids)

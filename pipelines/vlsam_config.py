@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+<<<<<<< HEAD
 from groundkit.attention.choices import Flow, HeadWeights, Regulariser
+=======
+from groundkit.attention.flow import Flow, Regulariser
+from groundkit.attention.heads import HeadWeights
+from groundkit.models.picture_sizes import Framing
+>>>>>>> 91b97e9 (Large photographs are given to Qwen-VL at the size its authors advise, crops get as many pixels as the whole, and LLaVA-1.5 sees the borders)
 from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.regions import Part, threshold_share
 from groundkit.segmenters.choose import MaskRule
@@ -41,6 +47,7 @@ QUESTIONS = (
     "Name everything that can be seen here, also small things and things in the background.",
     "Which things are at the left, in the middle and at the right of the picture?",
 )
+PHRASE_QUESTION = "Where is {phrase}?"
 ASK_FOR_QUESTIONS = (
     "Write ten different questions that ask a person to list all the objects in a picture. One question a line."
 )
@@ -90,8 +97,10 @@ class VLSAMConfig(SharedSettings):
         description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "
         "the last token of the prompt, object minus background",
     )
-    phrase_question: Annotated[str, _asks_for("phrase")] = Field(
-        "Where is {phrase}?", description="what a given phrase is asked as"
+    phrase_question: Annotated[str, _asks_for("phrase")] | None = Field(
+        None,
+        description=f"what a given phrase is asked as; by default {PHRASE_QUESTION!r}, and PaliGemma's task 'caption "
+        "en'",
     )
     smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
     smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="tokens that the Gaussian is cut to")
@@ -99,7 +108,15 @@ class VLSAMConfig(SharedSettings):
         (1.0,), min_length=1, description="sizes at which the picture is read, over its own; their maps are fused"
     )
     most_pixels: int | None = Field(
-        None, ge=1, description="a larger picture is first reduced to so many pixels; DecAF takes 400 tokens of 28 x 28"
+        None,
+        ge=1,
+        description="a larger picture is first reduced to so many pixels; by default to what the authors of Qwen-VL "
+        "advise for it (1280 tokens), and for other models not at all; DecAF takes 400 tokens of 28 x 28",
+    )
+    framing: Framing = Field(
+        "pad",
+        description="how LLaVA-1.5 is shown a picture that is not square: padded to a square, as its authors do, or "
+        "cropped to its middle, so that it is blind at the borders; other models are always shown all of it",
     )
     points: Literal["pair", "positive", "cells"] = Field(
         "pair",

@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from groundkit.models.vision_language import View, VisionLanguageModel
+from groundkit.models.picture_sizes import Framing
+from groundkit.models.vision_language import EncodedPicture, View, VisionLanguageModel
+
+# The format of LLaVA-1.5's authors, for copies of the checkpoint that lack it.
+_TEMPLATE = (
+    "{% for message in messages %}{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
+    "{% for part in message['content'] %}{{ '<image>\n' if part['type'] == 'image' else part['text'] + ' ' }}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
 
 
 class LlavaModel(VisionLanguageModel):
     """LLaVA-1.5 and others of its class: 24 x 24 tokens for CLIP ViT-L/14 at 336 pixels.
 
     CLIP's processor scales the shorter side and cuts the middle out of the longer one: what it cut away has no token.
+    So the picture is first padded to a square, as LLaVA-1.5's authors do (``image_aspect_ratio: pad``,
+    ``expand2square`` in haotian-liu/LLaVA). A checkpoint whose processor stretches to a square keeps that.
     """
 
     model_types = ("llava",)
+
+    def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
+        super().__init__(model, processor, name, device, offload=offload)
+        if not processor.chat_template:
+            processor.chat_template = _TEMPLATE
+            warnings.warn(
+                f"{name}: no chat template; it is asked in LLaVA-1.5's format (USER: ... ASSISTANT:)", stacklevel=2
+            )
+
+    def encode(self, image: npt.NDArray[np.uint8], framing: Framing = "pad") -> EncodedPicture:
+        if framing == "crop" or not self._cuts:
+            return super().encode(image)
+        height, width = image.shape[:2]
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        colour = [int(share * 255) for share in self.processor.image_processor.image_mean]
+        square = np.full((side, side, 3), colour, dtype=np.uint8)
+        square[top : top + height, left : left + width] = image
+        box = (-left / width, -top / height, (side - left) / width, (side - top) / height)
+        return replace(super().encode(square), box=box)
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
         positions = self.image_tokens(inputs)
         height, width = (side // self.processor.patch_size for side in inputs["pixel_values"].shape[-2:])
         return (View(positions, (height, width), self._box(picture)),)
 
+    @property
+    def _cuts(self) -> bool:
+        """Whether the processor cuts the middle out of the picture."""
+        processor = self.processor.image_processor
+        return (
+            getattr(processor, "do_center_crop", False)
+            and "shortest_edge" in processor.size
+            and not getattr(processor, "do_pad", False)
+        )
+
     def _box(self, picture: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
         processor = self.processor.image_processor
-        if not processor.do_center_crop or "shortest_edge" not in processor.size:
+        if not self._cuts:
             return (0.0, 0.0, 1.0, 1.0)
         height, width = picture.shape[:2]
         scale = processor.size["shortest_edge"] / min(height, width)

@@ -6,9 +6,11 @@ part of the picture each grid of them shows, and whether words see later words.
 
 from __future__ import annotations
 
+import functools
+import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,18 +18,28 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from groundkit.attention.heads import HeadWeights, LayerAttention, WeighedHeads
 from groundkit.attention.tap import AttentionTap
-from groundkit.errors import ModelError
+from groundkit.errors import ImageError, ModelError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.offload import check_offload, offload_blocks
+from groundkit.models.picture_sizes import PICTURE_SIZES, Framing, PictureSize
 from groundkit.models.weights_check import load_weights
+
+# A thought that a template opens for the model ("<think>\n"), and how Qwen3's templates write one that is empty.
+_OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
+# What a checkpoint's own generation settings say of its tokens; the rest of them (penalties, top_k) is not taken over.
+_TOKEN_SETTINGS = ("bos_token_id", "eos_token_id", "pad_token_id", "bad_words_ids", "suppress_tokens")
+
+Box = tuple[float, float, float, float]
+_WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class View:
 
     positions: Tensor
     grid: tuple[int, int]
-    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    box: Box = _WHOLE
 
     def __post_init__(self) -> None:
         if self.positions.shape != (self.grid[0] * self.grid[1],):
@@ -54,12 +66,23 @@ class EncodedPicture:
     """A picture as a model takes it, encoded once for every question.
 
     Attributes:
-        image: uint8 ``(height, width, 3)`` RGB, the picture itself.
+        image: uint8 ``(height, width, 3)`` RGB, what its processor is given: the picture itself, perhaps padded.
         features: what the model's ``get_image_features`` returned.
+        box: where ``image`` lies, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
     """
 
     image: npt.NDArray[np.uint8]
     features: Any
+    box: Box = _WHOLE
+
+    def place(self, view: View) -> View:
+        """A view of ``image`` as one of the picture."""
+        if self.box == _WHOLE:
+            return view
+        left, top, right, bottom = self.box
+        x1, y1, x2, y2 = view.box
+        across, down = right - left, bottom - top
+        return replace(view, box=(left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down))
 
 
 @dataclass(frozen=True)
@@ -103,15 +126,21 @@ class VisionLanguageModel(ABC):
         name: the hub id or folder it came from.
         tokenizer: its tokenizer.
         layer_names: the language model's layers, first to last.
+        picture_size: how large a picture it is given, where its image tokens grow with the picture; else None.
         model_types: the ``model_type`` of configurations that this family reads.
         causal: whether a token sees none of the tokens after it, image tokens included.
         answer_marks: what the model's masks and types, named as its processor names them, say of an answer's token; 0
             where they are not named here.
+        listing_questions: what makes it name the objects of a picture, for a family that knows set tasks alone.
+        phrase_question: what it is asked where a given phrase is to be its answer, for such a family; may hold
+            ``{phrase}``.
     """
 
     model_types: ClassVar[tuple[str, ...]]
     causal: ClassVar[bool] = True
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1}
+    listing_questions: ClassVar[tuple[str, ...]] = ()
+    phrase_question: ClassVar[str] = ""
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         if offload:
@@ -119,6 +148,10 @@ class VisionLanguageModel(ABC):
         else:
             model.to(device)
         self.model = model.eval()
+        self.model.generation_config = GenerationConfig(
+            **{name: getattr(model.generation_config, name, None) for name in _TOKEN_SETTINGS}
+        )
+        self.offload = offload
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.name = name
@@ -127,6 +160,7 @@ class VisionLanguageModel(ABC):
             f"layers.{i}": layer for i, layer in enumerate(model.get_decoder().layers)
         }
         self.layer_names = tuple(self._layers)
+        self.picture_size: PictureSize | None = PICTURE_SIZES.get(model.config.model_type)
 
     @classmethod
     def from_pretrained(
@@ -169,7 +203,9 @@ class VisionLanguageModel(ABC):
             )
         if model.config.model_type not in cls.model_types:
             raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
-        return cls(model, processor, name or str(source), device, offload=offload)
+        loaded = cls(model, processor, name or str(source), device, offload=offload)
+        loaded.chat("")  # better refused here than at the first picture
+        return loaded
 
     @abstractmethod
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[View, ...]:
@@ -178,19 +214,65 @@ class VisionLanguageModel(ABC):
     def image_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """int64 ``(P,)``: where the picture's tokens stand, as the processor laid them out."""
         of_picture: Tensor = inputs["input_ids"][0] == self.model.config.image_token_id
+        if not of_picture.any():
+            raise ModelError(f"{self.name}: its chat template leaves no place for a picture; use another checkpoint")
         return of_picture.nonzero()[:, 0]
 
     def chat(self, question: str) -> str:
-        """The question about one picture in the model's own chat template, up to where its answer begins."""
+        """The question about one picture in the model's own chat template, up to where its answer begins.
+
+        A model that thinks first is given an empty thought: what is read of its answer is no thought.
+
+        Raises:
+            ModelError: the checkpoint has no chat template, or one that takes no picture.
+        """
+        return self._render(question)
+
+    def _render(self, question: str, answer: str | None = None) -> str:
         content = [{"type": "image"}, {"type": "text", "text": question}]
-        messages = [{"role": "user", "content": content}]
-        text: str = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return text
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if answer is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        # Said only to the templates that know it: the others would take it for an option of the processor.
+        options = {"enable_thinking": False} if "enable_thinking" in str(self.processor.chat_template) else {}
+        try:
+            text: str = self.processor.apply_chat_template(
+                messages, add_generation_prompt=answer is None, tokenize=False, **options
+            )
+        except (ValueError, TypeError, TemplateError) as error:
+            if self.processor.chat_template:
+                raise ModelError(f"{self.name}: its chat template takes no picture ({error})") from error
+            raise ModelError(
+                f"{self.name}: a base model without a chat template, which answers no questions; use the checkpoint "
+                "that was trained on conversations (its name often ends in -it or -Instruct)"
+            ) from error
+        return _OPEN_THOUGHT.sub(r"<\1>\n\n</\1>\n\n", text)
+
+    def answer_ids(self, text: str) -> list[int]:
+        """The token ids of a text at the place of the model's answer, as it would write the text there itself."""
+        if self._gap:
+            prompt = self.chat("")
+            begun, whole = self.tokenizer([prompt, prompt + self._gap + text], add_special_tokens=False).input_ids
+            if whole[: len(begun)] == begun:
+                return list(whole[len(begun) :])
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+    @functools.cached_property
+    def _gap(self) -> str:
+        """The space that the chat template writes between the prompt and an answer, as in "Assistant: a cup"."""
+        prompt, probe = self.chat(""), "answer"
+        written = self._render("", probe)
+        gap = written[len(prompt) :].partition(probe)[0] if written.startswith(prompt) else ""
+        return gap if gap.isspace() else ""
 
     @exclusive
     @torch.inference_mode()
-    def encode(self, image: npt.NDArray[np.uint8]) -> EncodedPicture:
-        """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions."""
+    def encode(self, image: npt.NDArray[np.uint8], framing: Framing = "pad") -> EncodedPicture:
+        """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions.
+
+        ``framing`` is for models whose processor cuts the middle out of the picture: ``pad`` shows them all of it.
+        """
         inputs = self._process(image, "")
         # Most vision towers cast pixels themselves, but not all of them.
         inputs = {
@@ -208,7 +290,7 @@ class VisionLanguageModel(ABC):
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         """Lay a question, and perhaps the token ids of its answer, beside a picture."""
         inputs = self._process(picture.image, question)
-        views = self.views(inputs, picture.image)
+        views = tuple(picture.place(view) for view in self.views(inputs, picture.image))
         asked = {key: value for key, value in inputs.items() if not key.startswith("pixel_")}
         length = inputs["input_ids"].shape[1]
         return self.add_answer(Conversation(picture, asked, views, range(length, length)), answer)
@@ -228,7 +310,11 @@ class VisionLanguageModel(ABC):
         text = self.chat(question)
         begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         options = {"add_special_tokens": False} if begun else {}
-        return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
+        try:
+            return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
+        except ValueError as error:  # Qwen-VL's, say, of a strip 200 times as long as it is wide
+            height, width = image.shape[:2]
+            raise ImageError(f"{self.name} takes no picture of {width} x {height} pixels ({error})") from error
 
     def _arguments(self, conversation: Conversation) -> dict[str, Any]:
         inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}
@@ -245,12 +331,23 @@ class VisionLanguageModel(ABC):
         top_p: float = 1.0,
         seed: int = 0,
     ) -> list[int]:
-        """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words."""
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else {}
-        with seeded(seed, self.device) if sampling else nullcontext():
-            ids = self.model.generate(
-                **self._arguments(conversation), max_new_tokens=max_tokens, **(sampling or {"do_sample": False})
+        """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words.
+
+        Of the checkpoint's own generation settings only its special tokens count: no penalty, no ``top_k``. The global
+        random state is left as it is.
+        """
+        if self.offload:
+            warnings.warn(
+                "with --offload every word of an answer moves the whole model to the GPU, so that naming objects is "
+                "very slow: prefer a smaller model that fits without it",
+                stacklevel=2,
             )
+        asked = {**self._arguments(conversation), "max_new_tokens": max_tokens}
+        if temperature > 0:
+            with seeded(seed, self.device):
+                ids = self.model.generate(**asked, do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
+        else:
+            ids = self.model.generate(**asked, do_sample=False)
         answer: list[int] = ids[0, conversation.inputs["input_ids"].shape[1] :].tolist()
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends, self.tokenizer.eos_token_id]

@@ -15,6 +15,7 @@ import torch
 
 from groundkit.attention.heads import HeadWeights, LayerAttention
 from groundkit.errors import ConfigError, PhraseError
+from groundkit.models.picture_sizes import PictureSize
 from groundkit.models.vision_language import Conversation, EncodedPicture, View
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.prompting.points import PointPrompts
@@ -70,13 +71,20 @@ class PlantedModel:
     name: str = "planted"
     causal: bool = True
     names_nothing: bool = False
+    picture_size: PictureSize | None = None
+    listing_questions: tuple[str, ...] = ()
+    phrase_question: str = ""
     tokenizer: Words = field(default_factory=Words)
     encoded: int = 0
     questions: list[str] = field(default_factory=list)
 
-    def encode(self, image: Pixels) -> EncodedPicture:
+    def encode(self, image: Pixels, framing: str = "pad") -> EncodedPicture:
         self.encoded += 1
         return EncodedPicture(image, None)
+
+    def answer_ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text).input_ids
+        return ids
 
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         start = 1 + GRID * GRID + 3
@@ -499,7 +507,7 @@ class LookingModel(PlantedModel):
     phantoms: bool = False
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
-    def encode(self, image: Pixels) -> EncodedPicture:
+    def encode(self, image: Pixels, framing: str = "pad") -> EncodedPicture:
         self.shapes.append(image.shape[:2])
         return super().encode(image)
 
