@@ -31,6 +31,7 @@ from groundkit.cli.videos import (
     StrideOption,
     TrackerOption,
     split_settings,
+    tell_coco_of_videos,
 )
 from groundkit.errors import ConfigError
 
@@ -50,7 +51,7 @@ def batch(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT... PHRASE]",
-            help="Pictures, videos, folders of numbered frames, folders of all these, or globs; then what to look for.",
+            help="Pictures, videos, folders of them, or globs; then what to look for.",
         ),
     ] = None,
     phrase: PhraseOption = None,
@@ -77,8 +78,9 @@ def batch(
     key_frame: KeyFrameOption = "auto",
     ground_every: GroundEveryOption = 0,
     frames: Annotated[
-        bool, typer.Option("--frames/--no-frames", help="Take folders of numbered pictures for videos.")
-    ] = True,
+        bool,
+        typer.Option("--frames", help="Take each folder of numbered pictures for one video, and not for pictures."),
+    ] = False,
     stride: StrideOption = 1,
     max_frames: MaxFramesOption = None,
     min_evidence: Annotated[
@@ -111,7 +113,10 @@ def batch(
         bool, typer.Option("--skip-existing", help="Leave out results whose files are there, whoever wrote them.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, a line a result, and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print input, phrase, name and kind of every result to come, and write nothing."
+        ),
     ] = False,
     as_json: JsonOption = False,
     fail_on_empty: Annotated[
@@ -152,6 +157,8 @@ def batch(
     video = following.model_dump()
     plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames)
     mine = part.of(plan)
+    if "coco" in kinds and not chosen.quiet and any(unit.item.is_video for unit in mine):
+        tell_coco_of_videos()
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},
         **{"seed": chosen.seed, "config": config, "formats": kinds, "tracker": tracker},
@@ -169,7 +176,7 @@ def batch(
         if dry_run:
             for unit in left:
                 for task in unit.tasks:
-                    typer.echo(f"{unit.item.name}\t{task.phrase}\t{task.name}")
+                    typer.echo(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{unit.item.kind}")
             return
         job = Job(
             load=chosen.loader(config),

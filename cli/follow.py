@@ -59,7 +59,7 @@ def follow(
 
     inputs, phrases = split_arguments(arguments, phrase or [])
     method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
-    resolved = resolve_inputs(inputs, videos=True)
+    resolved = resolve_inputs(inputs, videos=True, pictures=False)
     results = [refused(name, wanted, error) for name, error in resolved.failed for wanted in phrases]
     with open_report(report) as page:
         for result in results:

@@ -75,6 +75,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not debug:
                 warnings.showwarning = _print_warning
+                warnings.simplefilter("default", UserWarning)  # told once, and never an error
             app(arguments, prog_name="groundkit")
         sys.stdout.flush()
     except SystemExit as stop:

@@ -175,7 +175,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         settings = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8, not JSON, not TOML
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, not TOML
         raise ConfigError(
             f"{path} is no valid {'JSON' if path.suffix.lower() == '.json' else 'TOML'}: {error}"
         ) from error

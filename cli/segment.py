@@ -12,7 +12,7 @@ import typer
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import JsonOption, PhraseOption, PipelineOptions, ReportOption, with_pipeline_options
 from groundkit.cli.progress import progress
-from groundkit.cli.videos import split_settings, video_pipeline
+from groundkit.cli.videos import split_settings, tell_coco_of_videos, video_pipeline
 
 if TYPE_CHECKING:
     from groundkit.batch import Written
@@ -77,6 +77,8 @@ def segment(
         films = any(item.is_video for item in resolved.found)
         if films:
             refuse_a_file(output)
+            if "coco" in formats and not chosen.quiet:
+                tell_coco_of_videos()
         if resolved.found:
             evidence = {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
             method, video = split_settings(chosen.config(evidence)) if films else (chosen.config(evidence), None)

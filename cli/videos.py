@@ -43,6 +43,12 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str,
     return method | ({"evidence": True} if video.key_frame == "evidence" else {}), video
 
 
+def tell_coco_of_videos() -> None:
+    """COCO knows pictures alone, and says so to those who ask for it where there are videos."""
+    told = "coco.json holds pictures alone; the masks of a video are in its .jsonl, as the same run lengths"
+    typer.echo(f"groundkit: {told}", err=True)
+
+
 def video_pipeline(
     loaded: Any, chosen: PipelineOptions, tracker: str = "flow", config: VideoConfig | None = None
 ) -> VideoPipeline:

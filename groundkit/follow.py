@@ -74,7 +74,7 @@ class VideoRun:
         stem = shorten(self._stems[item])
         try:
             if item.path is None or not item.is_video:
-                raise ConfigError(f"{item.name}: not a video; groundkit segment takes pictures")
+                raise ConfigError(f"{item.name}: standard input is not read as a video; give a file")
             video = replace(read_video(item.path), name=stem)
             record, files, found = follow_video(
                 self._pipeline,

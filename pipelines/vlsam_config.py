@@ -7,13 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-<<<<<<< HEAD
 from groundkit.attention.choices import Flow, HeadWeights, Regulariser
-=======
-from groundkit.attention.flow import Flow, Regulariser
-from groundkit.attention.heads import HeadWeights
 from groundkit.models.picture_sizes import Framing
->>>>>>> 91b97e9 (Large photographs are given to Qwen-VL at the size its authors advise, crops get as many pixels as the whole, and LLaVA-1.5 sees the borders)
 from groundkit.pipelines.settings import SharedSettings, validate
 from groundkit.prompting.regions import Part, threshold_share
 from groundkit.segmenters.choose import MaskRule

@@ -72,7 +72,7 @@ def read_discovery_cases(path: Path, limit: int | None = None) -> list[Discovery
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
     cases = []

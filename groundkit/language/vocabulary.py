@@ -27,7 +27,7 @@ def read_vocabulary(path: Path) -> list[str]:
         InputError: a file that cannot be read, or holds none.
     """
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the vocabulary {path}: {getattr(error, 'strerror', None) or error}") from error
     names = list(dict.fromkeys(name for name in names if name))

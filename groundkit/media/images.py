@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
 from groundkit.errors import ImageError
+from groundkit.media.heif import is_heif, open_heif
 
 ImageSource = str | Path | bytes | Image.Image | npt.NDArray[np.generic] | BinaryIO
 
@@ -76,11 +77,14 @@ def _from_file(file: BinaryIO) -> npt.NDArray[np.uint8]:
     if not file.seekable():
         file = io.BytesIO(file.read())
     file.seek(0)
-    if not file.read(1):
+    start = file.read(16)
+    if not start:
         raise ImageError("the file is empty; save or download it again")
     file.seek(0)
     try:
-        image = Image.open(file)
+        image = open_heif(file) if is_heif(start) else Image.open(file)
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"more pixels than the limit of {2 * (Image.MAX_IMAGE_PIXELS or 0):,}; "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import InputError
+from groundkit.media import heif
 from groundkit.media.images import read_image
+from groundkit.media.paths import expand_home, has_magic, matches, real_path
 
 STDIN = "-"
 
 PICTURE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tga", ".tif", ".tiff", ".webp"}
+    {".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
+    | {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".tga", ".tif"}
+    | {".tiff", ".webp"}
 )
 VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts"}
-    | {".webm", ".wmv", ".y4m"}
+    {".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf"}
+    | {".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"}
+    | {".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m"}
 )
+_UNREAD_SUFFIXES = frozenset(  # pictures to a person, of kinds that are not read
+    {".3fr", ".ai", ".arw", ".cr2", ".cr3", ".crw", ".dcm", ".dng", ".emf", ".eps", ".exr", ".fit", ".fits", ".hdr"}
+    | {".iiq", ".jxl", ".jxr", ".kra", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw", ".svg"}
+    | {".svgz", ".wdp", ".wmf", ".x3f", ".xcf"}
+)
+_FRAMES_RULE = "numbered frames are named alike but for the number at the end (frame_1.png, frame_2.png)"
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,13 @@ class Input:
             return STDIN
         return os.path.normpath(self.path.parent.resolve() / self.path.name)
 
+    @property
+    def kind(self) -> str:
+        """``picture``, ``video``, or ``frames`` for a video that is a folder of them."""
+        if not self.is_video:
+            return "picture"
+        return "frames" if self.path is not None and self.path.is_dir() else "video"
+
     def read(self) -> npt.NDArray[np.uint8]:
         """Read the picture as ``groundkit.media.images.read_image`` does. Standard input can be read once."""
         return read_image(sys.stdin.buffer if self.path is None else self.path)
@@ -73,25 +90,30 @@ class ResolvedInputs:
     failed: list[tuple[str, InputError]]
 
 
-def resolve_inputs(arguments: Sequence[str], *, videos: bool = False, frame_folders: bool = True) -> ResolvedInputs:
+def resolve_inputs(
+    arguments: Sequence[str], *, videos: bool = False, frame_folders: bool = True, pictures: bool = True
+) -> ResolvedInputs:
     """Find the pictures that files, folders, quoted globs and ``-`` stand for, without reading any of them.
 
     A file is taken whatever its suffix. A folder gives the pictures right inside it, and a glob (``*``, ``?``,
     ``[...]``, and ``**`` for folders below) the pictures among its matches: both go by suffix, leave out hidden files,
     and sort ``2.png`` before ``10.png``. ``-`` is one picture on standard input. A file that is named twice, in
-    whatever spelling or through a link, counts once. Nothing is raised: see ``ResolvedInputs.failed``.
+    whatever spelling or through a link, counts once. ``~/`` is the home folder. Nothing is raised: see
+    ``ResolvedInputs.failed``. A UserWarning, one an argument, tells which pictures, videos and folders are left out.
 
     With ``videos``, files with a video's suffix are videos, and so are folders of numbered frames (see
-    ``frame_files``), whether they are named, lie in a folder that is, or match a glob; without ``frame_folders``, the
-    pictures in such a folder are pictures like any others. Without ``videos``, a video file that is named is taken for
-    a picture, and any folder is a folder of pictures.
+    ``frame_files``) that hold no video, whether they are named, lie in a folder that is, or match a glob; without
+    ``frame_folders``, the pictures in such a folder are pictures like any others. Without ``videos``, a video file that
+    is named is taken for a picture, and any folder is a folder of pictures. With ``videos`` and without ``pictures``, a
+    file that is named is a video whatever its suffix, and pictures that are no frames are left out.
     """
+    search = _Search(videos=videos, frame_folders=videos and frame_folders, pictures=pictures)
     found: dict[Path | None, Input] = {}
     failed: list[tuple[str, InputError]] = []
     for argument in arguments:
         try:
-            for item in _resolve(argument, videos=videos, frame_folders=frame_folders):
-                found.setdefault(item.path and item.path.resolve(), item)
+            for item in search.resolve(argument):
+                found.setdefault(item.path and real_path(item.path), item)
         except InputError as error:
             failed.append((argument, error))
         except OSError as error:
@@ -109,7 +131,7 @@ def unique_stems(inputs: Sequence[Input]) -> list[str]:
     counts = Counter(stem.casefold() for stem in stems)
     for index, item in enumerate(inputs):
         if counts[stems[index].casefold()] > 1 and item.path is not None:
-            stems[index] = f"{item.path.resolve().parent.name}-{stems[index]}".lstrip("-")
+            stems[index] = f"{real_path(item.path).parent.name}-{stems[index]}".lstrip("-")
 
     # File systems of Windows and macOS do not tell a.png from A.png.
     owned = {stem.casefold() for stem in stems}
@@ -126,7 +148,12 @@ def unique_stems(inputs: Sequence[Input]) -> list[str]:
 def _stem(item: Input) -> str:
     if item.path is None:
         return "stdin"
-    return item.path.resolve().name if item.is_video and item.path.is_dir() else item.path.stem
+    return real_path(item.path).name if item.is_video and item.path.is_dir() else item.path.stem
+
+
+def picture_suffixes() -> frozenset[str]:
+    """The suffixes of pictures that can be read here: those of phones' HEIC need an optional library."""
+    return PICTURE_SUFFIXES | heif.SUFFIXES if heif.is_installed() else PICTURE_SUFFIXES
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -136,7 +163,7 @@ def frame_files(folder: Path) -> list[Path]:
     the same number: ``frame_2.png``, ``frame_10.png``. Other files and hidden ones do not matter.
     """
     numbered: dict[int, Path] = {}
-    pictures = [path for path in folder.iterdir() if _is_file_of(path, PICTURE_SUFFIXES)]
+    pictures = [path for path in folder.iterdir() if _is_file_of(path, picture_suffixes())]
     names = [re.fullmatch(r"(.*?)(\d+)", path.stem.casefold(), re.DOTALL) for path in pictures]
     for path, name in zip(pictures, names, strict=True):
         if name is None or names[0] is None or name[1] != names[0][1] or int(name[2]) in numbered:
@@ -145,56 +172,129 @@ def frame_files(folder: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)] if len(numbered) > 1 else []
 
 
-def _resolve(argument: str, *, videos: bool, frame_folders: bool) -> list[Input]:
-    if argument == STDIN:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
-        return [Input(STDIN, None)]
-    kind = "picture or video" if videos else "picture"
-    if not argument.strip():
-        raise InputError(f"'': an empty argument names no {kind}; is a variable of the shell not set?")
-    if re.match(r"https?://", argument):
-        raise InputError(f"{argument}: addresses are not read; download the {kind} and give its file")
-    path = Path(argument).expanduser()
-    if path.is_dir():
-        if videos and frame_folders and frame_files(path):
-            return [Input(argument, path, is_video=True)]
-        found = _found(path.iterdir(), videos=videos, frame_folders=frame_folders)
+@dataclass(frozen=True)
+class _Search:
+    """What arguments can stand for; see ``resolve_inputs``."""
+
+    videos: bool
+    frame_folders: bool
+    pictures: bool
+
+    @property
+    def _kinds(self) -> tuple[str, str]:
+        """What is looked for, in the singular and plural."""
+        kinds = ["picture"] * self.pictures + ["video"] * self.videos
+        return " or ".join(kinds), " or ".join(f"{kind}s" for kind in kinds)
+
+    def resolve(self, argument: str) -> list[Input]:
+        """Raises InputError or OSError when the argument stands for nothing."""
+        kind, kinds = self._kinds
+        if argument == STDIN:
+            if sys.stdin is None or sys.stdin.isatty():
+                raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
+            return [Input(STDIN, None)]
+        if not argument.strip():
+            raise InputError(f"'': an empty argument names no {kind}; is a variable of the shell not set?")
+        if re.match(r"https?://", argument):
+            raise InputError(f"{argument}: addresses are not read; download the {kind} and give its file")
+        path = expand_home(argument)
+        if path.is_dir():
+            inside = sorted(path.iterdir(), key=_natural_order)
+            if self._is_frame_folder(path):
+                found, left_out = [Input(argument, path, is_video=True)], _told_folders(argument, inside)
+            else:
+                found, left_out = self._among(inside)
+                left_out += _told_folders(argument, [each for each in inside if each not in {e.path for e in found}])
+            missing = f"no {kinds} in this folder", "give a folder that holds some, or a quoted glob"
+        elif path.exists():
+            named = not self.pictures or path.suffix.lower() in VIDEO_SUFFIXES
+            return [Input(argument, path, is_video=self.videos and named)]
+        elif has_magic(argument):
+            found, left_out = self._among(sorted(map(Path, matches(str(path))), key=_natural_order))
+            missing = f"no {kind} matches", "check the pattern"
+        else:
+            raise InputError(f"{argument}: no such file or folder; check the path")
         if not found:
-            kinds = "pictures or videos" if videos else "pictures"
-            raise InputError(f"{argument}: no {kinds} in this folder; give a folder that holds some, or a quoted glob")
+            raise InputError(f"{argument}: {'; '.join([missing[0], *(left_out or missing[1:])])}")
+        if left_out:
+            warnings.warn(f"{argument}: {'; '.join(left_out)}", stacklevel=4)
         return found
-    if path.exists():
-        return [Input(argument, path, is_video=videos and path.suffix.lower() in VIDEO_SUFFIXES)]
-    if glob.has_magic(argument):
-        # Path.glob takes no absolute pattern.
-        matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207
-        found = _found((Path(match) for match in matches), videos=videos, frame_folders=frame_folders)
-        if not found:
-            raise InputError(f"{argument}: no {kind} matches; check the pattern")
-        return found
-    raise InputError(f"{argument}: no such file or folder; check the path")
+
+    def _among(self, paths: Iterable[Path]) -> tuple[list[Input], list[str]]:
+        """The pictures and videos among sorted paths, and what to say of those that are left out."""
+        found: list[Input] = []
+        left_out: dict[str, list[Path]] = {"picture": [], "video": [], "unread": []}
+        read = picture_suffixes()
+        for path in paths:
+            suffix = path.suffix.lower()
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                if self._is_frame_folder(path):
+                    found.append(Input(str(path), path, is_video=True))
+            elif suffix in read and path.is_file():
+                if self.pictures:
+                    found.append(Input(str(path), path))
+                else:
+                    left_out["picture"].append(path)
+            elif suffix in VIDEO_SUFFIXES and path.is_file():
+                if self.videos:
+                    found.append(Input(str(path), path, is_video=True))
+                else:
+                    left_out["video"].append(path)
+            elif suffix in _UNREAD_SUFFIXES | heif.SUFFIXES and path.is_file():
+                left_out["unread"].append(path)
+        # With ** a folder of frames and the frames in it both match.
+        folders = {item.path for item in found if item.is_video}
+        found = [item for item in found if item.path is None or item.path.parent not in folders]
+        left_out["picture"] = [path for path in left_out["picture"] if path.parent not in folders]
+        return found, _told(**left_out)
+
+    def _is_frame_folder(self, path: Path) -> bool:
+        if not (self.frame_folders and frame_files(path)):
+            return False
+        return not any(_is_file_of(each, VIDEO_SUFFIXES) for each in path.iterdir())
 
 
-def _found(paths: Iterable[Path], *, videos: bool, frame_folders: bool) -> list[Input]:
-    """The pictures and, with ``videos``, the videos among paths, in natural order."""
-    found: list[Input] = []
-    for path in sorted(paths, key=_natural_order):
-        if _is_file_of(path, PICTURE_SUFFIXES):
-            found.append(Input(str(path), path))
-        elif videos and (_is_file_of(path, VIDEO_SUFFIXES) or (frame_folders and _is_frame_folder(path))):
-            found.append(Input(str(path), path, is_video=True))
-    # With ** a folder of frames and the frames in it both match.
-    folders = {item.path for item in found if item.is_video}
-    return [item for item in found if item.path is None or item.path.parent not in folders]
+def _told(picture: Sequence[Path], video: Sequence[Path], unread: Sequence[Path]) -> list[str]:
+    told = []
+    if picture:
+        are = f"{_count(picture, 'picture')} {'is' if len(picture) == 1 else 'are'}"
+        told.append(f"{are} left out: {_FRAMES_RULE}, and groundkit segment takes pictures")
+    if video:
+        told.append(f"{_count(video, 'video')} left out: groundkit follow takes videos")
+    if unread:
+        kinds = Counter(path.suffix.lower() for path in unread)
+        each = (
+            f"{kind} ({n}{f'; {heif.REMEDY}' if kind in heif.SUFFIXES else ''})" for kind, n in sorted(kinds.items())
+        )
+        a_kind = "a kind that is" if len(kinds) == 1 else "kinds that are"
+        told.append(f"{_count(unread, 'file')} of {a_kind} not read: {', '.join(each)}")
+    return told
+
+
+def _told_folders(argument: str, paths: Iterable[Path]) -> list[str]:
+    """What to say of folders that are not entered, although there is something in them to read."""
+    suffixes = picture_suffixes() | VIDEO_SUFFIXES
+    folders = [path for path in paths if path.is_dir() and not path.name.startswith(".") and _holds(path, suffixes)]
+    if not folders:
+        return []
+    return [f"{_count(folders, 'folder')} in it not entered: quote '{argument.rstrip('/')}/**' to enter all"]
+
+
+def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
+    try:
+        return any(_is_file_of(path, suffixes) for path in folder.iterdir())
+    except OSError:  # a folder that may not be looked into
+        return False
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _is_file_of(path: Path, suffixes: frozenset[str]) -> bool:
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-
-
-def _is_frame_folder(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_dir() and bool(frame_files(path))
 
 
 def _natural_order(path: Path) -> tuple[list[str | int], str]:

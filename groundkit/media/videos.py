@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from groundkit.errors import ConfigError, ImageError
 from groundkit.media.images import read_image
 from groundkit.media.inputs import VIDEO_SUFFIXES, frame_files
+from groundkit.media.paths import expand_home
 
 FOLDER_RATE = 24  # frames a second of a folder of frames, which does not say: that of DAVIS
 # Without these two flags swscale halves the chroma's width on its way and rounds each channel on its own: white out of
@@ -122,7 +123,7 @@ def read_video(path: str | Path, rate: Fraction | int = FOLDER_RATE) -> Video:
         ImageError: when there is no such file, or it holds no video that FFmpeg can decode; one line with the remedy.
         ConfigError: for a rate that is not positive.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if rate <= 0:
         raise ConfigError(f"the frame rate must be above 0, got {rate}")
     if path.is_dir():
@@ -163,7 +164,9 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             covers = Disposition.attached_pic  # music files hold the picture of their cover as a video stream
             streams = [stream for stream in container.streams.video if not stream.disposition & covers]
             if container.format.name.endswith("_pipe"):
-                raise ImageError(f"{name}: this is a picture; give a video or a folder of numbered frames")
+                raise ImageError(
+                    f"{name}: this is a picture, which groundkit segment takes; give a video or numbered frames"
+                )
             if not streams:
                 raise ImageError(f"{name}: there is no video in this file; give one that has pictures")
             if streams[0].codec_context is None:

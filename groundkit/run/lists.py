@@ -6,10 +6,15 @@ import csv
 import glob
 import io
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError, InputError
+from groundkit.media.paths import expand_home
+
+_NO_TEXT = r"[\0\ud800-\udc7f\udd00-\udfff]"  # what lies between stands for the bytes of a name that is no UTF-8
 
 
 def read_list(path: Path) -> list[tuple[str, list[str]]]:
@@ -39,17 +44,22 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
         if not all(isinstance(value, str) and value.strip() for value in values):
             raise ConfigError(f"{path}, line {line}: needs input and phrase, such as photo.jpg and the red cup")
         source, phrase = (str(value).strip() for value in values)
-        wanted.append((_beside(path, Path(source).expanduser()), [phrase]))
+        if re.search(_NO_TEXT, source + phrase):
+            raise ConfigError(f"{path}, line {line}: \\u0000 and halves of surrogate pairs are no text; take them out")
+        wanted.append((_beside(path, source), [phrase]))
     if not wanted:
         raise ConfigError(f"{path}: no input and phrase in this list")
     return wanted
 
 
-def _beside(path: Path, source: Path) -> str:
+def _beside(path: Path, source: str) -> str:
     """An input relative to the list's folder, in which brackets and stars are no pattern."""
     found = path.parent / source
-    if source.is_absolute() or found.exists() or not glob.has_magic(str(source)):
+    if os.path.lexists(found):
         return str(found)
+    expanded = expand_home(source)
+    if expanded.is_absolute() or not glob.has_magic(source):
+        return str(path.parent / expanded)
     return str(Path(glob.escape(str(path.parent))) / source)
 
 
@@ -71,6 +81,6 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, Any]]:
         if line.strip():
             try:
                 rows.append((number, json.loads(line)))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}, line {number}: no JSON object ({error})") from error
     return rows

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import STDIN, Input, resolve_inputs, unique_stems
+from groundkit.media.paths import real_path
 from groundkit.outputs.names import UniqueNames, shorten, slug
 
 
@@ -55,7 +56,7 @@ class Unit:
 
 
 def make_plan(
-    wanted: Iterable[tuple[str, Sequence[str]]], output: Path | None = None, *, frame_folders: bool = True
+    wanted: Iterable[tuple[str, Sequence[str]]], output: Path | None = None, *, frame_folders: bool = False
 ) -> list[Unit]:
     """Find the inputs that arguments stand for, group them, and give every result a name.
 
@@ -66,7 +67,7 @@ def make_plan(
         wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases. An input that several
             of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
         output: the folder for the results. What a folder or glob finds in it is no input: so results never become one.
-        frame_folders: whether folders of numbered frames are videos.
+        frame_folders: whether folders of numbered frames are videos, and not pictures like any others.
 
     Returns:
         Units in the order in which the arguments name their inputs first. An argument that names none is a unit too,
@@ -88,7 +89,7 @@ def make_plan(
             found.append((Input(argument, Path(argument)), told))
         for item, error in found:
             assert item.path is not None  # only standard input has none
-            inputs.setdefault(item.path.resolve(), (item, {}, error))[1].update(dict.fromkeys(phrases))
+            inputs.setdefault(real_path(item.path), (item, {}, error))[1].update(dict.fromkeys(phrases))
 
     names = UniqueNames()
     units = []
@@ -102,7 +103,7 @@ def make_plan(
 
 
 def _is_in(item: Input, output: Path | None) -> bool:
-    return output is not None and item.path is not None and output.resolve() in item.path.resolve().parents
+    return output is not None and item.path is not None and real_path(output) in real_path(item.path).parents
 
 
 @dataclass(frozen=True)

@@ -104,12 +104,29 @@ def test_json_is_the_records_and_nothing_else(command: Any) -> None:
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(command: Any, pipeline: Any, tmp_path: Path) -> None:
     before = tree(tmp_path)
     answer = command("batch", "a.png", "b.png", "-p", "cup", "-p", "ball", "-o", "out", "--dry-run")
-    assert answer == (0, "a.png\tcup\ta-cup\na.png\tball\ta-ball\nb.png\tcup\tb-cup\nb.png\tball\tb-ball\n", "")
+    assert answer == (0, "".join(f"{x}.png\t{p}\t{x}-{p}\tpicture\n" for x in "ab" for p in ("cup", "ball")), "")
     assert (tree(tmp_path), pipeline.loaded_with, (tmp_path / "out").exists()) == (before, {}, False)
     command("batch", "a.png", "-p", "cup", "-o", "out", QUIET)
     before = tree(tmp_path)
-    assert command("batch", "a.png", "-p", "cup", "-p", "ball", "-o", "out", "--dry-run").out == "a.png\tball\ta-ball\n"
+    answer = command("batch", "a.png", "-p", "cup", "-p", "ball", "-o", "out", "--dry-run")
+    assert answer.out == "a.png\tball\ta-ball\tpicture\n"
     assert tree(tmp_path) == before
+
+
+def test_a_folder_of_camera_photos_is_pictures_and_a_video_only_when_asked(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "camera" / "more").mkdir(parents=True)
+    for number in range(4101, 4105):
+        Image.new("RGB", (40, 30 + number % 2), "white").save(tmp_path / "camera" / f"IMG_{number}.png")
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "camera" / "more" / "a.png")
+    told = "camera: 1 folder in it not entered: quote 'camera/**' to enter all"
+    answer = command("batch", "camera", "cup", "-o", "out", "-f", "coco", QUIET)
+    assert (answer.code, answer.out) == (0, "out/manifest.jsonl\nout/coco.json\n")
+    assert told in answer.err
+    assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 4
+    answer = command("batch", "camera", "cup", "-o", "film", "--frames", "--dry-run", "-f", "coco")
+    assert answer.out == "camera\tcup\tcamera-cup\tframes\n"
+    assert told in answer.err
+    assert "coco.json holds pictures alone; the masks of a video are in its .jsonl" in answer.err
 
 
 def test_a_list_groups_its_rows_by_input(command: Any, pipeline: Any, tmp_path: Path) -> None:

@@ -89,4 +89,4 @@ def test_a_picture_is_refused_with_the_command_that_takes_it(
     clip: list[npt.NDArray[np.bool_]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["follow", str(SAMPLES / "scene_1.png"), "the red cup", "--quiet"]) == 1
-    assert "groundkit segment takes pictures" in capsys.readouterr().err
+    assert "this is a picture, which groundkit segment takes" in capsys.readouterr().err

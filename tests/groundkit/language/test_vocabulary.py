@@ -37,6 +37,11 @@ def test_a_file_gives_one_category_a_line(tmp_path: Path) -> None:
     assert read_vocabulary(path) == ["cup", "teddy bear"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_category(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cup\ndog\n", encoding="utf-8-sig")
+    assert read_vocabulary(tmp_path / "names.txt") == ["cup", "dog"]
+
+
 def test_an_empty_or_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(InputError, match="has no category"):

@@ -1,5 +1,6 @@
 import io
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 from PIL import Image
 
 from groundkit.errors import InputError
-from groundkit.media.inputs import Input, resolve_inputs, unique_stems
+from groundkit.media import heif
+from groundkit.media.inputs import Input, ResolvedInputs, resolve_inputs, unique_stems
+
+
+def resolve(*arguments: str, **options: bool) -> tuple[ResolvedInputs, list[str]]:
+    """What arguments stand for, and what is told of what is left out."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        resolved = resolve_inputs(arguments, **options)
+    return resolved, [str(each.message) for each in told]
 
 
 @pytest.fixture
@@ -24,7 +34,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*arguments: str) -> list[str]:
-    resolved = resolve_inputs(arguments)
+    resolved, _ = resolve(*arguments)
     assert resolved.failed == []
     return [Path(item.name).as_posix() for item in resolved.found]
 
@@ -75,6 +85,85 @@ def test_a_name_that_no_file_system_takes_fails_like_a_missing_one() -> None:
     resolved = resolve_inputs(["x" * 5000])
     assert resolved.found == []
     assert str(resolved.failed[0][1]).endswith("check the path")
+
+
+def test_a_tilde_is_the_home_folder_unless_a_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("~photo.png", "~/a.png", "home/a.png", "home/b.png", "~nobody/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    resolved, _ = resolve("~photo.png", "~/a.png", "~/b.png", "~nobody/a.png", "~nobody.png")
+    found = [Path("~photo.png"), Path("~/a.png"), tmp_path / "home" / "b.png", Path("~nobody/a.png")]
+    assert [item.path for item in resolved.found] == found
+    assert [(name, str(error)) for name, error in resolved.failed] == [
+        ("~nobody.png", "~nobody.png: no such file or folder; check the path")
+    ]
+
+
+def test_links_to_folders_above_end_and_every_folder_is_entered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "tree/a/b/1.png",
+        "tree/2.png",
+        "tree/.hidden/3.png",
+        "aside/4.png",
+        "tree/c[d]/5.png",
+        "tree/a/a/6.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for link, place in (("a/up", ".."), ("a/b/top", "../.."), ("a/me", "."), ("a/b/self", "self"), ("z", "../aside")):
+        (tmp_path / "tree" / link).symlink_to(place)
+    whole = ["tree/2.png", "tree/a/a/6.png", "tree/a/b/1.png", "tree/c[d]/5.png", "tree/z/4.png"]
+    assert names("tree/**/*.png") == whole
+    assert names("tree/**") == whole
+    assert names("**/*.png") == ["aside/4.png", *whole[:-1]]  # by its own name, not by the link's
+    assert names(f"{tmp_path}/tr*/**/a/**/[16].png") == [f"{tmp_path}/{name}" for name in whole[1:3]]
+    assert names("tree/**/**/a/6.png") == ["tree/a/a/6.png"]
+    monkeypatch.chdir("tree")
+    assert names("**")[:2] == ["2.png", "a/a/6.png"]
+
+
+def test_what_is_left_out_of_folders_and_globs_is_told_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
+    for name in ("phone/1.HEIC", "phone/2.heic", "phone/3.mpo", "phone/4.svg", "phone/notes.txt", "phone/5.mov"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "phone" / "labels").mkdir()
+    unread = "3 files of kinds that are not read: .heic (2; pip install groundkit-vision[heic]), .svg (1)"
+    resolved, told = resolve("phone", videos=True)
+    assert [item.name for item in resolved.found] == ["phone/3.mpo", "phone/5.mov"]
+    assert told == [f"phone: {unread}"]
+    assert resolve("phone/*")[1] == [f"phone/*: 1 video left out: groundkit follow takes videos; {unread}"]
+    assert str(resolve("phone/*.HEIC")[0].failed[0][1]).startswith("phone/*.HEIC: no picture matches; 1 file of a kind")
+    monkeypatch.setattr(heif, "is_installed", lambda: True)
+    assert [item.name for item in resolve("phone")[0].found] == ["phone/1.HEIC", "phone/2.heic", "phone/3.mpo"]
+
+
+def test_to_follow_a_named_file_is_a_video_and_a_folder_gives_none_but_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("camera", "moving.gif", "c/a.vob", "c/b.H264", "c/d.png", "l/00_left.png", "l/01_left.png", "f/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "f" / "2.png").touch()
+    resolved, told = resolve("camera", "moving.gif", "c", "f", "l", videos=True, pictures=False)
+    assert [(item.name, item.kind) for item in resolved.found] == [
+        *((name, "video") for name in ("camera", "moving.gif", "c/a.vob", "c/b.H264")),
+        ("f", "frames"),
+    ]
+    rule = "numbered frames are named alike but for the number at the end (frame_1.png, frame_2.png)"
+    assert told == [f"c: 1 picture is left out: {rule}, and groundkit segment takes pictures"]
+    assert [str(error) for _, error in resolved.failed] == [
+        f"l: no videos in this folder; 2 pictures are left out: {rule}, and groundkit segment takes pictures"
+    ]
 
 
 class Stdin:

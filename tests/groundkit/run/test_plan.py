@@ -24,7 +24,7 @@ def names(plan):
 
 
 def test_a_picture_is_one_unit_with_all_phrases_and_a_video_one_for_each(folder):
-    plan = make_plan([(name, ["cup", "ball"]) for name in ("a", "v.mp4", "frames")])
+    plan = make_plan([(name, ["cup", "ball"]) for name in ("a", "v.mp4", "frames")], frame_folders=True)
     assert [(unit.item.name, [task.phrase for task in unit.tasks]) for unit in plan] == [
         *((f"a/{name}.png", ["cup", "ball"]) for name in ("9", "10", "x")),
         *((name, [phrase]) for name in ("v.mp4", "frames") for phrase in ("cup", "ball")),
@@ -67,8 +67,8 @@ def test_what_a_folder_or_glob_finds_among_the_results_is_no_input(folder):
     assert "a: lies in the output folder" in refused.error
 
 
-def test_folders_of_numbered_pictures_can_be_taken_for_pictures(folder):
-    plan = make_plan([("frames", ["cup"])], frame_folders=False)
+def test_folders_of_numbered_pictures_are_pictures_unless_they_are_said_to_be_videos(folder):
+    plan = make_plan([("frames", ["cup"])])
     assert [(unit.item.name, unit.item.is_video) for unit in plan] == [(f"frames/{n}.png", False) for n in (1, 2)]
 
 
@@ -115,6 +115,9 @@ def test_lists_in_csv_and_json_lines_say_the_same(tmp_path):
         ("list.jsonl", '{"input": "a.png", "phrase": 3}\n', "line 1: needs input and phrase"),
         ("list.jsonl", "[1]\n", "line 1: needs input and phrase"),
         ("list.jsonl", "a.png cup\n", "line 1: no JSON object"),
+        ("list.jsonl", "[" * 100_000, "line 1: no JSON object"),
+        ("list.jsonl", '{"input": "a\\u0000.png", "phrase": "cup"}', "line 1: .* are no text"),
+        ("list.jsonl", '{"input": "a.png", "phrase": "\\ud800"}', "line 1: .* are no text"),
     ],
 )
 def test_a_list_that_is_wrong_names_the_line(tmp_path, name, text, message):
@@ -134,6 +137,29 @@ def test_lists_are_read_whatever_writes_them_so(tmp_path):
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     (unit,) = make_plan(read_list(folder / "globs.csv"))
     assert (unit.item.path, unit.error) == (folder / "a.png", None)
+
+
+def test_in_lists_too_a_tilde_is_the_home_folder_unless_a_file_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("~photo.png", "home/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "list.csv").write_text("input,phrase\n~photo.png,cup\n~/a.png,cup\n~nobody.png,cup\n~/*.png,cup\n")
+    *_, last = plan = make_plan(read_list(tmp_path / "list.csv"))
+    assert [unit.item.path for unit in plan[:2]] == [tmp_path / "~photo.png", tmp_path / "home" / "a.png"]
+    assert last.error == f"{tmp_path / '~nobody.png'}: no such file or folder; check the path"
+    assert len(plan) == 3
+
+
+def test_names_that_no_file_can_have_fail_alone(tmp_path):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    names = ["loop.png", "x" * 5000, "a.png"]
+    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps({"input": name, "phrase": "cup"}) for name in names))
+    *bad, good = make_plan(read_list(tmp_path / "list.jsonl"), tmp_path / "out")
+    assert len(bad) == 2
+    assert all("check the path" in unit.error for unit in bad)
+    assert good.error is None
 
 
 def test_a_list_that_is_not_there(tmp_path):
