@@ -23,10 +23,31 @@ _NO_OBJECTS = word_set(
     """
 )
 _COLOURS = word_set("red yellow green blue purple pink brown black white grey gray beige turquoise violet")
-# What stands in answers that is none of their words: thoughts, code fences, tags, and the keys of JSON.
-_MARKUP = re.compile(r"<think>.*?(?:</think>|\Z)|```\w*|</?[a-zA-Z][^<>\n]*>|\"[^\"\n]*\"[^\S\n]*:", re.DOTALL)
-# A line in which the model speaks of itself and not of the picture.
-_REFUSAL = re.compile(r"\b(?:sorry|as an ai|i (?:cannot|can[’']?t|am unable|am not able)|unable to)\b", re.IGNORECASE)
+# What stands in answers that is none of their words: thoughts, code fences, tags, and the keys of JSON. The tag that
+# opens a thought may stand in the prompt, and an answer that is too long may not come to the one that closes it.
+_THOUGHT = r"(?:think|thinking|thought|reasoning)"
+_MARKUP = re.compile(
+    rf"\A.*</{_THOUGHT}>|<{_THOUGHT}>.*\Z|```\w*|</?[a-zA-Z][^<>\n]*>|\"[^\"\n]*\"[^\S\n]*:", re.DOTALL
+)
+# A clause in which the model speaks of itself, or of what is not to be seen, and not of what the picture holds.
+_REFUSAL = re.compile(
+    r"\b(?:sorry|apologi[sz]e|as an? (?:ai|language model)|unable to|not able to|(?:i|we) (?:\w+ )?(?:can|could)"
+    r"(?:not|[’']?t|n[’']t| not)|(?:can|could)(?:not|n[’']t| not) (?:\w+ )?be (?:seen|identified|determined|made out)"
+    r"|(?:is|are|was|were)(?:n[’']t| not) (?:\w+ ){0,2}?(?:visible|present|shown|seen|included|pictured|there))\b",
+    re.IGNORECASE,
+)
+# What follows it in its clause is not there: "The image does not show ...", "The man doesn't wear ...".
+_NOT_THERE = re.compile(
+    r"\b(?:do|does|did)(?:n[’']t| not) (?:\w+ ){0,3}?"
+    r"(?:see|show|contain|include|have|depict|feature|find|spot|notice|wear|hold|carry|recogni[sz]e|identify|know)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_CLAUSE = re.compile(
+    r";|(?:,\s*|\s[-–—]\s*|\s)(?=(?:but|however|though|although|instead)\b)"
+    r"|,\s*(?=(?:there|here|only|it|(?:i|we) (?:can )?see)\b)",
+    re.IGNORECASE,
+)
 _DENIALS = word_set("no not none without neither nor")
 _PLURAL_ONLY = word_set("glasses sunglasses scissors trousers pants jeans shorts pliers tongs binoculars people")
 _NOUN = ("NN", "NP", "UNC", "ZZ", "PNI")
@@ -51,7 +72,8 @@ def object_names(answer: str) -> list[ObjectName]:
 
     Lists with commas, bullets or numbers and running sentences are read alike: by their noun phrases, as Tag2Text
     reads captions. What follows a colon on the same line explains what stands before it, and is left out; so are
-    refusals, what is said not to be there, markup, the keys of JSON, and colours without a thing.
+    thoughts, clauses that refuse to answer, what is said not to be there, markup, the keys of JSON, and colours without
+    a thing.
     """
     names = []
     answer = _MARKUP.sub(lambda found: "\n".ljust(len(found[0])), answer)  # all else stays in its place
@@ -59,9 +81,11 @@ def object_names(answer: str) -> list[ObjectName]:
         spans = [(start + first, end + first) for start, end in word_spans(answer[first:last])]
         words = [answer[start:end] for start, end in spans]
         tags = tag_words(words)
-        for begin, end in _listed(words, tags):
+        phrases = list(_listed(words, tags))
+        denied = _denied(words, tags, phrases)
+        for begin, end in phrases:
             kept = [i for i in range(begin, end) if _names_something(words[i], tags[i])]
-            if kept and tags[kept[-1]].startswith(_NOUN) and not _is_no_object(words, begin, kept):
+            if kept and begin not in denied and tags[kept[-1]].startswith(_NOUN) and not _is_no_object(words, kept):
                 *before, noun = (plain(words[i]) for i in kept)
                 plural = tags[kept[-1]].startswith("NN2") and noun not in _PLURAL_ONLY
                 label = " ".join([*before, lemma(noun) if plural else noun])
@@ -88,13 +112,30 @@ def _listed(words: Sequence[str], tags: Sequence[str]) -> Iterator[tuple[int, in
         yield begin, end
 
 
-def _is_no_object(words: Sequence[str], begin: int, kept: Sequence[int]) -> bool:
-    """Whether a noun phrase speaks of the picture, of a colour alone, or of what is not there."""
+def _is_no_object(words: Sequence[str], kept: Sequence[int]) -> bool:
+    """Whether a noun phrase speaks of the picture, or of a colour alone."""
     last = plain(words[kept[-1]])
-    if last in _NO_OBJECTS or lemma(last) in _NO_OBJECTS or (len(kept) == 1 and last in _COLOURS):
-        return True
-    before = [plain(word) for word in words[max(0, begin - 1) : kept[0]]]
-    return any(word in _DENIALS or word.endswith("n't") for word in before)
+    return last in _NO_OBJECTS or lemma(last) in _NO_OBJECTS or (len(kept) == 1 and last in _COLOURS)
+
+
+def _denied(words: Sequence[str], tags: Sequence[str], phrases: Sequence[tuple[int, int]]) -> set[int]:
+    """Where noun phrases begin that are said not to be there: "no dog", and in "no dog, cat or bird" the others too."""
+    denied: set[int] = set()
+    for index, (begin, end) in enumerate(phrases):
+        first = next((i for i in range(begin, end) if _names_something(words[i], tags[i])), end)
+        before = [plain(word) for word in words[max(0, begin - 1) : first]]
+        if not any(word in _DENIALS or word.endswith("n't") for word in before):
+            continue
+        chain = [begin]
+        denied.add(begin)
+        for (_, last), (following, _) in itertools.pairwise(phrases[index:]):
+            link = [word.lower() for word in words[last:following]]
+            if not set(link) <= {",", "or", "nor"}:
+                break
+            chain.append(following)
+            if set(link) & {"or", "nor"}:
+                denied.update(chain)
+    return denied
 
 
 def _names_something(word: str, tag: str) -> bool:
@@ -104,15 +145,39 @@ def _names_something(word: str, tag: str) -> bool:
 
 
 def _statements(answer: str) -> list[tuple[int, int]]:
-    """Stretches of the answer that name objects: lines, cut at a colon unless that only announces a list."""
+    """Stretches of the answer that name objects: lines, cut at a colon unless that only announces a list.
+
+    Of a line that also says what is not to be seen, the clauses that do not.
+    """
     found, start = [], 0
     for line in answer.splitlines(keepends=True):
-        before, colon, after = line.partition(":")
-        end = start + len(before if colon and before.strip() and not _announces(before, after) else line)
-        if not _REFUSAL.search(line):
-            found.append((start, end))
+        for first, last in _affirmed(line):
+            part = line[first:last]
+            before, colon, after = part.partition(":")
+            if colon and before.strip() and not _announces(before, after):
+                part = before
+            found.append((start + first, start + first + len(part)))
         start += len(line)
     return found
+
+
+def _affirmed(line: str) -> Iterator[tuple[int, int]]:
+    """Where a line says what is there: all of it, unless a clause of it says what is not."""
+    if not (_REFUSAL.search(line) or _NOT_THERE.search(line)):
+        yield 0, len(line)
+        return
+    for first, last in _parts(line, _SENTENCE, 0):
+        for begin, end in _parts(line[first:last], _CLAUSE, first):
+            clause = line[begin:end]
+            if not _REFUSAL.search(clause):
+                not_there = _NOT_THERE.search(clause)
+                yield begin, begin + not_there.start() if not_there else end
+
+
+def _parts(text: str, border: re.Pattern[str], start: int) -> list[tuple[int, int]]:
+    """The stretches of a text between borders, counted from ``start``."""
+    cuts = [0, *(place for found in border.finditer(text) for place in found.span()), len(text)]
+    return [(start + first, start + last) for first, last in zip(cuts[::2], cuts[1::2], strict=True)]
 
 
 def _announces(before: str, after: str) -> bool:

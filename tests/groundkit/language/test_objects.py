@@ -39,6 +39,31 @@ from groundkit.language.objects import object_names, token_offsets, with_article
         ("<think>The user wants a list of cups.</think>\na ball", ["ball"]),
         ("<ul><li>cup</li><li>dog</li></ul>", ["cup", "dog"]),
         ("...", []),
+        # One refusal costs its own sentence or clause and no more.
+        (
+            "The image shows a man riding a wave on a surfboard. I cannot see his face clearly.",
+            ["man", "wave", "surfboard"],
+        ),
+        ("I'm sorry, but I can't identify people. Objects: cup, ball", ["cup", "ball"]),
+        ("I cannot see any dogs, but there is a cup.", ["cup"]),
+        ("I’m not able to tell who the woman is. There is a table; I can't see a chair.", ["table"]),
+        ("- cup\n- ball\n- I am unable to identify the other toys\n- lemon", ["cup", "ball", "lemon"]),
+        ("1. Cup. 2. I could not make out the letters. 3. Ball.", ["cup", "ball"]),
+        ("Sorry, I can't help with faces. The picture holds a lamp. As an AI, I see no persons.", ["lamp"]),
+        # What is said not to be there.
+        ("There is no dog.", []),
+        ("There is no dog, cat or bird, but a lemon.", ["lemon"]),
+        ("a cup without a handle or a lid, a ball", ["cup", "ball"]),
+        ("neither a dog nor a cat, but a horse", ["horse"]),
+        ("The image does not show a dog, a cat or a bird. It shows a horse.", ["horse"]),
+        ("I don't see any people, only a bench.", ["bench"]),
+        ("The man doesn't wear a hat.", ["man"]),
+        ("The dog is not visible; the cat is visible.", ["cat"]),
+        ("A cup and a saucer. The spoon cannot be seen.", ["cup", "saucer"]),
+        # Thoughts: the tag that opens them may stand in the prompt, and no room may be left to close them.
+        ("The user wants a list. I see a dog.\n</think>\n\na cup, a ball", ["cup", "ball"]),
+        ("<think>\nIs it a dog", []),
+        ("<thinking>a dog</thinking>a cup", ["cup"]),
     ],
 )
 def test_names_are_read_from_lists_and_sentences(answer: str, expected: list[str]) -> None:
