@@ -1,5 +1,7 @@
 """Checkpoints that groundkit is made for: where they are, how large, under which licence."""
 
+import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -130,6 +132,25 @@ def entries() -> list[Entry]:
         Entry("SAM ViT-L file", "segmenter", "sam_vit_l_0b3195.pth", 1.25, "Apache-2.0", "original file", "0b3195"),
         Entry("SAM ViT-H file", "segmenter", "sam_vit_h_4b8939.pth", 2.56, "Apache-2.0", "original file", "4b8939"),
     ]
+
+
+def similar(name: str) -> Entry | None:
+    """The checkpoint that a misspelt or shortened name stands for: "flux", "black-forest-labs/FLUX.1-schnel"."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", text.lower())
+
+    spellings: dict[str, Entry] = {}
+    for entry in entries():
+        if entry.embedded is None:
+            for spelling in (entry.source, entry.source.rpartition("/")[2], entry.name):
+                spellings.setdefault(plain(spelling), entry)
+    for wanted in (plain(name), plain(name.rpartition("/")[2])):
+        containing = [known for known in spellings if len(wanted) > 2 and wanted in known]
+        close = containing or difflib.get_close_matches(wanted, spellings, n=1, cutoff=0.75)
+        if close:
+            return spellings[close[0]]
+    return None
 
 
 def _embedded(name: str, kind: Kind, part: NanoPart, note: str) -> Entry:

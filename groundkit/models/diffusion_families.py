@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffusers import DiffusionPipeline
-
 from groundkit.errors import ModelError
 from groundkit.models.flux import FluxModel
-from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.locate import DIFFUSION, locate
 from groundkit.models.video_diffusion import VideoDiffusionModel
 
 # Those whose transformer reads a picture's latents alone. Fill, Control and FLUX.2 read more, or something else.
@@ -23,9 +21,7 @@ def diffusion_family(
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
-    check_model_folder(source, "model_index.json")
-    with explain_loading_errors(source):
-        named = DiffusionPipeline.load_config(source, revision=revision, local_files_only=local_files_only)
+    named = locate(source, DIFFUSION, revision=revision, local_files_only=local_files_only).config
     kind = str(named.get("_class_name"))
     if kind in FLUX_PIPELINES:
         return FluxModel

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
+from groundkit.models.locate import DIFFUSION, locate
 from groundkit.models.offload import check_offload
 from groundkit.models.weights_check import check_weights, load_weights
 
@@ -40,8 +41,9 @@ def load_pipeline(
         check_offload(device)
     folder = Path(source)
     if not folder.is_dir():
+        located = locate(source, DIFFUSION, revision=revision, local_files_only=local_files_only)
+        where: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
         with explain_loading_errors(source):
-            where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
             folder = Path(kind.download(source, variant=variant, **where))
     classes = _parts(source, folder)
     with explain_loading_errors(source):

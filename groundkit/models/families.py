@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig
 
-from groundkit.errors import ModelError
 from groundkit.models.gemma3 import Gemma3Model
 from groundkit.models.internvl import InternVlModel
 from groundkit.models.llava import LlavaModel
 from groundkit.models.llava_onevision import LlavaOnevisionModel
-from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.locate import VISION_LANGUAGE, locate, not_wanted
 from groundkit.models.paligemma import PaliGemmaModel
 from groundkit.models.qwen2_vl import Qwen2VlModel
 from groundkit.models.qwen3_vl import Qwen3VlModel
@@ -47,13 +45,10 @@ def load_vision_language(
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
-    check_model_folder(source, "config.json")
-    with explain_loading_errors(source):
-        config = AutoConfig.from_pretrained(
-            source, revision=revision, local_files_only=local_files_only, trust_remote_code=False
-        )
+    located = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only)
+    kind = located.config.get("model_type")
     for family in FAMILIES:
-        if config.model_type in family.model_types:
+        if kind in family.model_types:
             return family.from_pretrained(
                 source,
                 name=name,
@@ -62,7 +57,7 @@ def load_vision_language(
                 offload=offload,
                 revision=revision,
                 variant=variant,
-                local_files_only=local_files_only,
+                local_files_only=located.local_files_only,
             )
-    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
-    raise ModelError(f"{source}: no family for models of type {config.model_type}; there are {known}")
+    known = [kind for family in FAMILIES for kind in family.model_types]
+    raise not_wanted(source, located.config, VISION_LANGUAGE, known)

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
@@ -21,6 +24,7 @@ from safetensors import SafetensorError
 
 from groundkit.errors import GroundkitError, ModelError
 from groundkit.models.quiet import quiet_libraries
+from groundkit.weights.catalog import similar
 
 _VOCABULARIES = ("tokenizer.json", "vocab*", "*.model")  # of tokenizers, word pieces and byte pairs, SentencePiece
 
@@ -63,6 +67,20 @@ def check_vocabulary(folder: Path) -> None:
         raise ModelError(f"{folder}: the tokenizer has no vocabulary; copy or download the whole model folder again")
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether the Hub may well answer otherwise in a while: it is overloaded, or not reached at all."""
+    status = _status(error)
+    return status is not None and (status in (408, 429) or status >= 500)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status with which the Hub refused, None for other errors."""
+    if not isinstance(error, HfHubHTTPError):
+        return None
+    status = getattr(error.response, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
 def _what_to_do(source: str | Path, error: Exception) -> str:
     """The failure in plain words with its remedy; the first cause that is recognised decides."""
     causes = list(_causes(error))
@@ -70,21 +88,40 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
     def any_is(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
+    status = next((found for found in map(_status, causes) if found is not None), None)
     if any_is(GatedRepoError):
         return (
             f"this model is gated; accept its terms at https://huggingface.co/{source} "
             "and set HF_TOKEN to a token of that account"
         )
     if any_is(RepositoryNotFoundError):
-        return "no such folder, and no such model on the Hub; check the name, or set HF_TOKEN if the model is private"
+        return (
+            f"no such folder, and no such model on the Hub; {_meant(source)}check the name, "
+            "or set HF_TOKEN if the model is private"
+        )
     if any_is(RevisionNotFoundError):
         return "the model has no such revision; check the branch, tag or commit"
     if any_is(HFValidationError):
         return "no such folder; give an existing model folder, or a Hub id such as facebook/sam-vit-base"
-    if any_is(LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError):
+    if status == 401:
+        return "the Hub does not accept the token; renew it (hf auth login), or unset HF_TOKEN: public models need none"
+    if status == 403:
+        return "the Hub refuses access (403); use a token that may read this model, and accept the model's terms"
+    if status == 429:
+        return "the Hub asks to wait (429, too many requests); try again in a few minutes, or log in (hf auth login)"
+    if status is not None and status >= 500:
+        return f"the Hub has a fault of its own ({status}); try again later"
+    if any_is(OfflineModeIsEnabled) or (any_is(LocalEntryNotFoundError) and status is None):
         return (
-            "no such folder, not in the local Hub cache, and the Hub was not reached; go online and run once "
-            "without --offline or HF_HUB_OFFLINE to download it, or give a model folder"
+            f"no such folder, and not in the local Hub cache; {_meant(source)}go online and run once without --offline "
+            "or HF_HUB_OFFLINE to download it, or give a model folder"
+        )
+    if any_is(FileMetadataError):
+        return f"what answers at {ENDPOINT} is not the Hub; sign in to the network, and check proxy and HF_ENDPOINT"
+    if any_is(ConnectionError, TimeoutError) or any(_is_of_network(cause) for cause in causes):
+        return (
+            f"no such folder, not in the local Hub cache, and the Hub was not reached at {ENDPOINT}; "
+            f"{_meant(source)}check the network, or give a model folder"
         )
     if any_is(SafetensorError):
         return f"the weights are damaged or incomplete ({_first_line(error)}); copy or download them again"
@@ -97,6 +134,16 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
         named = f" ({tensor[1]} has the shape {tensor[3]} instead of {tensor[2]})" if tensor else ""
         return f"the weights do not fit config.json{named}; both must come from the same model"
     return f"cannot be loaded ({_first_line(error)})"
+
+
+def _is_of_network(error: BaseException) -> bool:
+    """The Hub client's HTTP library has no public name here, and other than Python's own errors."""
+    return any(kind.__name__ in ("TransportError", "TimeoutException") for kind in type(error).__mro__)
+
+
+def _meant(source: str | Path) -> str:
+    near = similar(str(source))
+    return f"did you mean {near.source}? If not, " if near and near.source != str(source) else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

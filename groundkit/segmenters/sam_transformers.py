@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig, SamImageProcessor, SamModel
+from transformers import SamImageProcessor, SamModel
 
-from groundkit.errors import ModelError
 from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.locate import SEGMENTER, locate, not_wanted
 from groundkit.models.weights_check import load_weights
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
@@ -66,26 +66,22 @@ class TransformersSam:
         Raises:
             ModelError: the folder, a file in it, or the Hub's copy is missing, damaged, out of reach, or no SAM.
         """
-        check_model_folder(name_or_folder, "config.json", "*processor_config.json")
-        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": local_files_only}
+        located = locate(name_or_folder, SEGMENTER, revision=revision, local_files_only=local_files_only)
+        if located.config.get("model_type") != "sam":
+            raise not_wanted(name_or_folder, located.config, SEGMENTER)
+        check_model_folder(name_or_folder, "*processor_config.json")
+        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": located.local_files_only}
         with explain_loading_errors(name_or_folder):
-            config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False, **where)
-            if config.model_type != "sam":
-                raise ModelError(
-                    f"{name_or_folder}: this is a {config.model_type} model, not a sam model; "
-                    "give a SAM such as facebook/sam-vit-base"
-                )
             model = load_weights(
                 SamModel,
                 name_or_folder,
                 source=name_or_folder,
-                config=config,
                 dtype=torch.float32,
                 variant=variant,
                 **where,
             )
             # The model's input size decides, not the processor's: its default of 1024 is right for no other size.
-            side = config.vision_config.image_size
+            side = model.config.vision_config.image_size
             processor = SamImageProcessor.from_pretrained(
                 name_or_folder, size={"longest_edge": side}, pad_size={"height": side, "width": side}, **where
             )

@@ -17,6 +17,7 @@ from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel, Sam2Vide
 from groundkit.errors import ModelError
 from groundkit.exclusive import lock_of
 from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.locate import TRACKER, locate, not_wanted
 from groundkit.models.weights_check import load_weights
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
@@ -67,8 +68,11 @@ class Sam2Tracker:
         Raises:
             ModelError: the folder, a file in it, or the Hub's copy is missing, damaged, out of reach, or neither model.
         """
-        check_model_folder(name_or_folder, "config.json", "*processor_config.json")
-        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": local_files_only}
+        located = locate(name_or_folder, TRACKER, revision=revision, local_files_only=local_files_only)
+        if located.config.get("model_type") not in _MODELS:
+            raise not_wanted(name_or_folder, located.config, TRACKER)
+        check_model_folder(name_or_folder, "*processor_config.json")
+        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": located.local_files_only}
         with explain_loading_errors(name_or_folder):
             try:
                 config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False, **where)
@@ -78,11 +82,6 @@ class Sam2Tracker:
                         f"{name_or_folder}: this model needs the package timm; pip install timm"
                     ) from error
                 raise
-            if config.model_type not in _MODELS:
-                raise ModelError(
-                    f"{name_or_folder}: this is a {config.model_type} model, not one of {', '.join(_MODELS)}; "
-                    "give a SAM 2 such as facebook/sam2.1-hiera-tiny"
-                )
             model = load_weights(
                 _MODELS[config.model_type], name_or_folder, source=name_or_folder, config=config, dtype=dtype, **where
             )

@@ -43,10 +43,15 @@ ANSWER = SimpleNamespace(headers={}, request=None)
         *(
             (
                 error,
-                "owner/model: no such folder, not in the local Hub cache, and the Hub was not reached; go online and "
-                "run once without --offline or HF_HUB_OFFLINE to download it, or give a model folder",
+                "owner/model: no such folder, and not in the local Hub cache; go online and run once without "
+                "--offline or HF_HUB_OFFLINE to download it, or give a model folder",
             )
-            for error in (LocalEntryNotFoundError("x"), OfflineModeIsEnabled("x"), ConnectionError("x"))
+            for error in (LocalEntryNotFoundError("x"), OfflineModeIsEnabled("x"))
+        ),
+        (
+            ConnectionError("x"),
+            "owner/model: no such folder, not in the local Hub cache, and the Hub was not reached at "
+            "https://huggingface.co; check the network, or give a model folder",
         ),
         (ValueError("Unrecognised model.\nMore"), "owner/model: cannot be loaded (Unrecognised model)"),
         (KeyError(), "owner/model: cannot be loaded (KeyError)"),

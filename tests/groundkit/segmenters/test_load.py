@@ -90,10 +90,14 @@ def test_damaged_json_says_so(folder: Path) -> None:
 
 def test_another_kind_of_model_says_so(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "sam2"}))
-    assert refusal(folder) == "this is a sam2 model, not a sam model; give a SAM such as facebook/sam-vit-base"
-    (folder / "config.json").write_text(json.dumps({"model_type": "no-such-type"}))
-    assert refusal(folder).startswith("cannot be loaded (")
+    for kind, use in (
+        ("sam2_video", "it works as --tracker, for videos; here "),
+        ("qwen2_5_vl", "read it with --pipeline vlsam, or "),
+        ("sam_hq", ""),
+        ("no-such-type", ""),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+        assert refusal(folder) == f"this is a {kind} model, not a SAM; {use}give one such as facebook/sam-vit-base"
 
 
 def test_weights_that_do_not_fit_the_config_say_so(folder: Path) -> None:
