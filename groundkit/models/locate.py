@@ -115,10 +115,10 @@ def _find(source: str | Path, name: str, revision: str | None, local: bool) -> t
         local = unreached is not None
     try:
         return Path(hf_hub_download(str(source), name, revision=revision, local_files_only=local)), local
-    except LocalEntryNotFoundError as error:
-        if unreached is not None:
-            raise unreached from error
-        raise
+    except LocalEntryNotFoundError:
+        if unreached is None:
+            raise
+    raise unreached
 
 
 def _what_it_is(source: str | Path, wanted: Wanted, revision: str | None, local: bool) -> str:
