@@ -133,11 +133,12 @@ def batch(
     """
     from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
-    from groundkit.run.batch import add_entries, check_coco, run_batch, without_existing, write_coco
+    from groundkit.run.batch import check_coco, run_batch, without_existing, write_coco
+    from groundkit.run.finished import add_entries, complete, needs_grounding, without_details
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, count_tasks, make_plan
     from groundkit.run.weights import weights_digest
-    from groundkit.run.worker import ENTRY, Job
+    from groundkit.run.worker import Job
     from groundkit.tracking.load import load_tracker
 
     part = Shard.parse(shard)
@@ -161,7 +162,7 @@ def batch(
         tell_coco_of_videos()
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},
-        **{"seed": chosen.seed, "config": config, "formats": kinds, "tracker": tracker},
+        **{"seed": chosen.seed, "config": config, "tracker": tracker},
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),
@@ -171,23 +172,29 @@ def batch(
     }
     shown = report if part.whole and not dry_run else None
     with open_manifest(output, settings, part, write=not dry_run) as manifest, open_report(shown) as page:
-        unfinished = list(manifest.left(mine, needed=ENTRY if report else ""))
+        unfinished = list(manifest.left(mine, lacks=partial(needs_grounding, output=output, formats=kinds)))
         left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
         if dry_run:
             for unit in left:
                 for task in unit.tasks:
                     typer.echo(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{unit.item.kind}")
             return
+        before = [record for record in manifest.records_of(left) if "files" in record]
+        had = [kind for record in before for kind in record.get("formats", ())]  # whose files stay with the result
+        if before and not chosen.quiet:
+            typer.echo(
+                f"groundkit: {len(before)} finished results are grounded again, for files that are missing and need it",
+                err=True,
+            )
         job = Job(
             load=chosen.loader(config),
             output=output,
-            formats=kinds,
+            formats=tuple(dict.fromkeys([*kinds, *had])),
             load_tracker=partial(load_tracker, tracker, device=chosen.device, local_files_only=chosen.offline),
             video=video,
             stride=stride,
             max_frames=max_frames,
             seed=chosen.seed,
-            report=report is not None,
             jobs=jobs,
             debug=chosen.debug,
         )
@@ -203,16 +210,17 @@ def batch(
             typer.echo("groundkit: interrupted; the same command goes on from here", err=True)
             raise
         seconds = time.monotonic() - started
+        completed = complete(manifest, mine, output, kinds, jobs) if not skip_existing else 0
         manifest.settle(mine)
         records = manifest.records_of(mine)
         files = [manifest.path]
         if "coco" in kinds and part.whole and not all(unit.item.is_video for unit in mine):
             files.append(write_coco(output / "coco.json", manifest.all_records(mine)))
         if shown:
-            add_entries(page, records, output)
+            add_entries(page, manifest, mine, output, jobs, stride=stride, max_frames=max_frames)
             files.append(shown)
     if as_json:
-        typer.echo(json.dumps(records, indent=2))
+        typer.echo(json.dumps([without_details(record) for record in records], indent=2))
     else:
         for file in files:
             typer.echo(file)
@@ -220,9 +228,11 @@ def batch(
     empty = sum(_is_empty(record) for record in records)
     _tell_failures(failures, manifest.path)
     if not chosen.quiet:
-        before = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f} a second"
+        if completed:
+            typer.echo(f"groundkit: {completed} results got the files they lacked, without grounding again", err=True)
+        when = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f} a second"
         left_out = f", {skipped} skipped" if skipped else ""
-        typer.echo(f"groundkit: {total} results ({before}{left_out}); {empty} empty, {len(failures)} failed", err=True)
+        typer.echo(f"groundkit: {total} results ({when}{left_out}); {empty} empty, {len(failures)} failed", err=True)
     if failures or (empty and fail_on_empty):
         raise typer.Exit(1)
 
@@ -267,7 +277,7 @@ def _default_workers(engine: str, chosen: PipelineOptions, units: int) -> int | 
 
 
 def _is_empty(record: Record) -> bool:
-    return "error" not in record and not record.get("scores", record.get("seen"))
+    return "error" not in record and not record.get("seen", record.get("scores"))
 
 
 def _tell_failures(failures: Sequence[Record], manifest: Path) -> None:

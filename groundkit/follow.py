@@ -15,6 +15,7 @@ from groundkit.media.ahead import read_ahead
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.media.videos import Frame, Video, read_video
 from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.record import made_with
 from groundkit.outputs.save import names_a_file
 from groundkit.outputs.video import IndexedFolder, MaskFolder, open_overlay, open_rle_lines
 from groundkit.pipelines.refam_video import VideoGrounding, VideoPipeline
@@ -174,6 +175,7 @@ def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:
         "phrase": found.phrase,
         "pipeline": found.pipeline,
         "model": found.model,
+        **made_with(found.key),
         "tracker": found.tracker,
         "frames": len(found.frames),
         "seen": seen,

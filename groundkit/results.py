@@ -33,6 +33,8 @@ class Grounding:
         seconds: wall-clock time that this phrase took.
         evidence: how much speaks for the object being there at all (its ``score`` is in [0, 1]); None when it was not
             asked for.
+        device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
+            that is not known.
         trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
 
     Raises:
@@ -50,6 +52,8 @@ class Grounding:
     model: str
     seconds: float
     evidence: Evidence | None = None
+    device: str = ""
+    dtype: str = ""
     trace: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,7 +154,7 @@ class Discovery:
         scores: float32 ``(K,)``, falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
-        pipeline, model, seconds: as in :class:`Grounding`.
+        pipeline, model, seconds, device, dtype: as in :class:`Grounding`.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -165,6 +169,8 @@ class Discovery:
     pipeline: str
     model: str
     seconds: float
+    device: str = ""
+    dtype: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -195,6 +201,8 @@ class Discovery:
                     pipeline=self.pipeline,
                     model=self.model,
                     seconds=self.seconds,
+                    device=self.device,
+                    dtype=self.dtype,
                 )
             )
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -52,3 +52,8 @@ class PhrasePipeline(ABC):
         Args:
             image: uint8 ``(height, width, 3)`` RGB.
         """
+
+
+def told_of(model: Any, name: Literal["device", "dtype"]) -> str:
+    """A model's ``device`` or ``dtype`` in a word, such as ``cuda`` or ``bfloat16``; empty where it does not tell."""
+    return str(getattr(model, name, "")).removeprefix("torch.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -141,8 +141,15 @@ class Ensemble(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
+            device=_joined(member.device for member in members),
+            dtype=_joined(member.dtype for member in members),
             trace=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )
         if not config.weighs_evidence:
             return grounding
         return judged(grounding, mean_evidence([each.evidence for each in members], weights), config.min_evidence)
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Each once, in their order."""
+    return " + ".join(dict.fromkeys(names))

@@ -31,7 +31,7 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
 from groundkit.models.layout import finest_grid, lay_over, smooth_views
 from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
-from groundkit.pipelines.base import PhrasePipeline
+from groundkit.pipelines.base import PhrasePipeline, told_of
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
     BACKGROUND,
@@ -157,6 +157,8 @@ class VLSAM(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=time.perf_counter() - started,
+            device=told_of(self.vlm, "device"),
+            dtype=told_of(self.vlm, "dtype"),
         )
 
     def _choose(self, views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str]) -> list[Candidate]:
@@ -207,6 +209,8 @@ class VLSAM(PhrasePipeline):
                 pipeline=self.name,
                 model=self.model,
                 seconds=time.perf_counter() - started,
+                device=told_of(self.vlm, "device"),
+                dtype=told_of(self.vlm, "dtype"),
                 trace=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),

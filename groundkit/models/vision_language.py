@@ -162,6 +162,11 @@ class VisionLanguageModel(ABC):
         self.layer_names = tuple(self._layers)
         self.picture_size: PictureSize | None = PICTURE_SIZES.get(model.config.model_type)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
     @classmethod
     def from_pretrained(
         cls,

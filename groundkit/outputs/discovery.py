@@ -12,6 +12,7 @@ from groundkit.outputs.atomic import write_text
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.png import write_png
+from groundkit.outputs.record import made_with
 from groundkit.outputs.rle import encode
 from groundkit.outputs.save import file_names, write_files
 from groundkit.results import Discovery
@@ -20,10 +21,18 @@ DISCOVERY_FORMATS = ("overlay", "png", "cutout", "json", "coco")
 
 
 def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
-    """``input`` and ``objects``: ``label``, ``mask`` (COCO run-length encoding), ``box`` (XYXY pixels), ``score`` and
-    ``points`` (``[x, y, label]``) each, the best first."""
+    """What was found, as values for JSON.
+
+    Returns:
+        ``input``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype`` and ``objects``, the
+        best first: ``label``, ``mask`` (COCO run-length encoding), ``box`` (XYXY pixels), ``score`` and ``points``
+        (``[x, y, label]``) each.
+    """
     return {
         "input": source,
+        "pipeline": discovery.pipeline,
+        "model": discovery.model,
+        **made_with(discovery),
         "objects": [
             {
                 "label": label,

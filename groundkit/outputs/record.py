@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.outputs.rle import encode
-from groundkit.results import Grounding
+from groundkit.results import Discovery, Grounding
 
 
 def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:
@@ -19,9 +19,9 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         mask_files: where the masks were written, in their order; empty when no PNG masks were asked for.
 
     Returns:
-        ``input``, ``phrase``, ``pipeline``, ``model``, ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels),
-        ``points`` (``[x, y, label]``), ``seconds``, where it was asked for ``evidence``, and of an ensemble
-        ``decided_by``, the member that agrees best with the mask.
+        ``input``, ``phrase``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype``, ``masks``
+        (files), ``scores``, ``boxes`` (XYXY pixels), ``points`` (``[x, y, label]``), ``seconds``, where it was asked
+        for ``evidence``, and of an ensemble ``decided_by``, the member that agrees best with the mask.
     """
     decided_by = getattr(grounding.trace, "decided_by", None)
     return {
@@ -29,6 +29,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "phrase": grounding.phrase,
         "pipeline": grounding.pipeline,
         "model": grounding.model,
+        **made_with(grounding),
         "masks": [str(path) for path in mask_files],
         "scores": [round(float(score), 6) for score in grounding.scores],
         "boxes": [[float(side) for side in box] for box in grounding.boxes],
@@ -37,6 +38,13 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         **({} if grounding.evidence is None else {"evidence": round(grounding.evidence.score, 4)}),
         **({} if decided_by is None else {"decided_by": decided_by}),
     }
+
+
+def made_with(found: Grounding | Discovery) -> dict[str, str]:
+    """Besides the settings, what a result depends on: the version of groundkit, the device and the dtype."""
+    from groundkit import __version__
+
+    return {"version": __version__, "device": found.device, "dtype": found.dtype}
 
 
 def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from typing import IO, TYPE_CHECKING
 
 from groundkit.errors import GroundkitError
 from groundkit.outputs.atomic import atomic_path, told_refusals
-from groundkit.outputs.report_layers import draw_layers
+from groundkit.outputs.report_layers import draw_layers, shrink_heat
 from groundkit.outputs.report_video import CHART_HEIGHT, CHART_WIDTH, draw_chart, draw_strip
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from jinja2 import Environment, Template
 
     from groundkit.pipelines.refam_video import AnyFrame, VideoGrounding
@@ -97,13 +99,16 @@ class ReportWriter:
                 self._waiting.write(entry)
 
 
-def picture_entry(source: str, phrase: str, outcome: Grounding | GroundkitError) -> str:
+def picture_entry(
+    source: str, phrase: str, outcome: Grounding | GroundkitError, heat: npt.NDArray[np.uint8] | None = None
+) -> str:
     """One picture and phrase as a piece of HTML, the same bytes for the same result.
 
     Args:
         source: the input as the user named it.
         phrase: what was looked for.
         outcome: the result, or why there is none.
+        heat: of ``shrink_heat``, where the result's own heatmap is not kept.
     """
     if isinstance(outcome, GroundkitError):
         return failure_entry(source, phrase, outcome)
@@ -115,12 +120,23 @@ def picture_entry(source: str, phrase: str, outcome: Grounding | GroundkitError)
         evidence=outcome.evidence.score if outcome.evidence else None,
         method=f"{outcome.pipeline} · {outcome.model}",
         size=(outcome.image.shape[1], outcome.image.shape[0]),
-        layers=draw_layers(outcome.image, outcome.masks, outcome.points, outcome.heatmap),
+        layers=draw_layers(
+            outcome.image,
+            outcome.masks,
+            outcome.points,
+            shrink_heat(outcome.heatmap) if heat is None else heat,
+        ),
         scores=[float(score) for score in outcome.scores],
     )
 
 
-def video_entry(source: str, phrase: str, found: VideoGrounding, frames: Iterable[AnyFrame]) -> str:
+def video_entry(
+    source: str,
+    phrase: str,
+    found: VideoGrounding,
+    frames: Iterable[AnyFrame],
+    heat: npt.NDArray[np.uint8] | None = None,
+) -> str:
     """One video and phrase as a piece of HTML, the same bytes for the same result.
 
     Args:
@@ -128,9 +144,10 @@ def video_entry(source: str, phrase: str, found: VideoGrounding, frames: Iterabl
         phrase: what was looked for.
         found: what was found.
         frames: the video once more. Those on the strip are kept, shrunk; the others are let go.
+        heat: of ``shrink_heat`` and the key frame, where its heatmap is not kept.
     """
     chart = draw_chart(found.frames)
-    strip = draw_strip(found, frames, chart)
+    strip = draw_strip(found, frames, chart, shrink_heat(found.key.heatmap) if heat is None else heat)
     return _template("video.html").render(
         source=source,
         phrase=phrase,

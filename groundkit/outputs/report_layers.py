@@ -67,7 +67,7 @@ def draw_layers(
     image: npt.NDArray[np.uint8],
     masks: npt.NDArray[np.bool_] | Sequence[npt.NDArray[np.bool_]] = (),
     points: npt.NDArray[np.float32] | None = None,
-    heatmap: npt.NDArray[np.float32] | None = None,
+    heat: npt.NDArray[np.uint8] | None = None,
     *,
     longest: int = LONGEST_SIDE,
 ) -> Layers:
@@ -77,7 +77,7 @@ def draw_layers(
         image: uint8 ``(height, width, 3)`` RGB.
         masks: bool ``(K, height, width)``; a mask without a pixel gives a path without a point.
         points: float32 ``(M, 3)``: x, y in pixels and the label, 1 on the object and 0 off it.
-        heatmap: float32 ``(height, width)`` in [0, 1]; one that is flat points nowhere and is left out.
+        heat: from ``shrink_heat``.
         longest: pixels of the longer side in the report; smaller pictures keep their size.
     """
     height, width = image.shape[:2]
@@ -88,7 +88,7 @@ def draw_layers(
         width=picture.width,
         height=picture.height,
         picture=_data_uri(picture, "JPEG", quality=80),
-        heat="" if heatmap is None or heatmap.max() <= heatmap.min() else _heat(heatmap),
+        heat="" if heat is None else _heat(heat),
         masks=tuple(
             MaskShape(trace(mask, picture.size), f"rgb{colour}".replace(" ", ""))
             for mask, colour in zip(masks, cycle(MASK_COLOURS), strict=False)
@@ -120,14 +120,26 @@ def trace(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> str:
     return "".join(parts)
 
 
-def _heat(heatmap: npt.NDArray[np.float32]) -> str:
-    """Heat as a picture with a palette: one byte a pixel, and the colder the more see-through."""
+def shrink_heat(heatmap: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | None:
+    """What a report shows of a heatmap, float32 ``(height, width)`` in [0, 1].
+
+    Returns:
+        uint8 ``(h, w)``, 255 where it is hottest, no larger than 128 pixels; None for one that is flat, which points
+        nowhere.
+    """
+    if heatmap.max() <= heatmap.min():
+        return None
     height, width = heatmap.shape
     scale = min(1.0, _LONGEST_HEAT / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.clip(np.nan_to_num(cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA)), 0, 1)
+    return np.rint(small * 255).astype(np.uint8)
+
+
+def _heat(heat: npt.NDArray[np.uint8]) -> str:
+    """Heat as a picture with a palette: one byte a pixel, and the colder the more see-through."""
     levels = np.linspace(0, 1, 256, dtype=np.float32)
-    picture = Image.fromarray(np.rint(small * 255).astype(np.uint8))
+    picture = Image.fromarray(heat)
     picture.putpalette(colour_map(levels[None])[0].tobytes())
     cover = np.rint(255 * _MOST_COVER * levels).astype(np.uint8)
     return _data_uri(picture, "PNG", transparency=cover.tobytes())

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from groundkit.outputs.report_layers import Layers, draw_layers
 from groundkit.outputs.rle import area
@@ -65,13 +66,16 @@ def sample(count: int, key: int) -> list[int]:
     return [int(place) for place in places]
 
 
-def draw_strip(found: VideoGrounding, frames: Iterable[AnyFrame], chart: Chart) -> list[StripFrame]:
+def draw_strip(
+    found: VideoGrounding, frames: Iterable[AnyFrame], chart: Chart, heat: npt.NDArray[np.uint8] | None
+) -> list[StripFrame]:
     """Make the strip; the key frame has the heatmap and the points of the phrase.
 
     Args:
         found: what was found in the video.
         frames: the video once more; reading stops at the last frame that is needed.
         chart: what the frames have their place on.
+        heat: from ``shrink_heat``, of the key frame.
     """
     places = [frame.index for frame in found.frames]
     wanted = {
@@ -81,13 +85,15 @@ def draw_strip(found: VideoGrounding, frames: Iterable[AnyFrame], chart: Chart) 
     for frame in frames:
         if frame.index not in wanted:
             continue
-        strip.append(_strip_frame(found, frame, wanted[frame.index], chart))
+        strip.append(_strip_frame(found, frame, wanted[frame.index], chart, heat))
         if len(strip) == len(wanted):
             break
     return strip
 
 
-def _strip_frame(found: VideoGrounding, frame: AnyFrame, record: FrameMask, chart: Chart) -> StripFrame:
+def _strip_frame(
+    found: VideoGrounding, frame: AnyFrame, record: FrameMask, chart: Chart, heat: npt.NDArray[np.uint8] | None
+) -> StripFrame:
     key = record.index == found.key_frame
     mask = record.mask
     return StripFrame(
@@ -102,7 +108,7 @@ def _strip_frame(found: VideoGrounding, frame: AnyFrame, record: FrameMask, char
             frame.image,
             mask[None] if mask.any() else (),
             found.key.points if key else None,
-            found.key.heatmap if key else None,
+            heat if key else None,
             longest=_LONGEST_SIDE,
         ),
     )

@@ -10,11 +10,10 @@ from typing import Protocol
 
 from groundkit.outputs.atomic import remove_leftovers
 from groundkit.outputs.coco import CocoDataset
-from groundkit.outputs.report import ReportWriter, failure_entry
 from groundkit.outputs.save import file_names, mask_names
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
-from groundkit.run.worker import ENTRY, Job
+from groundkit.run.worker import Job
 
 COCO_DESCRIPTION = "groundkit batch"
 
@@ -83,16 +82,6 @@ def write_coco(path: Path, records: Iterable[Record]) -> Path:
                 model=record["model"],
             )
     return dataset.write(path)
-
-
-def add_entries(report: ReportWriter, records: Sequence[Record], output: Path) -> None:
-    """Put the entries of a run with ``Job.report`` together, failures among them."""
-    for record in records:
-        if "error" in record:
-            report.add(failure_entry(record["input"], record["phrase"], record["error"]))
-            continue
-        entry = next(file for file in record["files"] if file.endswith(ENTRY))
-        report.add((output / entry).read_text(encoding="utf-8"))
 
 
 def without_existing(units: Iterable[Unit], output: Path, formats: Sequence[str]) -> list[Unit]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from groundkit.errors import ConfigError, InputError
 from groundkit.outputs.atomic import told_refusals, write_text
+from groundkit.outputs.locks import locked
+from groundkit.run.fingerprint import is_same
 from groundkit.run.plan import Shard, Task, Unit
 
 Record = dict[str, Any]
-"""One result, JSON-ready: ``input``, ``phrase``, ``name`` and either ``error``, or ``files`` and what was found."""
+"""One result, JSON-ready: ``input``, ``path`` (of the input, relative to the folder of the results), ``phrase``,
+``name`` and either ``error``, or ``files``, what was found, what it was made with and the keys of ``fingerprint``."""
 
-_FORMAT = 1
+_FORMAT = 2
 _WHOLE = "manifest.jsonl"
+_MADE_WITH = ("version", "device", "dtype")
 
 
 class Manifest:
@@ -29,53 +34,67 @@ class Manifest:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        self._header: Record = {"groundkit": _FORMAT, "settings": dict(settings)}
-        self._records: dict[tuple[str, str], Record] = {}
+        self._settings = dict(settings)
+        self._folder = path.parent.resolve()
+        self._records: dict[tuple[str, str], Record] = {}  # by path and phrase
+        self._paths: dict[str, str] = {}  # of inputs by their names
+        self._same: dict[tuple[str, str], bool] = {}  # whether a record's input is the same file still
+        self._made_with: set[tuple[str, ...]] = set()
         self._file: BinaryIO | None = None
 
     def append(self, record: Record) -> None:
         """Add a record: written and synchronised with the disk when this returns.
 
+        Warns once when it was made on another device or in another dtype than those before.
+
         Raises:
             InputError: when the disk refuses.
         """
+        if record["input"] in self._paths:
+            record = {**record, "path": self._paths[record["input"]]}
         self._write(record)
+        self._tell_of_others(record)
         self._keep([record])
+        self._same[_key(record)] = True
 
     def record_of(self, unit: Unit, task: Task) -> Record | None:
         """What became of a task under its name, a failure too.
 
-        None if it was not done, its files are gone, or its input is another file now.
+        None if it was not done, or its input is another file now.
         """
-        record = self._records.get((unit.item.name, task.phrase))
+        record = self._found(unit, task)
         if record is None or record["name"] != task.name:
             return None
-        if "files" in record and record["bytes"] != unit.bytes:
-            return None
-        here = all((self.path.parent / file).exists() for file in record.get("files", []))
-        return record if here else None
+        key = _key(record)
+        if key not in self._same:  # looked at once
+            self._same[key] = "files" not in record or (
+                unit.error is None and unit.item.path is not None and is_same(record, unit.item.path)
+            )
+        return record if self._same[key] else None
 
-    def left(self, units: Iterable[Unit], *, needed: str = "") -> Iterator[Unit]:
+    def left(self, units: Iterable[Unit], *, lacks: Callable[[Record], bool] = lambda _: False) -> Iterator[Unit]:
         """The units with the tasks that are not finished. A failure is not: it may go well this time.
 
         Args:
             units: of the plan.
-            needed: ending of a file that a finished result has.
+            lacks: whether a record that went well lacks something for which it must be made anew.
 
         Raises:
             ConfigError: where a task's name belongs to a result of another input, which would be overwritten.
         """
-        owners = {record["name"]: (record["input"], record["phrase"]) for record in self._records.values()}
+        units = list(units)
+        self._paths = {unit.item.name: self._path_of(unit) for unit in units}
+        owners = {record["name"]: record for record in self._records.values()}
         for unit in units:
             for task in unit.tasks:
-                owner = owners.get(task.name, (unit.item.name, task.phrase))
-                if owner != (unit.item.name, task.phrase):
+                owner = owners.get(task.name)
+                if owner is not None and (owner["phrase"] != task.phrase or not self._is_of(owner, unit)):
                     raise ConfigError(
-                        f"{self.path.parent / task.name} holds the result of {owner[0]} and {owner[1]!r}, not of "
-                        f"{unit.item.name}: give another --output"
+                        f"{self.path.parent / task.name} holds the result of {owner['input']} and "
+                        f"{owner['phrase']!r}, not of {unit.item.name}: give another --output"
                     )
-            files = {task: (self.record_of(unit, task) or {}).get("files") for task in unit.tasks}
-            tasks = [task for task, got in files.items() if got is None or (needed and not _ends(got, needed))]
+            found = {task: self.record_of(unit, task) for task in unit.tasks}
+            tasks = [task for task, got in found.items() if got is None or "files" not in got or lacks(got)]
             if tasks:
                 yield unit.only(tasks)
 
@@ -87,7 +106,7 @@ class Manifest:
     def all_records(self, units: Iterable[Unit]) -> list[Record]:
         """The records of tasks that were done in the order of the plan, and those of earlier plans behind them."""
         planned = self.records_of(units)
-        taken = {(record["input"], record["phrase"]) for record in planned}
+        taken = {_key(record) for record in planned}
         return planned + [record for key, record in self._records.items() if key not in taken]
 
     def settle(self, units: Iterable[Unit]) -> None:
@@ -95,20 +114,71 @@ class Manifest:
 
         So it does not depend on the order in which work was finished, nor on how often the run was stopped.
         """
-        write_text(self.path, "".join(_line(each) for each in (self._header, *self.all_records(units))))
+        records = self.all_records(units)
+        write_text(self.path, "".join(_line(each) for each in (self._header(records), *records)))
+
+    def _header(self, records: Iterable[Record] = ()) -> Record:
+        made = dict.fromkeys(_made_with(record) for record in records if "files" in record)
+        return {
+            "groundkit": _FORMAT,
+            "made_with": [dict(zip(_MADE_WITH, each, strict=True)) for each in made],
+            "settings": self._settings,
+        }
+
+    def _path_of(self, unit: Unit) -> str:
+        with suppress(ValueError):  # another drive
+            return Path(os.path.relpath(unit.item.place, self._folder)).as_posix()
+        return Path(unit.item.place).as_posix()
+
+    def _found(self, unit: Unit, task: Task) -> Record | None:
+        record = self._records.get((self._paths.get(unit.item.name) or self._path_of(unit), task.phrase))
+        if record is None:  # before it knew its path, or moved since
+            record = self._records.get((unit.item.name, task.phrase))
+        return record
+
+    def _is_of(self, record: Record, unit: Unit) -> bool:
+        """Whether a record is of this input: of the same path, or of the same name where there is nothing at its path,
+        as when folders were moved."""
+        path = record.get("path")
+        if path is None or path == self._paths.get(unit.item.name):
+            return path is not None or bool(record["input"] == unit.item.name)
+        return bool(record["input"] == unit.item.name) and not (self._folder / path).exists()
+
+    def _tell_of_others(self, record: Record) -> None:
+        made = _made_with(record)
+        if "files" in record and self._made_with and made not in self._made_with:
+            told, before = (", ".join(filter(None, each)) for each in (made, sorted(self._made_with)[-1]))
+            warnings.warn(
+                f"results in {self.path.parent} were made with groundkit {before}, and these with {told}: they may "
+                "differ; give another --output to make all of them anew",
+                stacklevel=2,
+            )
+            self._made_with.add(made)
 
     def _begin(self) -> None:
         """Cut off what a kill has left of a last line, read the records, and open for more."""
         self._file = self.path.open("ab", buffering=0)
-        _lock(self._file, self.path)
         whole, lines = _whole_lines(self.path)
         self._check(self.path, lines)
-        if lines and lines[0] != self._header:  # of other settings, which have led to nothing
+        if lines and lines[0]["settings"] != self._settings:  # of others, which have led to nothing
             whole, lines = 0, []
         self._file.truncate(whole)
         if not lines:
-            self._write(self._header)
+            self._write(self._header())
         self._keep(lines[1:])
+
+    def _tell_of_older(self) -> None:
+        from groundkit import __version__
+
+        others = sorted({made[0] for made in self._made_with} - {__version__, ""})
+        if others:
+            warnings.warn(
+                f"{self.path.parent} has results of groundkit {', '.join(others)}, and this is {__version__}: new "
+                "results may differ from them; give another --output to make all of them anew",
+                stacklevel=2,
+            )
+            # Told once; what is told of next is another device or dtype.
+            self._made_with |= {(__version__, *made[1:]) for made in self._made_with}
 
     def _of_others(self, *, write: bool) -> list[Record]:
         """What other parts have finished, or the whole that this is a part of.
@@ -119,8 +189,8 @@ class Manifest:
         for path in sorted(self.path.parent.glob("manifest*.jsonl")):
             if path != self.path:
                 if write and _WHOLE in (path.name, self.path.name):
-                    with path.open("r+b") as file:
-                        _lock(file, path)
+                    with locked(path, wait=False):
+                        pass
                 _, lines = _whole_lines(path)
                 self._check(path, lines)
                 finished += [record for record in lines[1:] if "files" in record]
@@ -128,13 +198,15 @@ class Manifest:
 
     def _check(self, path: Path, lines: Sequence[Record]) -> None:
         """Refuse a manifest of other settings, unless it holds no result that would be lost."""
-        if not lines or lines[0] == self._header:
+        if not lines:
             return
         if lines[0].get("groundkit") != _FORMAT:
-            raise ConfigError(f"{path} is no manifest of this version: give another --output")
+            raise ConfigError(f"{path} is no manifest of this version of groundkit: give another --output")
+        if lines[0]["settings"] == self._settings:
+            return
         if not any("files" in record for record in lines[1:]):
             return
-        old, new = lines[0]["settings"], self._header["settings"]
+        old, new = lines[0]["settings"], self._settings
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         told = ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in changed[:3])
         raise ConfigError(
@@ -143,9 +215,11 @@ class Manifest:
 
     def _keep(self, records: Iterable[Record]) -> None:
         for record in records:
-            key = (record["input"], record["phrase"])
-            self._records.pop(key, None)  # the last one counts, in its place
-            self._records[key] = record
+            self._records.pop((record["input"], record["phrase"]), None)
+            self._records.pop(_key(record), None)  # the last one counts, in its place
+            self._records[_key(record)] = record
+            if "files" in record:
+                self._made_with.add(_made_with(record))
 
     def _write(self, record: Record) -> None:
         assert self._file is not None
@@ -170,26 +244,33 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
     """
     name = _WHOLE if shard.whole else f"manifest_{shard.index}_of_{shard.count}.jsonl"
     manifest = Manifest(folder / name, json.loads(json.dumps(settings)))
-    try:
-        others = manifest._of_others(write=write)
-        if write:
-            folder.mkdir(parents=True, exist_ok=True)
-            manifest._begin()
-        elif manifest.path.exists():
-            _, lines = _whole_lines(manifest.path)
-            manifest._check(manifest.path, lines)
-            manifest._keep(lines[1:])
-        manifest._keep(others)
-        yield manifest
-    except OSError as error:
-        raise InputError(f"cannot use {manifest.path}: {error.strerror or error}") from error
-    finally:
-        if manifest._file is not None:
-            manifest._file.close()
+    with ExitStack() as stack:
+        try:
+            if write:
+                stack.enter_context(locked(manifest.path, wait=False))
+            others = manifest._of_others(write=write)
+            if write:
+                manifest._begin()
+            elif manifest.path.exists():
+                _, lines = _whole_lines(manifest.path)
+                manifest._check(manifest.path, lines)
+                manifest._keep(lines[1:])
+            manifest._keep(others)
+            manifest._tell_of_older()
+            yield manifest
+        except OSError as error:
+            raise InputError(f"cannot use {manifest.path}: {error.strerror or error}") from error
+        finally:
+            if manifest._file is not None:
+                manifest._file.close()
 
 
-def _ends(files: Iterable[str], ending: str) -> bool:
-    return any(file.endswith(ending) for file in files)
+def _key(record: Record) -> tuple[str, str]:
+    return record.get("path") or record["input"], record["phrase"]
+
+
+def _made_with(record: Record) -> tuple[str, ...]:
+    return tuple(record.get(name, "") for name in _MADE_WITH)
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -204,16 +285,3 @@ def _whole_lines(path: Path) -> tuple[int, list[Record]]:
         return whole, [json.loads(line) for line in content[:whole].splitlines()]
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): delete it to begin anew") from error
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep two runs from writing one manifest; the lock goes when the process does, however it ends."""
-    with suppress(ImportError):  # no such locks on Windows
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{path} is being written by another run: wait for it, or give another --output"
-            ) from None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from groundkit.errors import ConfigError, GroundkitError, InputError
@@ -38,17 +35,6 @@ class Unit:
     stem: str
     tasks: tuple[Task, ...]
     error: str | None = None
-
-    @cached_property
-    def bytes(self) -> int | None:
-        """The size of the file, by which a result is known to be of another one; None where there is no file."""
-        return self.item.path.stat().st_size if self.item.path is not None and self.item.path.is_file() else None
-
-    def path_from(self, output: Path) -> str:
-        """The input's path relative to the folder of the results, in POSIX form: it stays true when both are moved."""
-        with suppress(ValueError):  # another drive
-            return Path(os.path.relpath(self.item.place, output.resolve())).as_posix()
-        return Path(self.item.place).as_posix()
 
     def only(self, tasks: Iterable[Task]) -> Unit:
         """The same input with some of its phrases."""

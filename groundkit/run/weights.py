@@ -25,10 +25,15 @@ def weights_digest(source: str) -> str | None:
             if not file.is_file():
                 continue
             found = True
-            size = file.stat().st_size
-            digest.update(f"{file.relative_to(place).as_posix()} {size}\n".encode())
-            with file.open("rb") as content:
-                digest.update(content.read(_END))
-                content.seek(max(0, size - _END), os.SEEK_SET)
-                digest.update(content.read(_END))
+            add_to_digest(digest, file, file.relative_to(place).as_posix(), whole=2 * _END)
     return digest.hexdigest()[:16] if found else None
+
+
+def add_to_digest(digest: hashlib._Hash, file: Path, name: str, *, whole: int) -> None:
+    """Add a file's name, its size, and its content: all of it up to ``whole`` bytes, else both its ends."""
+    size = file.stat().st_size
+    digest.update(f"{name} {size}\n".encode(errors="surrogateescape"))
+    with file.open("rb") as content:
+        digest.update(content.read(size if size <= whole else _END))
+        content.seek(max(0, size - _END), os.SEEK_SET)
+        digest.update(content.read(_END))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +18,18 @@ from groundkit.batch import Pipeline, ground_phrases, write_outcome
 from groundkit.errors import GroundkitError
 from groundkit.follow import follow_video
 from groundkit.media.videos import read_video
-from groundkit.outputs.atomic import write_text
-from groundkit.outputs.record import failure, full_record
-from groundkit.outputs.report import ReportWriter, picture_entry
-from groundkit.outputs.rle import encode
+from groundkit.outputs.record import failure
 from groundkit.outputs.save import file_names
 from groundkit.pipelines.refam_video import VideoPipeline, read_config
 from groundkit.results import Grounding
+from groundkit.run.fingerprint import fingerprint
+from groundkit.run.finished import details, video_details, with_formats
 from groundkit.run.manifest import Record
 from groundkit.run.plan import Task, Unit
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
 
 Picture = npt.NDArray[np.uint8]
-ENTRY = ".part.html"  # ending of a result's entry of the report
 
 
 @dataclass(frozen=True)
@@ -43,12 +39,11 @@ class Job:
     Attributes:
         load: loads the pipeline.
         output: the folder for the results.
-        formats: of pictures, see ``Grounding.save``; ``coco`` keeps the masks in the records.
+        formats: of pictures, see ``Grounding.save``; ``coco`` is made of the records, which hold the masks.
         load_tracker: makes what follows objects through videos, given the pipeline's segmenter.
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
         seed: of the pipeline's noise.
-        report: whether every result keeps its entry of a report beside it.
         jobs: threads that read the next pictures and write the last results while the model runs.
         debug: show the tracebacks of failures.
     """
@@ -61,9 +56,15 @@ class Job:
     stride: int = 1
     max_frames: int | None = None
     seed: int = 0
-    report: bool = False
     jobs: int = 1
     debug: bool = False
+
+
+class _Read(NamedTuple):
+    """What was read of an input, and what its file is known by."""
+
+    picture: Picture | GroundkitError
+    fingerprint: Record
 
 
 class Worker:
@@ -78,7 +79,7 @@ class Worker:
         self._pipeline = job.load()
         self._videos: VideoPipeline | None = None
         self._pool = ThreadPoolExecutor(job.jobs, "groundkit")
-        self._ahead: deque[tuple[Unit, Future[Picture | GroundkitError]]] = deque()
+        self._ahead: deque[tuple[Unit, Future[_Read]]] = deque()
         self._writing: deque[Future[Record]] = deque()
 
     @property
@@ -112,13 +113,13 @@ class Worker:
             yield from self._written(all_of_them=True)
             return
         unit, reading = self._ahead.popleft()
-        picture = reading.result()
+        read = reading.result()
         if unit.item.is_video and unit.error is None:
             yield from self._written(all_of_them=True)
-            yield from (self._follow(unit, task) for task in unit.tasks)
+            yield from (self._follow(unit, task, read.fingerprint) for task in unit.tasks)
             return
-        for task, outcome in self._ground(unit, picture):
-            self._writing.append(self._pool.submit(self._write, unit, task, outcome))
+        for task, outcome in self._ground(unit, read.picture):
+            self._writing.append(self._pool.submit(self._write, unit, task, outcome, read.fingerprint))
             yield from self._written(all_of_them=False)
 
     def _written(self, *, all_of_them: bool) -> Iterator[Record]:
@@ -126,13 +127,16 @@ class Worker:
         while self._writing and (all_of_them or self._writing[0].done() or len(self._writing) > 2 * self.job.jobs):
             yield self._writing.popleft().result()
 
-    def _read(self, unit: Unit) -> Picture | GroundkitError:
+    def _read(self, unit: Unit) -> _Read:
+        """The picture; of a video, which is read frame by frame, only what its file is known by."""
         if unit.error is not None:
-            return GroundkitError(unit.error)
+            return _Read(GroundkitError(unit.error), {})
+        assert unit.item.path is not None  # standard input is in no plan
         try:
-            return np.zeros((0, 0, 3), np.uint8) if unit.item.is_video else unit.item.read()
+            known = fingerprint(unit.item.path)  # before it is read: of what comes in between, the older one counts
+            return _Read(np.zeros((0, 0, 3), np.uint8) if unit.item.is_video else unit.item.read(), known)
         except Exception as error:
-            return self._failure(error)
+            return _Read(self._failure(error), {})
 
     def _ground(
         self, unit: Unit, picture: Picture | GroundkitError
@@ -148,37 +152,23 @@ class Worker:
         except Exception as error:  # of a picture that does not fit into memory, or a fault of ours: the others go on
             yield from ((task, self._failure(error)) for task in left)
 
-    def _write(self, unit: Unit, task: Task, outcome: Grounding | GroundkitError) -> Record:
+    def _write(self, unit: Unit, task: Task, outcome: Grounding | GroundkitError, known: Record) -> Record:
         job, source = self.job, unit.item.name
-        paths = file_names(job.output, task.name, job.formats)
-        described = paths.pop("json", None)
-        paths.pop("coco", None)
+        drawn = [name for name in job.formats if name not in ("coco", "json")]
         try:
-            written = write_outcome(source, task.phrase, outcome, paths)
+            written = write_outcome(source, task.phrase, outcome, file_names(job.output, task.name, drawn))
             if isinstance(outcome, GroundkitError) or written.failed:
                 return {**written.record, "name": task.name}
-            files = [*written.files]
-            if described is not None:
-                masks = [Path(path) for path in written.record["masks"]]
-                whole = _timeless(full_record(outcome, source, masks))
-                files.append(write_text(described, json.dumps(whole, indent=2) + "\n"))
-            if job.report:
-                files.append(self._keep_entry(task, picture_entry(source, task.phrase, outcome)))
+            record = {**_timeless(written.record), "name": task.name, **details(outcome), **known}
+            return with_formats(record, job.output, job.formats)
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
-        record = {**_timeless(written.record), **self._bookkeeping(unit, task), "files": self._relative(files)}
-        record["masks"] = self._relative(map(Path, record["masks"]))
-        if "coco" in job.formats:
-            record["size"] = list(outcome.image.shape[:2])
-            record["rle"] = [encode(mask) for mask in outcome.masks]
-        return record
 
-    def _follow(self, unit: Unit, task: Task) -> Record:
+    def _follow(self, unit: Unit, task: Task, known: Record) -> Record:
         job, path = self.job, unit.item.path
-        assert path is not None  # standard input is in no plan
-        entry = StringIO()
+        assert path is not None
         try:
-            record, files, _ = follow_video(
+            record, files, found = follow_video(
                 self._video_pipeline(),
                 replace(read_video(path), name=unit.stem),
                 task.phrase,
@@ -187,21 +177,17 @@ class Worker:
                 stride=job.stride,
                 max_frames=job.max_frames,
                 expression=task.name.removeprefix(f"{unit.stem}-"),
-                report=ReportWriter(self._entry(task), entry) if job.report else None,
             )
-            if job.report:
-                files.append(self._keep_entry(task, entry.getvalue()))
         except Exception as error:
             return {**failure(unit.item.name, task.phrase, self._failure(error)), "name": task.name}
         return {
             **_timeless(record),
             "input": unit.item.name,
-            **self._bookkeeping(unit, task),
-            "files": self._relative(files),
+            "name": task.name,
+            "files": [Path(os.path.relpath(file, job.output)).as_posix() for file in files],
+            **video_details(found),
+            **known,
         }
-
-    def _bookkeeping(self, unit: Unit, task: Task) -> Record:
-        return {"name": task.name, "path": unit.path_from(self.job.output), "bytes": unit.bytes}
 
     def _video_pipeline(self) -> VideoPipeline:
         if self._videos is None:
@@ -211,15 +197,6 @@ class Worker:
             tracker = self.job.load_tracker(segmenter)
             self._videos = VideoPipeline(self._pipeline, tracker, read_config(self.job.video))
         return self._videos
-
-    def _entry(self, task: Task) -> Path:
-        return self.job.output / f"{task.name}{ENTRY}"
-
-    def _keep_entry(self, task: Task, entry: str) -> Path:
-        return write_text(self._entry(task), entry, errors="replace")  # names of files may hold any bytes
-
-    def _relative(self, files: Iterable[Path]) -> list[str]:
-        return [Path(os.path.relpath(file, self.job.output)).as_posix() for file in files]
 
     def _failure(self, error: Exception) -> GroundkitError:
         if self.job.debug:

@@ -23,7 +23,11 @@ COMMAND = [sys.executable, "-c", "from groundkit.cli.main import main; main()", 
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.suffix != ".lock" and path.is_file()
+    }
 
 
 def test_folders_times_phrases_give_files_and_a_manifest(command: Any, pipeline: Any, tmp_path: Path) -> None:
@@ -59,6 +63,36 @@ def test_a_part_run_again_leaves_the_coco_file_whole(command: Any, tmp_path: Pat
     assert tree(tmp_path / "out") == before
 
 
+def test_formats_and_a_report_are_added_to_a_finished_batch_without_grounding_again(
+    command: Any, pipeline: Any, tmp_path: Path
+) -> None:
+    every = [part for kind in ("png", "overlay", "cutout", "json", "coco") for part in ("-f", kind)]
+    arguments = ("batch", "a.png", "b.png", "-p", "cup", "-p", "nothing")
+    command(*arguments, "-o", "whole", *every, "--report", "whole.html", QUIET)
+    command(*arguments, "-o", "out", "-f", "png", QUIET)
+    encoded, pipeline.loaded_with = pipeline.encoded, {}
+    answer = command(*arguments, "-o", "out", *every, "--report", "out.html")
+    assert (answer.code, pipeline.encoded, pipeline.loaded_with) == (0, encoded, {})
+    assert "groundkit: 4 results got the files they lacked, without grounding again" in answer.err
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert (tmp_path / "out.html").read_bytes() == (tmp_path / "whole.html").read_bytes()
+
+
+def test_only_what_needs_it_is_grounded_again_and_told(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    arguments = ("batch", "a.png", "b.png", "cup", "-o", "out")
+    command(*arguments, "-f", "png", "-f", "overlay", QUIET)
+    (tmp_path / "out" / "a-cup.png").unlink()
+    answer = command(*arguments, "-f", "png", "-f", "overlay")
+    assert (pipeline.encoded, (tmp_path / "out" / "a-cup.png").exists()) == (2, True)
+    assert "1 results got the files they lacked" in answer.err
+    answer = command(*arguments, "-f", "heatmap")
+    assert pipeline.encoded == 4
+    assert "groundkit: 2 finished results are grounded again, for files that are missing and need it" in answer.err
+    (first, _) = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
+    assert first["files"] == ["a-cup.png", "a-cup-overlay.png", "a-cup-heatmap.png"]
+    assert pipeline.encoded == 4
+
+
 def test_a_coco_file_of_another_command_is_refused_before_the_work(command: Any, pipeline: Any) -> None:
     command("segment", "a.png", "cup", "-o", "out", "-f", "coco", QUIET)
     pipeline.loaded_with = {}
@@ -88,14 +122,21 @@ def test_json_is_the_records_and_nothing_else(command: Any) -> None:
         "phrase": "cup",
         "pipeline": "refam",
         "model": "fake",
+        "version": "0.1.0",
+        "device": "",
+        "dtype": "",
         "masks": ["a-cup.png"],
         "scores": [0.9],
         "boxes": [[10.0, 10.0, 40.0, 20.0]],
         "points": [[25.0, 15.0, 1], [0.5, 0.5, 0]],
         "name": "a-cup",
+        "formats": ["png"],
         "files": ["a-cup.png"],
         "path": "../a.png",
+        "size": [48, 64],
         "bytes": Path("a.png").stat().st_size,
+        "modified": Path("a.png").stat().st_mtime_ns,
+        "digest": records[1]["digest"],
     }
     assert (records[1]["scores"], answer.code) == ([], 0)
     assert command("batch", "a.png", "-p", "nothing", "-o", "empty", "--fail-on-empty", QUIET).code == 1

@@ -3,7 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pytest
+
+from groundkit.outputs.video import write_mp4
 
 QUIET = "--quiet"
 
@@ -59,14 +62,28 @@ def test_a_batch_gives_the_same_report_in_one_go_and_in_two(command, pipeline, t
     page = (tmp_path / "one.html").read_text(encoding="utf-8")
     failed = [("failed", "cup"), ("failed", "nothing"), ("failed", "bad")]
     assert entries(page) == [("found", "cup"), ("empty", "nothing"), ("failed", "bad"), *failed]
-    next((tmp_path / "out").glob("a-cup.part.html")).unlink()
     assert command("batch", "a.png", "broken.png", *phrases, "-o", "out", "--report", "two.html", QUIET).code == 1
     assert (tmp_path / "two.html").read_bytes() == page.encode()
+    assert not list((tmp_path / "out").glob("*.html"))
 
 
 def test_a_batch_shows_a_picture_as_segment_does(command, tmp_path):
     command("segment", "a.png", "cup", "--report", "one.html", QUIET)
     command("batch", "a.png", "cup", "-o", "out", "--report", "two.html", QUIET)
+    assert (tmp_path / "two.html").read_bytes() == (tmp_path / "one.html").read_bytes()
+
+
+def test_a_batch_shows_a_video_as_segment_does_also_when_it_is_asked_for_the_report_later(command, pipeline, tmp_path):
+    pipeline.segmenter = None
+    pictures = np.random.default_rng(0).integers(0, 100, (3, 48, 64, 3), np.uint8)
+    for index, picture in enumerate(pictures):
+        picture[10:30, 10 + 4 * index : 30 + 4 * index] = 220
+    write_mp4(tmp_path / "clip.mp4", pictures, rate=12)
+    command("segment", "clip.mp4", "cup", "--report", "one.html", QUIET)
+    command("batch", "clip.mp4", "cup", "-o", "out", QUIET)
+    encoded = pipeline.encoded
+    assert command("batch", "clip.mp4", "cup", "-o", "out", "--report", "two.html", QUIET).code == 0
+    assert pipeline.encoded == encoded
     assert (tmp_path / "two.html").read_bytes() == (tmp_path / "one.html").read_bytes()
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from groundkit.errors import ImageError, InputError
 from groundkit.media.videos import Frame
 from groundkit.outputs.report import failure_entry, open_report, picture_entry, video_entry
-from groundkit.outputs.report_layers import LONGEST_SIDE, draw_layers, trace
+from groundkit.outputs.report_layers import LONGEST_SIDE, draw_layers, shrink_heat, trace
 from groundkit.outputs.report_video import CHART_WIDTH, MOST_FRAMES, draw_chart, sample
 from groundkit.outputs.rle import encode
 from groundkit.pipelines.refam_video import FrameMask, VideoGrounding
@@ -267,7 +267,7 @@ def test_points_move_with_the_picture() -> None:
 def test_heat_covers_the_picture_where_it_is_hot() -> None:
     y, x = np.mgrid[:240, :320]
     heatmap = np.exp(-((x - 200) ** 2 + (y - 60) ** 2) / 5000).astype(np.float32)
-    layers = draw_layers(np.zeros((240, 320, 3), np.uint8), heatmap=heatmap)
+    layers = draw_layers(np.zeros((240, 320, 3), np.uint8), heat=shrink_heat(heatmap))
     pixels = np.asarray(decoded(layers.heat).convert("RGBA")).astype(int)
     height, width = pixels.shape[:2]
     assert (height, width) == (96, 128)
@@ -281,7 +281,7 @@ def test_heat_covers_the_picture_where_it_is_hot() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_a_flat_heatmap_points_nowhere_and_is_left_out(value: float) -> None:
     heatmap = np.full((24, 32), value, np.float32)
-    assert draw_layers(np.zeros((24, 32, 3), np.uint8), heatmap=heatmap).heat == ""
+    assert draw_layers(np.zeros((24, 32, 3), np.uint8), heat=shrink_heat(heatmap)).heat == ""
 
 
 def test_a_path_encloses_the_mask_with_its_holes_and_parts() -> None:

@@ -37,7 +37,11 @@ def run(job, plan, shard=WHOLE, engine=in_process, kill_after=None):
 
 
 def tree(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix != ".lock" and path.is_file()
+    }
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from groundkit.errors import ConfigError, InputError
 from groundkit.media.inputs import Input
+from groundkit.run.fingerprint import fingerprint
 from groundkit.run.manifest import open_manifest
 from groundkit.run.plan import Shard, Task, Unit
 
@@ -22,7 +24,7 @@ def units(tmp_path):
 
 def record(unit, task, **fields):
     known = {"input": unit.item.name, "phrase": task.phrase, "name": task.name}
-    return {**known, **(fields or {"files": [], "bytes": unit.bytes})}
+    return {**known, **(fields or {"files": [], **fingerprint(unit.item.path)})}
 
 
 def tasks(units):
@@ -54,7 +56,7 @@ def test_a_record_is_on_the_disk_before_it_counts(tmp_path, units, monkeypatch):
 def test_a_manifest_torn_at_any_byte_goes_on_with_its_whole_lines(tmp_path, units):
     path = tmp_path / "manifest.jsonl"
     with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
-        for unit in units[:2]:
+        for unit in list(manifest.left(units[:2])):
             for task in unit.tasks:
                 manifest.append(record(unit, task))
     content = path.read_bytes()
@@ -100,18 +102,98 @@ def test_a_manifest_without_a_result_does_not_stand_in_the_way_of_other_settings
         assert json.loads(manifest.path.read_text())["settings"]["model"] == "flux"
 
 
-def test_a_result_of_another_picture_of_the_same_name_is_done_again(tmp_path):
+@pytest.mark.parametrize("content", [b"another picture", b"A picture"])
+def test_a_result_of_another_picture_of_the_same_name_is_done_again_also_of_the_same_size(tmp_path, content):
     path = tmp_path / "a.png"
     path.write_bytes(b"a picture")
+    unit = Unit(Input("a.png", path), "a", (Task("cup", "a-cup"),))
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(unit, unit.tasks[0]))
+        assert list(manifest.left([unit])) == []
+    before = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        assert list(manifest.left([unit])) == [unit]
+
+
+def test_a_copy_of_an_input_with_another_time_is_the_same_input(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"a picture")
+    unit = Unit(Input("a.png", path), "a", (Task("cup", "a-cup"),))
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(unit, unit.tasks[0]))
+    os.utime(path, (0, 0))
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        assert list(manifest.left([unit])) == []
+
+
+def test_a_frame_that_changes_makes_another_video_of_its_folder(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"a picture")
+    unit = Unit(Input("clip", tmp_path, is_video=True), "clip", (Task("cup", "clip-cup"),))
+    with open_manifest(tmp_path / "out", SETTINGS, WHOLE) as manifest:
+        manifest.append(record(unit, unit.tasks[0]))
+    (tmp_path / "1.png").write_bytes(b"A picture")
+    os.utime(tmp_path / "1.png", (0, 0))
+    with open_manifest(tmp_path / "out", SETTINGS, WHOLE) as manifest:
+        assert list(manifest.left([unit])) == [unit]
+
+
+@pytest.mark.parametrize("spelling", ["./in/a.png", "in/../in/a.png", "link/a.png", "{}/in/a.png"])
+def test_an_input_is_the_same_however_its_path_is_spelt(tmp_path, monkeypatch, spelling):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "in" / "a.png").write_bytes(b"a picture")
+
+    def unit(name):
+        return Unit(Input(name, Path(name)), "a", (Task("cup", "a-cup"),))
+
+    with open_manifest(tmp_path / "out", SETTINGS, WHOLE) as manifest:
+        list(manifest.left([unit("in/a.png")]))
+        manifest.append(record(unit("in/a.png"), Task("cup", "a-cup")))
+    with open_manifest(tmp_path / "out", SETTINGS, WHOLE) as manifest:
+        assert list(manifest.left([unit(spelling.format(tmp_path))])) == []
+
+
+def test_inputs_and_results_that_were_moved_together_are_the_same(tmp_path, monkeypatch):
+    (tmp_path / "old" / "in").mkdir(parents=True)
+    (tmp_path / "old" / "in" / "a.png").write_bytes(b"a picture")
 
     def unit():
-        return Unit(Input("a.png", path), "a", (Task("cup", "a-cup"),))
+        return Unit(Input("in/a.png", Path("in/a.png")), "a", (Task("cup", "a-cup"),))
 
+    for folder in ("old", "new"):
+        if folder == "new":
+            (tmp_path / "old").rename(tmp_path / "new")
+        monkeypatch.chdir(tmp_path / folder)
+        with open_manifest(Path("out"), SETTINGS, WHOLE) as manifest:
+            left = list(manifest.left([unit()]))
+            assert left == ([unit()] if folder == "old" else [])
+            for each in left:
+                manifest.append(record(each, each.tasks[0]))
+
+
+def test_another_version_device_or_dtype_is_told_once(tmp_path, units):
+    made = {"files": [], "version": "0.1.0", "device": "cuda", "dtype": "bfloat16"}
+    first, second, third = (unit.tasks[0] for unit in units)
     with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
-        manifest.append(record(unit(), unit().tasks[0]))
-        assert list(manifest.left([unit()])) == []
-        path.write_bytes(b"another picture")
-        assert list(manifest.left([unit()])) == [unit()]
+        manifest.append(record(units[0], first, **made))
+        with pytest.warns(
+            UserWarning, match=r"groundkit 0\.1\.0, cuda, bfloat16, and these with 0\.1\.0, cpu, float32"
+        ):
+            manifest.append(record(units[1], second, **{**made, "device": "cpu", "dtype": "float32"}))
+        manifest.append(record(units[2], third, **{**made, "device": "cpu", "dtype": "float32"}))
+        manifest.settle(units)
+    header = json.loads(manifest.path.read_text().splitlines()[0])
+    assert [each["device"] for each in header["made_with"]] == ["cuda", "cpu"]
+    manifest.path.write_text(manifest.path.read_text().replace("0.1.0", "0.0.9"))
+    with (
+        pytest.warns(UserWarning, match=r"has results of groundkit 0\.0\.9, and this is 0\.1\.0"),
+        open_manifest(tmp_path, SETTINGS, WHOLE) as manifest,
+    ):
+        manifest.append(record(units[2], third, **made))
 
 
 def test_a_file_that_is_no_manifest_is_left_as_it_is(tmp_path):
@@ -140,19 +222,9 @@ def test_two_runs_cannot_write_one_output(tmp_path):
 def test_a_name_that_belongs_to_another_input_is_not_overwritten(tmp_path, units):
     with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
         manifest.append(record(units[0], units[0].tasks[0]))
-        other = Unit(Input("other/a.png", tmp_path / "a.png"), "a", (Task("cup", "a-cup"),))
+        other = Unit(Input("other/a.png", tmp_path / "other" / "a.png"), "a", (Task("cup", "a-cup"),))
         with pytest.raises(ConfigError, match=r"a-cup holds the result of a\.png and 'cup', not of other/a\.png"):
             list(manifest.left([other]))
-
-
-def test_a_result_whose_files_are_gone_is_done_again(tmp_path, units):
-    unit = units[0].only(units[0].tasks[:1])
-    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
-        (tmp_path / "a-cup.png").write_bytes(b"")
-        manifest.append(record(unit, unit.tasks[0], files=["a-cup.png"], bytes=None))
-        assert list(manifest.left([unit])) == []
-        (tmp_path / "a-cup.png").unlink()
-        assert list(manifest.left([unit])) == [unit]
 
 
 def test_settled_records_stand_in_the_order_of_the_plan_whatever_was_first(tmp_path, units):
@@ -177,7 +249,7 @@ def test_the_whole_takes_over_what_its_parts_have_finished(tmp_path, units):
             for unit in shard.of(units):
                 for task in unit.tasks:
                     manifest.append(record(unit, task))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest_1_of_2.jsonl", "manifest_2_of_2.jsonl"]
+    assert sorted(path.name for path in tmp_path.glob("m*")) == ["manifest_1_of_2.jsonl", "manifest_2_of_2.jsonl"]
     with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
         assert list(manifest.left(units)) == []
         assert [(each["input"], each["phrase"]) for each in manifest.records_of(units)] == tasks(units)

@@ -1,0 +1,260 @@
+"""A finished result: what its record keeps, and the files and reports that are made of it without grounding again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from groundkit.errors import GroundkitError
+from groundkit.media.videos import read_video
+from groundkit.outputs.atomic import write_text
+from groundkit.outputs.report import ReportWriter, failure_entry, picture_entry, video_entry
+from groundkit.outputs.report_layers import shrink_heat
+from groundkit.outputs.rle import decode, encode
+from groundkit.outputs.save import ENDINGS, file_names, mask_names, write_files
+from groundkit.pipelines.refam_video import FrameMask, VideoGrounding
+from groundkit.prompting.evidence import Evidence
+from groundkit.results import Grounding, boxes_of
+from groundkit.run.manifest import Manifest, Record
+from groundkit.run.plan import Task, Unit
+
+_KEPT_APART = {"name", "path", "files", "formats", "bytes", "modified", "digest", "size", "heat"}
+Picture = npt.NDArray[np.uint8]
+
+
+def details(found: Grounding) -> Record:
+    """What a record keeps besides that which is told of a result: its masks, and the heatmap as small as reports show
+    it."""
+    return {**_heat(found), "rle": [encode(mask) for mask in found.masks]}
+
+
+def video_details(found: VideoGrounding) -> Record:
+    """The same for a video, whose masks are in its lines of run lengths."""
+    evidence = found.key.evidence
+    return {
+        **_heat(found.key),
+        **({} if evidence is None else {"evidence": round(evidence.score, 4)}),
+        "points": [[float(x), float(y), int(label)] for x, y, label in found.key.points],
+        "indices": [frame.index for frame in found.frames],
+        "frame_scores": [round(frame.score, 6) for frame in found.frames],
+    }
+
+
+def without_details(record: Record) -> Record:
+    """The record as it is shown to people: without what is kept for files and reports."""
+    return {key: value for key, value in record.items() if key not in ("heat", "rle", "indices", "frame_scores")}
+
+
+def is_video(record: Record) -> bool:
+    return "frames" in record
+
+
+def with_formats(record: Record, output: Path, formats: Collection[str]) -> Record:
+    """The record of a picture with the names of its files, of which the JSON file is written here."""
+    kinds = _in_order(formats)
+    files = {kind: _files_of(record, kind) for kind in kinds}
+    record = {
+        **record,
+        "masks": files.get("png", []),
+        "formats": kinds,
+        "files": [file for kind in kinds for file in files[kind]],
+    }
+    if "json" in files:
+        told = {key: value for key, value in record.items() if key not in _KEPT_APART}
+        write_text(output / files["json"][0], json.dumps(told, indent=2) + "\n")
+    return record
+
+
+def needs_grounding(record: Record, output: Path, formats: Collection[str]) -> bool:
+    """Whether files are missing that cannot be made of the record: those of a video, and the heatmap."""
+    if is_video(record):
+        return not all((output / file).exists() for file in record["files"])
+    return "heatmap" in formats and "heatmap" not in _there(record, output)
+
+
+def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: Collection[str], jobs: int) -> int:
+    """Make the files of pictures that are missing, and return how many results had to be completed.
+
+    Raises:
+        GroundkitError: when a picture cannot be read any more, or the place cannot be written to.
+    """
+
+    def work(unit: Unit, records: list[Record]) -> list[Record]:
+        picture: Picture | None = None
+        done = []
+        for record in records:
+            there = _there(record, output)
+            missing = [kind for kind in _in_order(formats) if kind not in there and kind != "json"]
+            if picture is None and {"overlay", "cutout"} & set(missing):
+                picture = unit.item.read()
+            if missing:
+                names = file_names(output, record["name"], missing)
+                write_files(_restored(record, picture), names, record["input"])
+            done.append(with_formats(record, output, {*there, *_in_order(formats)}))
+        return done
+
+    lacking: list[tuple[Unit, list[Record]]] = []
+    for unit in units:
+        records = [record for task in unit.tasks if (record := _picture_record(manifest, unit, task)) is not None]
+        records = [each for each in records if _in_order({*_there(each, output), *formats}) != _whole(each, output)]
+        if records:
+            lacking.append((unit, records))
+    with ThreadPoolExecutor(jobs, "groundkit") as pool:
+        futures = [pool.submit(work, unit, records) for unit, records in lacking]
+        try:
+            for future in futures:
+                for record in future.result():
+                    manifest.append(record)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return sum(len(records) for _, records in lacking)
+
+
+def add_entries(
+    report: ReportWriter,
+    manifest: Manifest,
+    units: Iterable[Unit],
+    output: Path,
+    jobs: int,
+    *,
+    stride: int = 1,
+    max_frames: int | None = None,
+) -> None:
+    """Put the entries of a run together, in the order of the plan and failures among them."""
+
+    def entries(unit: Unit) -> list[str]:
+        picture: Picture | None = None
+        made = []
+        for task in unit.tasks:
+            record = manifest.record_of(unit, task)
+            if record is None:
+                continue
+            error = record.get("error")
+            try:
+                if error is None and is_video(record):
+                    assert unit.item.path is not None
+                    frames = read_video(unit.item.path).frames(stride, max_frames)
+                    found = _restored_video(record, output)
+                    made.append(video_entry(record["input"], task.phrase, found, frames, _unpack(record)))
+                elif error is None:
+                    picture = unit.item.read() if picture is None else picture
+                    found_here = _restored(record, picture)
+                    made.append(picture_entry(record["input"], task.phrase, found_here, _unpack(record)))
+            except GroundkitError as refusal:
+                error = str(refusal)
+            if error is not None:
+                made.append(failure_entry(record["input"], task.phrase, error))
+        return made
+
+    with ThreadPoolExecutor(jobs, "groundkit") as pool:
+        futures = [pool.submit(entries, unit) for unit in units]
+        try:
+            for future in futures:
+                for entry in future.result():
+                    report.add(entry)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _picture_record(manifest: Manifest, unit: Unit, task: Task) -> Record | None:
+    record = manifest.record_of(unit, task)
+    return None if record is None or "files" not in record or is_video(record) else record
+
+
+def _in_order(formats: Collection[str]) -> list[str]:
+    """Those of which there is a file a result, in the order in which files are listed."""
+    return [kind for kind in ENDINGS if kind in formats and kind != "coco"]
+
+
+def _files_of(record: Record, kind: str) -> list[str]:
+    path = file_names(Path(), record["name"], [kind])[kind]
+    paths = mask_names(path, len(record["scores"])) if kind in ("png", "cutout") else [path]
+    return [path.as_posix() for path in paths]
+
+
+def _there(record: Record, output: Path) -> list[str]:
+    return [kind for kind in record["formats"] if all((output / each).exists() for each in _files_of(record, kind))]
+
+
+def _whole(record: Record, output: Path) -> list[str] | None:
+    """The formats of a record of which no file is missing."""
+    formats: list[str] = record["formats"]
+    return formats if _there(record, output) == formats else None
+
+
+def _restored(record: Record, picture: Picture | None) -> Grounding:
+    """The grounding without its heatmap; black where the picture is not needed."""
+    height, width = record["size"]
+    masks = np.array([decode(mask) for mask in record["rle"]], np.bool_).reshape(-1, height, width)
+    return Grounding(
+        image=np.zeros((height, width, 3), np.uint8) if picture is None else picture,
+        phrase=record["phrase"],
+        masks=masks,
+        scores=np.array(record["scores"], np.float32),
+        boxes=boxes_of(masks),
+        points=np.array(record["points"], np.float32).reshape(-1, 3),
+        heatmap=np.zeros((height, width), np.float32),
+        pipeline=record["pipeline"],
+        model=record["model"],
+        seconds=0.0,
+        evidence=_evidence(record),
+        device=record["device"],
+        dtype=record["dtype"],
+    )
+
+
+def _restored_video(record: Record, output: Path) -> VideoGrounding:
+    height, width = record["size"]
+    empty = encode(np.zeros((height, width), np.bool_))
+    (lines,) = (output / file for file in record["files"] if file.endswith(".jsonl"))
+    frames = []
+    with lines.open(encoding="utf-8") as file:
+        for line, index, score in zip(file, record["indices"], record["frame_scores"], strict=True):
+            told: dict[str, Any] = json.loads(line)
+            mask = told["objects"][0]["rle"] if told["objects"] else empty
+            grounded = index in record["grounded"]
+            frames.append(FrameMask(index, Fraction(told["seconds"]), told["frame"], mask, score, grounded))
+    key = _restored({**record, "rle": [], "scores": []}, None)
+    return VideoGrounding(
+        phrase=record["phrase"],
+        frames=tuple(frames),
+        key_frame=record["key_frame"],
+        key=replace(key, evidence=_evidence(record)),
+        pipeline=record["pipeline"],
+        model=record["model"],
+        tracker=record["tracker"],
+        seconds=0.0,
+    )
+
+
+def _evidence(record: Record) -> Evidence | None:
+    """Of the parts only their score is kept, which these give."""
+    return Evidence(1.0, record["evidence"] ** 2, 1.0) if "evidence" in record else None
+
+
+def _heat(found: Grounding) -> Record:
+    """The size of the picture and its ``heat``, a PNG as text."""
+    heat, size = shrink_heat(found.heatmap), list(found.image.shape[:2])
+    if heat is None:
+        return {"size": size}
+    file = io.BytesIO()
+    Image.fromarray(heat).save(file, format="PNG")
+    return {"size": size, "heat": base64.b64encode(file.getvalue()).decode("ascii")}
+
+
+def _unpack(record: Record) -> npt.NDArray[np.uint8] | None:
+    if "heat" not in record:
+        return None
+    with Image.open(io.BytesIO(base64.b64decode(record["heat"]))) as picture:
+        return np.array(picture, np.uint8)
