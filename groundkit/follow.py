@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from groundkit.batch import Written, refused
-from groundkit.errors import ConfigError, GroundkitError
+from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.ahead import read_ahead
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.media.videos import Frame, Video, read_video
@@ -157,7 +158,9 @@ def follow_video(
         MaskFolder(output, video.name, expression) as folder,
     ):
         seen = 0
-        for frame, record in zip(frames(), found.frames, strict=True):
+        for frame, record in zip_longest(frames(), found.frames):
+            if frame is None or record is None or frame.image.shape[:2] != tuple(record.rle["size"]):
+                raise InputError(f"{video.path}: the video changed while it was followed; run it again")
             mask, score = record.mask, np.array([record.score], np.float32)
             seen += bool(mask.any())
             overlay.add(frame, mask[None], score)

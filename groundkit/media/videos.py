@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
+from PIL import Image
 
 from groundkit.errors import ConfigError, ImageError
 from groundkit.media.images import read_image
@@ -42,20 +44,23 @@ class Frame:
     Attributes:
         index: its place among all frames of the video, from 0.
         seconds: when it is shown, exactly: the time stamp times the time base, which need not start at 0. Where the
-            video has no time stamps (bare H.264, a folder of frames), ``index`` divided by the frame rate.
+            video has no time stamps (bare H.264, a folder of frames), ``index`` divided by the frame rate. Where the
+            stamps begin anew, as in joined recordings, they go on from the last one.
         name: the file name without suffix in a folder of frames, and ``index`` with five digits in a file.
         image: uint8 ``(height, width, 3)`` RGB, upright.
+        pixel_aspect: width of a pixel divided by its height, where they are shown; 1 for square ones.
     """
 
     index: int
     seconds: Fraction
     name: str
     image: npt.NDArray[np.uint8]
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video file or a folder of numbered frames; made by ``read_video``.
+    """A video file, an animated picture or a folder of numbered frames; made by ``read_video``.
 
     Attributes:
         name: the file name without suffix, or the folder's name.
@@ -66,6 +71,7 @@ class Video:
     name: str
     path: Path
     rate: Fraction = Fraction(FOLDER_RATE)
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def frames(self, stride: int = 1, max_frames: int | None = None) -> Generator[Frame]:
         """Decode the frames in the order they are shown, one at a time: no more than a few are ever in memory.
@@ -73,7 +79,12 @@ class Video:
         Frames are turned upright by the display matrix (quarter turns and mirrors). Colours go to 8-bit RGB by the
         matrix and range that the file states; where it states none, by BT.709 from 1280 columns or 577 lines on and by
         BT.601 below, as players do. Deep colours are rounded. HDR is not tone-mapped. Transparent pixels are laid over
-        white, as ``read_image`` does. Pixels that are not square stay as stored.
+        white, as ``read_image`` does. Pixels that are not square stay as stored, see ``Frame.pixel_aspect``.
+
+        Frames of a file that cannot be decoded are left out, and keep their place in ``Frame.index``. A UserWarning
+        tells how many there were, and where a file that is cut short or damaged had to be given up; the frames before
+        have been given then, but for at most the few that wait for their order in a file whose frames are not stored
+        in the order they are shown.
 
         Args:
             stride: every how many-th frame is given, beginning with the first. Those between are decoded but not
@@ -82,27 +93,48 @@ class Video:
 
         Raises:
             ConfigError: at once, when stride or max_frames is below 1.
-            ImageError: while reading, when the file is cut short or damaged, or the frames change their size. The
-                frames before have been given then, but for at most the few that wait for their order in a file whose
-                frames are not stored in the order they are shown.
+            ImageError: while reading, when there is no frame that can be decoded, or the pictures of a folder are
+                damaged or change their size.
         """
         if stride < 1 or (max_frames is not None and max_frames < 1):
             raise ConfigError(f"stride and max_frames must be 1 or more, got {stride} and {max_frames}")
         return self._frames(stride, max_frames)
 
     def _frames(self, stride: int, max_frames: int | None) -> Generator[Frame]:
-        read = _folder_frames(self.path, self.rate, stride) if self.path.is_dir() else _file_frames(self.path, stride)
-        size = None
+        is_folder = self.path.is_dir()
+        if is_folder:
+            read = _folder_frames(self.path, self.rate, stride)
+        elif _is_animated(self.path):
+            read = _animation_frames(self.path, stride)
+        else:
+            read = _file_frames(self.path, stride, self._tell)
+        given = None
         with closing(read):
-            for frame in islice(read, max_frames):
-                height, width = frame.image.shape[:2]
-                size = size or (height, width)
-                if (height, width) != size:
-                    raise ImageError(
-                        f"{_printable(self.path)}: frame {frame.name} has {width}x{height} pixels and those before it "
-                        f"{size[1]}x{size[0]}; convert the video to one size"
-                    )
-                yield frame
+            try:
+                for frame in islice(read, max_frames):
+                    height, width = frame.image.shape[:2]
+                    if given is not None and frame.image.shape != given.image.shape:
+                        before = f"{given.image.shape[1]}x{given.image.shape[0]}"
+                        raise ImageError(
+                            f"{_printable(self.path)}: frame {frame.name} has {width}x{height} pixels and those before "
+                            f"it {before}; convert the video to one size"
+                        )
+                    given = frame
+                    yield frame
+            except ImageError as error:
+                if given is None or is_folder:
+                    raise
+                self._tell(f"{error}; it is read up to {float(given.seconds):.2f} s")
+            except OSError as error:
+                raise ImageError(
+                    f"{_printable(self.path)}: cannot be read ({error.strerror}); check the path"
+                ) from error
+
+    def _tell(self, message: str) -> None:
+        """Once a video, however often it is read."""
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, stacklevel=2)
 
 
 def is_video(path: str | Path) -> bool:
@@ -115,8 +147,8 @@ def read_video(path: str | Path, rate: Fraction | int = FOLDER_RATE) -> Video:
     """Open a video and look that there is something to decode; the frames are read later, by ``Video.frames``.
 
     Args:
-        path: a file of any suffix, or a folder of numbered frames: two or more pictures, named alike but for the number
-            at the end of the name, which gives their order.
+        path: a file of any suffix, also an animated picture, or a folder of numbered frames: two or more pictures,
+            named alike but for the number at the end of the name, which gives their order.
         rate: frames a second of a folder, which does not say them; a file says its own.
 
     Raises:
@@ -133,8 +165,10 @@ def read_video(path: str | Path, rate: Fraction | int = FOLDER_RATE) -> Video:
                 "for their numbers (frame_1.png, frame_2.png)"
             )
         return Video(path.resolve().name, path, Fraction(rate))
-    with _opened(path):
-        return Video(path.stem, path)
+    if not _is_animated(path):
+        with _opened(path):
+            pass
+    return Video(path.stem, path)
 
 
 def _folder_frames(folder: Path, rate: Fraction, stride: int) -> Generator[Frame]:
@@ -143,15 +177,81 @@ def _folder_frames(folder: Path, rate: Fraction, stride: int) -> Generator[Frame
             yield Frame(index, index / rate, path.stem, read_image(path))
 
 
-def _file_frames(path: Path, stride: int) -> Generator[Frame]:
-    converter = _Converter()
-    with _opened(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        for index, frame in enumerate(_decoded(path, container, stream)):
+def _is_animated(path: Path) -> bool:
+    """Whether a file is a WebP or AVIF of several pictures, of which FFmpeg reads one or none."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(12)
+    if not (start[:4] == b"RIFF" and start[8:] == b"WEBP") and start[4:] not in (b"ftypavif", b"ftypavis"):
+        return False
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:  # Pillow's readers let exceptions of many kinds through on damaged files; FFmpeg will tell
+        return False
+
+
+def _animation_frames(path: Path, stride: int) -> Generator[Frame]:
+    milliseconds = 0
+    with Image.open(path) as image:
+        for index in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(index)
+                picture = read_image(image)
+            except (OSError, EOFError, ValueError) as error:
+                raise _damaged(path, str(error)) from error
             if index % stride == 0:
-                seconds = _seconds(frame, stream)
-                seconds = index / Fraction(rate) if seconds is None else seconds
-                yield Frame(index, seconds, f"{index:05d}", converter.convert(frame))
+                yield Frame(index, Fraction(milliseconds, 1000), f"{index:05d}", picture)
+            milliseconds += round(image.info.get("duration") or 1000 // FOLDER_RATE)
+
+
+def _file_frames(path: Path, stride: int, tell: Callable[[str], None]) -> Generator[Frame]:
+    converter = _Converter()
+    lost = 0
+    with _opened(path) as (container, stream):
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        clock = _Clock(1 / rate)
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            if frame is None:
+                lost += 1
+                continue
+            stamp = _seconds(frame, stream)
+            seconds = index / rate if stamp is None else clock.time(stamp)
+            if index % stride == 0:
+                yield Frame(index, seconds, f"{index:05d}", converter.convert(frame), _aspect(stream, frame))
+        if lost:
+            frames = "1 frame is" if lost == 1 else f"{lost} frames are"
+            tell(f"{_printable(path)}: the video is damaged, and {frames} left out; the others are read")
+
+
+class _Clock:
+    """Goes on where the time stamps of a file begin anew, as they do in recordings that were joined."""
+
+    def __init__(self, distance: Fraction) -> None:
+        self._distance = distance  # of the last two frames
+        self._last: Fraction | None = None
+        self._shift = Fraction(0)
+
+    def time(self, stamp: Fraction) -> Fraction:
+        """The time of the next frame, in seconds."""
+        seconds = stamp + self._shift
+        if self._last is not None:
+            if seconds < self._last - self._distance:
+                self._shift += self._last + self._distance - seconds
+                seconds = self._last + self._distance
+            elif seconds > self._last:
+                self._distance = seconds - self._last
+        self._last = seconds
+        return seconds
+
+
+def _aspect(stream: VideoStream, frame: VideoFrame) -> Fraction:
+    """Width by height of a pixel of the upright picture. Nonsense counts as square."""
+    aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, 10) <= aspect <= 10:
+        return Fraction(1)
+    return 1 / aspect if frame.rotation % 180 else Fraction(aspect)
 
 
 @contextmanager
@@ -182,45 +282,58 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
 
 
-def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Every frame in the order shown; ImageError after the last one of which it is sure that none before it is missing.
+def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Every frame in the order shown, None for one that cannot be decoded.
 
-    A frame that is stored later is shown later than its decoding time: up to the last packet's decoding time nothing
-    can be missing.
+    A packet that the demuxer marks as damaged may be whole: it marks what follows a gap, and there is one where two
+    recordings were joined. Only at the end of a file it is one that was cut off.
+
+    Raises:
+        ImageError: at the end of a file that is cut short, after the last frame of which it is sure that none before it
+            is missing. A frame that is stored later is shown later than its decoding time: up to the last packet's
+            decoding time nothing can be missing.
     """
     decoder = _decoder(stream)
-    packets, complete = 0, None
-    damage = ""
+    packets, complete, given = 0, None, False
+    damage, reason = "", ""
+    marked: Packet[VideoStream] | None = None
     try:
         for packet in container.demux(stream):
             if _ends(packet):
                 break
-            if packet.is_corrupt:
-                damage = "the file ends within a frame, or was damaged on its way"
-                break
-            packets += 1
-            if packet.size:
-                for frame in decoder.decode(packet):
-                    if frame.is_corrupt:
-                        raise _damaged(path, _place(frame, stream))
-                    yield frame
-            complete = packet.dts if packet.dts is not None else complete
+            ready = [marked, packet] if marked is not None else [packet]
+            marked = ready.pop() if packet.is_corrupt else None
+            for each in ready:
+                packets += 1
+                complete = each.dts if each.dts is not None else complete
+                try:
+                    for frame in decoder.decode(each) if each.size else ():
+                        given = given or not frame.is_corrupt
+                        yield None if frame.is_corrupt else frame
+                except av.FFmpegError as error:
+                    reason = _reason(error)
+                    if given:  # what comes before the first picture that stands alone is no part of the video
+                        yield None
     except av.FFmpegError as error:
         damage = _reason(error)
+    if marked is not None:
+        damage = damage or "the file ends within a frame"
     damage = damage or _cut_short(path, container, stream, packets)
     try:
         for frame in decoder.decode(None):
             sure = complete is not None and frame.pts is not None and frame.pts <= complete
-            damage = damage or (_place(frame, stream) if frame.is_corrupt else "")
-            if damage and (frame.is_corrupt or not sure):
+            if damage and not sure:
                 break
-            yield frame
+            given = given or not frame.is_corrupt
+            yield None if frame.is_corrupt else frame
     except av.FFmpegError as error:
         damage = damage or _reason(error)
     if damage:
         raise _damaged(path, damage)
     if packets == 0:
         raise ImageError(f"{_printable(path)}: the video has no frames; {_AGAIN}")
+    if not given:
+        raise _damaged(path, reason or "no frame can be decoded")
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
@@ -237,11 +350,6 @@ def _ends(packet: Packet[VideoStream]) -> bool:
 
 def _damaged(path: Path, damage: str) -> ImageError:
     return ImageError(f"{_printable(path)}: the video is damaged or incomplete ({damage}); {_AGAIN}")
-
-
-def _place(frame: VideoFrame, stream: VideoStream) -> str:
-    seconds = _seconds(frame, stream)
-    return "a frame is broken" if seconds is None else f"the frame at {float(seconds):.2f} s is broken"
 
 
 def _seconds(frame: VideoFrame, stream: VideoStream) -> Fraction | None:

@@ -102,8 +102,12 @@ class Mp4Writer:
         self._durations: deque[int] = deque()  # of the pictures in the encoder
         self._reformatter = VideoReformatter()
 
-    def add(self, picture: npt.NDArray[np.uint8], seconds: Fraction | float) -> None:
+    def add(
+        self, picture: npt.NDArray[np.uint8], seconds: Fraction | float, pixel_aspect: Fraction = Fraction(1)
+    ) -> None:
         """Add the next picture, uint8 ``(height, width, 3)`` RGB, shown from ``seconds`` until the next one's time.
+
+        ``pixel_aspect``, width by height of a pixel, is that of the film where it is the first picture's.
 
         H.264 with 4:2:0 chroma has even sides: an odd height or width grows by one line, a copy of the last. Times are
         kept to 1/360,000 s, which is exact for all usual rates. The last picture lasts as long as the one before,
@@ -117,7 +121,7 @@ class Mp4Writer:
         duration = TICKS // 25
         if self._stream is None:
             self._size = (height, width)
-            self._stream = self._begin(height + height % 2, width + width % 2)
+            self._stream = self._begin(height + height % 2, width + width % 2, pixel_aspect)
         elif (height, width) != self._size:
             raise InputError(
                 f"cannot write {self._path}: a picture of {width}x{height} pixels follows one of "
@@ -152,12 +156,14 @@ class Mp4Writer:
             packet.duration = self._durations.popleft()
             self._container.mux(packet)
 
-    def _begin(self, height: int, width: int) -> VideoStream:
+    def _begin(self, height: int, width: int, pixel_aspect: Fraction) -> VideoStream:
         # Without B frames pictures are stored in the order shown, and the film's duration is what its times say.
         stream = self._container.add_stream("libx264", options={"crf": "18", "preset": "veryfast", "bf": "0"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, TICKS)
         context = stream.codec_context
+        context.time_base = Fraction(1, TICKS)
+        if pixel_aspect != 1:
+            context.sample_aspect_ratio = pixel_aspect
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = ColorRange.MPEG
         return stream
@@ -199,7 +205,7 @@ class OverlayWriter:
         none = np.zeros((0, 3), np.float32)
         self._start = frame.seconds if self._start is None else self._start
         self._last = max(frame.seconds - self._start, self._last + Fraction(1, TICKS))
-        self._film.add(draw_overlay(frame.image, masks, none, phrase, scores), self._last)
+        self._film.add(draw_overlay(frame.image, masks, none, phrase, scores), self._last, frame.pixel_aspect)
 
 
 @contextmanager

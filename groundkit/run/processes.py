@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from groundkit.errors import GroundkitError, ModelError
 from groundkit.outputs.record import failure
@@ -143,6 +146,8 @@ def _ending(process: BaseProcess) -> str:
 def _serve(connection: Connection, job: Job, count: int) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the driver decides
+    if not job.debug:
+        warnings.showwarning = _tell
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _share_cores(count)
     try:
@@ -154,6 +159,12 @@ def _serve(connection: Connection, job: Job, count: int) -> None:
         connection.send(_READY)
         for record in worker.work(_received(connection, worker)):
             connection.send(record)
+
+
+def _tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Our own warnings in one line, as the command tells them; what libraries tell their developers is left out."""
+    if category is UserWarning:
+        print(f"groundkit: warning: {message}", file=sys.stderr)
 
 
 def _received(connection: Connection, worker: Worker) -> Iterator[Unit | None]:
