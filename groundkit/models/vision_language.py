@@ -219,8 +219,6 @@ class VisionLanguageModel(ABC):
     def image_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """int64 ``(P,)``: where the picture's tokens stand, as the processor laid them out."""
         of_picture: Tensor = inputs["input_ids"][0] == self.model.config.image_token_id
-        if not of_picture.any():
-            raise ModelError(f"{self.name}: its chat template leaves no place for a picture; use another checkpoint")
         return of_picture.nonzero()[:, 0]
 
     def chat(self, question: str) -> str:
@@ -319,7 +317,8 @@ class VisionLanguageModel(ABC):
             return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
         except ValueError as error:  # Qwen-VL's, say, of a strip 200 times as long as it is wide
             height, width = image.shape[:2]
-            raise ImageError(f"{self.name} takes no picture of {width} x {height} pixels ({error})") from error
+            reason = str(error).splitlines()[0]
+            raise ImageError(f"{self.name} takes no picture of {width} x {height} pixels here ({reason})") from error
 
     def _arguments(self, conversation: Conversation) -> dict[str, Any]:
         inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}
