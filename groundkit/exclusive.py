@@ -41,6 +41,10 @@ def exclusive(method: Method) -> Method:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global random numbers, one thread at a time, and put them back as they were at the end."""
-    with _sampling, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    on_cpu = device.type == "cpu"
+    with _sampling, torch.random.fork_rng([] if on_cpu else [device]):
+        if on_cpu:
+            torch.default_generator.manual_seed(seed)  # those of a GPU stay as they are
+        else:
+            torch.manual_seed(seed)
         yield
