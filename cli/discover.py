@@ -61,8 +61,8 @@ def discover(
     For example: groundkit discover photo.jpg --model Qwen/Qwen2.5-VL-3B-Instruct --segmenter facebook/sam-vit-huge
     """
     from groundkit.language.vocabulary import read_vocabulary
-    from groundkit.media.inputs import resolve_inputs
     from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+    from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.save import check_formats
 
     formats = list(check_formats(formats or ["overlay", "cutout", "json"], DISCOVERY_FORMATS))
@@ -71,18 +71,18 @@ def discover(
             "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
         )
     categories = read_vocabulary(vocabulary) if vocabulary else None
-    resolved = resolve_inputs(inputs)
+    resolved = resolve_sources(inputs, output)
     failed = empty = False
     records: list[dict[str, Any]] = []
     for name, error in resolved.failed:
         failed = True
         records.append(_refused(name, error))
     if resolved.found:
+        writer = DiscoveryWriter(output, formats, resolved.found, categories or ())
         pipeline = _load(chosen)
         naming = None
         if categories:
             naming = _naming(categories, vocabulary_model, pipeline, chosen.offline, least=vocabulary_least)
-        writer = DiscoveryWriter(output, formats, resolved.found, categories or ())
         with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
             for item in resolved.found:
                 try:

@@ -53,13 +53,13 @@ def follow(
     For example: groundkit follow clip.mp4 "the red ball" -o out
     """
     from groundkit.batch import refused
-    from groundkit.follow import VideoRun
-    from groundkit.media.inputs import resolve_inputs
+    from groundkit.follow import VideoRun, check_output
+    from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.report import open_report
 
     inputs, phrases = split_arguments(arguments, phrase or [])
     method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
-    resolved = resolve_inputs(inputs, videos=True, pictures=False)
+    resolved = resolve_sources(inputs, output, videos=True, pictures=False)
     results = [refused(name, wanted, error) for name, error in resolved.failed for wanted in phrases]
     with open_report(report) as page:
         for result in results:
@@ -67,6 +67,7 @@ def follow(
         for name, error in resolved.failed:
             page.add_failures(name, phrases, error)
         if resolved.found:
+            check_output(output, resolved.found, phrases, indexed=indexed)
             pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
             run = VideoRun(
                 pipeline,

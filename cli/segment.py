@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,12 +62,12 @@ def segment(
     folder of numbered frames as one video.
     """
     from groundkit.batch import BatchWriter, ground_files, refused
-    from groundkit.follow import VideoRun, refuse_a_file
-    from groundkit.media.inputs import resolve_inputs
+    from groundkit.follow import VideoRun, check_output
+    from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.report import open_report
 
     inputs, phrases = split_arguments(arguments, phrase or [])
-    resolved = resolve_inputs(inputs, videos=True, frame_folders=False)
+    resolved = resolve_sources(inputs, output, videos=True, frame_folders=False)
     formats = formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"])
     writer = BatchWriter(output, formats, resolved.found, phrases)
     results = [refused(argument, wanted, error) for argument, error in resolved.failed for wanted in phrases]
@@ -76,7 +78,7 @@ def segment(
             page.add_failures(argument, phrases, error)
         films = any(item.is_video for item in resolved.found)
         if films:
-            refuse_a_file(output)
+            check_output(output, resolved.found, phrases)
             if "coco" in formats and not chosen.quiet:
                 tell_coco_of_videos()
         if resolved.found:
@@ -123,9 +125,11 @@ def tell(result: Written, as_json: bool, quiet: bool) -> None:
 
 
 def split_arguments(arguments: list[str], phrases: list[str]) -> tuple[list[str], list[str]]:
-    """Tell inputs from the phrase: without ``-p`` the phrase is the last argument."""
+    """Tell inputs from the phrase: without ``-p`` the phrase is the last argument. A phrase counts once."""
+    for phrase in [phrase for phrase, times in Counter(phrases).items() if times > 1]:
+        warnings.warn(f"{phrase!r} is given several times and counts once", stacklevel=2)
     if phrases:
-        return arguments, phrases
+        return arguments, list(dict.fromkeys(phrases))
     if len(arguments) < 2:
         raise typer.BadParameter('give a picture and a phrase: groundkit segment photo.jpg "the red cup"')
     *inputs, last = arguments

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import Input, unique_stems
+from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.record import failure, record
@@ -119,27 +120,24 @@ class BatchWriter:
 
     Raises:
         ConfigError: for an unknown format, a file name for several results, or a ``coco.json`` of another command.
-        InputError: when the folder cannot be made.
+        InputError: when the folder cannot be made or written to.
     """
 
     def __init__(self, output: Path, formats: Sequence[str], inputs: Sequence[Input], phrases: Sequence[str]) -> None:
         formats = check_formats(formats)
+        pictures = any(not item.is_video for item in inputs)  # a video has its own files
         count = len(inputs) * len(phrases)
         if names_a_file(output) and count > 1:
             raise ConfigError(f"{output} is one file but there are {count} results: give a folder")
         self._inputs = {item.path.resolve() for item in inputs if item.path is not None}
         self._spare_inputs([output])
-        file_names(output, "name", formats)  # refuses what does not fit before a model is loaded
-        folder = output.parent if names_a_file(output) else output
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make folder {folder}: {error.strerror or error}") from error
+        if pictures:
+            file_names(output, "name", formats)  # refuses what does not fit before a model is loaded
+        prepare_folder(output.parent if names_a_file(output) else output)
         self._output = output
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
         self._names = UniqueNames()
-        pictures = any(not item.is_video for item in inputs)  # a video has its own lines of run lengths
         self._coco = CocoDataset("groundkit segment") if "coco" in formats and pictures else None
         if self._coco is not None:
             self._coco.check(self._coco_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -15,9 +16,10 @@ from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.ahead import read_ahead
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.media.videos import Frame, Video, read_video
+from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.record import made_with
-from groundkit.outputs.save import names_a_file
+from groundkit.outputs.save import names_a_file, names_a_film
 from groundkit.outputs.video import IndexedFolder, MaskFolder, open_overlay, open_rle_lines
 from groundkit.pipelines.refam_video import VideoGrounding, VideoPipeline
 
@@ -25,10 +27,30 @@ if TYPE_CHECKING:
     from groundkit.outputs.report import ReportWriter
 
 
-def refuse_a_file(output: Path) -> None:
-    """Raises ConfigError when ``output`` names a file: a video becomes several."""
+def check_output(output: Path, inputs: Sequence[Input], phrases: Sequence[str], *, indexed: bool = False) -> None:
+    """Raise what a run would find out about its output after the work.
+
+    Args:
+        output: a folder, or a name in ``.mp4`` for the film of one video and one phrase.
+        inputs, phrases: of the run.
+        indexed: whether pictures with numbers are wanted, which lie in a folder.
+
+    Raises:
+        ConfigError: for a file that cannot hold the results.
+        InputError: when the place cannot be written to.
+    """
     if names_a_file(output):
-        raise ConfigError(f"{output} is one file, and a video becomes several: give a folder")
+        if not names_a_film(output):
+            raise ConfigError(
+                f"{output} is one file, and a video becomes several: give a folder, or a name in .mp4 for the film"
+            )
+        if len(inputs) * len(phrases) > 1:
+            raise ConfigError(f"{output} is one film but there are {len(inputs) * len(phrases)} results: give a folder")
+        if indexed:
+            raise ConfigError(f"{output} is a film, and --indexed writes a folder of pictures: give a folder")
+        if any(item.path is not None and item.path.resolve() == output.resolve() for item in inputs):
+            raise ConfigError(f"{output} is an input, and would be lost: give another --output")
+    prepare_folder(output.parent if names_a_file(output) else output)
 
 
 class VideoRun:
@@ -37,14 +59,11 @@ class VideoRun:
     Args:
         pipeline: what grounds and follows.
         inputs: everything that the run reads, pictures too, so that no two results get one name.
-        output: the folder for the results.
+        output: the folder for the results, or a name in ``.mp4`` for the film alone; see ``check_output``.
         seed: of the pipeline's noise.
         stride, max_frames: which frames are read, as in ``Video.frames``.
         indexed: whether ``finish`` writes all objects of a video into one picture a frame.
         report: gets an entry for each result.
-
-    Raises:
-        ConfigError: when ``output`` names a file.
     """
 
     def __init__(
@@ -59,7 +78,6 @@ class VideoRun:
         indexed: bool = False,
         report: ReportWriter | None = None,
     ) -> None:
-        refuse_a_file(output)
         self._pipeline = pipeline
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
         self._names = UniqueNames()
@@ -132,8 +150,8 @@ def follow_video(
     """Ground a phrase in a video and write what was found.
 
     In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line a
-    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask a frame. ``report`` gets
-    an entry.
+    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask a frame. Where
+    ``output`` is a name in ``.mp4``, the film alone is written there. ``report`` gets an entry.
 
     Args:
         stride, max_frames: which frames are read, as in ``Video.frames``.
@@ -151,12 +169,13 @@ def follow_video(
 
     found = pipeline.ground(frames, phrase, seed=seed, advance=advance)
     expression = expression or slug(phrase)
-    film, lines = (output / f"{video.name}-{expression}{ending}" for ending in (".mp4", ".jsonl"))
-    with (
-        open_overlay(film, phrase) as overlay,
-        open_rle_lines(lines) as run_lengths,
-        MaskFolder(output, video.name, expression) as folder,
-    ):
+    alone = names_a_film(output)
+    film = output if alone else output / f"{video.name}-{expression}.mp4"
+    lines = output / f"{video.name}-{expression}.jsonl"
+    with ExitStack() as stack:
+        overlay = stack.enter_context(open_overlay(film, phrase))
+        run_lengths = None if alone else stack.enter_context(open_rle_lines(lines))
+        folder = None if alone else stack.enter_context(MaskFolder(output, video.name, expression))
         seen = 0
         for frame, record in zip_longest(frames(), found.frames):
             if frame is None or record is None or frame.image.shape[:2] != tuple(record.rle["size"]):
@@ -164,12 +183,14 @@ def follow_video(
             mask, score = record.mask, np.array([record.score], np.float32)
             seen += bool(mask.any())
             overlay.add(frame, mask[None], score)
-            run_lengths.add(frame.name, frame.seconds, mask[None], score)
-            folder.add(frame.name, mask)
+            if run_lengths is not None and folder is not None:
+                run_lengths.add(frame.name, frame.seconds, mask[None], score)
+                folder.add(frame.name, mask)
             advance(1)
+    files = [film] if alone else [film, lines, output / video.name / expression]
     if report is not None:
         report.add_video(str(video.path), phrase, found, frames())
-    return _record(found, video, seen), [film, lines, output / video.name / expression], found
+    return _record(found, video, seen), files, found
 
 
 def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:

@@ -124,24 +124,51 @@ def resolve_inputs(
 def unique_stems(inputs: Sequence[Input]) -> list[str]:
     """Name the outputs: one file name without suffix for each input, none twice on any file system.
 
-    Usually the input's own stem, of a folder of frames its whole name, ``stdin`` for standard input; where several
-    inputs share it, their folder's name goes before it; and where that is not enough, a number goes behind.
+    Usually the input's own stem, of a folder of frames its whole name, ``stdin`` for standard input. Where several
+    inputs share it, the name of their folder goes before it, ``cats-1``, or their suffix behind it, ``1-jpg``, or as
+    many folders and the suffix as tell them apart. Where even that does not, a number goes behind. The names do not
+    depend on the order of the inputs.
     """
     stems = [_stem(item) for item in inputs]
-    counts = Counter(stem.casefold() for stem in stems)
-    for index, item in enumerate(inputs):
-        if counts[stems[index].casefold()] > 1 and item.path is not None:
-            stems[index] = f"{real_path(item.path).parent.name}-{stems[index]}".lstrip("-")
-
-    # File systems of Windows and macOS do not tell a.png from A.png.
-    owned = {stem.casefold() for stem in stems}
+    groups: dict[str, list[int]] = {}  # file systems of Windows and macOS do not tell a.png from A.png
+    for index, stem in enumerate(stems):
+        groups.setdefault(stem.casefold(), []).append(index)
+    names = list(stems)
+    for group in groups.values():
+        if len(group) > 1:
+            for index, name in zip(group, _told_apart([inputs[index] for index in group]), strict=True):
+                names[index] = name
+    owned = {name.casefold() for name in names}
     taken: set[str] = set()
-    names = []
-    for stem in stems:
-        numbered = (f"{stem}-{number}" for number in count(2))
-        candidates = chain([stem], (name for name in numbered if name.casefold() not in owned))
-        names.append(next(name for name in candidates if name.casefold() not in taken))
-        taken.add(names[-1].casefold())
+    for index in sorted(range(len(inputs)), key=lambda index: (names[index] != stems[index], inputs[index].place)):
+        numbered = (f"{names[index]}-{number}" for number in count(2))
+        candidates = chain([names[index]], (name for name in numbered if name.casefold() not in owned))
+        names[index] = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(names[index].casefold())
+    return names
+
+
+def _told_apart(inputs: Sequence[Input]) -> list[str]:
+    """Names for inputs of one stem: with folders, the suffix or both, as short as all of them can be told apart by."""
+    parts = [[] if item.path is None else [*real_path(item.path).parent.parts[1:]] for item in inputs]
+    endings = ["" if item.path is None or item.kind == "frames" else item.path.suffix.lstrip(".") for item in inputs]
+    deepest = max(map(len, parts))
+    ways = [
+        (1, False),
+        (0, True),
+        (1, True),
+        *((depth, ending) for depth in range(2, deepest + 1) for ending in (False, True)),
+    ]
+    names: list[str] = []
+    for depth, with_ending in ways:
+        names = [
+            "-".join(filter(None, [*folders[len(folders) - depth :], _stem(item), ending if with_ending else ""]))
+            for item, folders, ending in zip(inputs, parts, endings, strict=True)
+        ]
+        if len({name.casefold() for name in names}) == len(names):
+            break
+    else:
+        names = ["-".join([*folders[-1:], _stem(item)]) for item, folders in zip(inputs, parts, strict=True)]
     return names
 
 

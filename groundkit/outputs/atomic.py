@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         InputError: when the operating system refuses (no such place, no permission, disk full).
     """
-    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
+    temporary = path.with_name(temporary_name(path.suffix))
     try:
         with told_refusals(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +55,47 @@ def write_text(path: Path, text: str, *, errors: str = "strict") -> Path:
     return path
 
 
-def remove_leftovers(folder: Path) -> None:
+def temporary_name(suffix: str = "") -> str:
+    """A hidden name of 32 hexadecimal digits: 8 of this machine, 8 of this process, and random ones."""
+    return f".{_machine()}{os.getpid():08x}{uuid4().hex[:16]}{suffix}"
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder for results, see that it can be written to, and remove what killed processes have left in it.
+
+    Raises:
+        InputError: when the operating system refuses.
+    """
+    with told_refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / temporary_name()
+        trial.touch()
+        trial.unlink()
+    remove_leftovers(folder, of_dead=True)
+
+
+def remove_leftovers(folder: Path, *, of_dead: bool = False) -> None:
     """Remove the temporary files and folders that a killed process has left right inside ``folder``.
 
-    Only for a folder to which nobody writes: they are told by their names alone, those of ``atomic_path``.
+    They are told by their names, those of ``temporary_name``.
+
+    Args:
+        folder: one to which nobody writes, unless ``of_dead``.
+        of_dead: leave those of other machines and of processes that are alive.
     """
     for path in folder.iterdir():
-        if re.fullmatch(r"\.[0-9a-f]{32}(\.\w+)?", path.name):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        name = re.fullmatch(r"\.([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}(\.\w+)?", path.name)
+        if name is None or (of_dead and (name[1] != _machine() or _is_alive(int(name[2], 16)))):
+            continue
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@cache
+def _machine() -> str:
+    return hashlib.sha256(f"{platform.node()} {uuid.getnode()}".encode()).hexdigest()[:8]
+
+
+def _is_alive(process: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process))

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from groundkit.errors import ConfigError
 from groundkit.media.inputs import Input, unique_stems
-from groundkit.outputs.atomic import write_text
+from groundkit.outputs.atomic import prepare_folder, write_text
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.png import write_png
 from groundkit.outputs.record import made_with
 from groundkit.outputs.rle import encode
-from groundkit.outputs.save import file_names, write_files
+from groundkit.outputs.save import file_names, names_a_file, write_files
 from groundkit.results import Discovery
 
 DISCOVERY_FORMATS = ("overlay", "png", "cutout", "json", "coco")
@@ -60,11 +61,18 @@ class DiscoveryWriter:
         formats: of ``DISCOVERY_FORMATS``.
         inputs: the pictures of the run; their names are given out before any object's.
         categories: given ones, which the COCO file lists in their order, found or not.
+
+    Raises:
+        ConfigError: for the name of a file, or a ``coco.json`` of another command.
+        InputError: when the folder cannot be made or written to.
     """
 
     def __init__(
         self, folder: Path, formats: Sequence[str], inputs: Sequence[Input], categories: Sequence[str] = ()
     ) -> None:
+        if names_a_file(folder):
+            raise ConfigError(f"{folder} is one file, and discovery writes several: give a folder")
+        prepare_folder(folder)
         self._folder = folder
         self._formats = formats
         self._names = UniqueNames()

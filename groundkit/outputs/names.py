@@ -11,16 +11,18 @@ _ENDING = re.compile(r"(-(overlay|heatmap|explain|cutout|mask\d+|coco))+$")
 
 
 def slug(text: str) -> str:
-    """Turn a phrase into a piece of a file name: ``"The red cup!"`` becomes ``the-red-cup``.
+    """Turn a phrase into a piece of a file name: ``"The red cup"`` becomes ``the-red-cup``.
 
-    Letters and digits of any script stay. A phrase that is cut, or of which nothing stays, gets a short digest, so that
-    it has a name and two different phrases have two.
+    Letters and digits of any script stay, in lower case, and so do hyphens between them. A phrase with other signs, one
+    that is cut, and one that ends like a file of ours gets a short digest, so that two phrases have two names.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = " ".join(unicodedata.normalize("NFC", text).casefold().split())
     # Marks belong to the letters before them (Devanagari and Thai vowels): isalnum alone would tear words apart.
-    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in text.casefold())
+    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in text)
     name = re.sub("-+", "-", kept).strip("-")
-    return shorten(name) if name else f"phrase-{_digest(text)}"
+    if name == text.replace(" ", "-") and name and not _ENDING.search(f"-{name}"):
+        return shorten(name)
+    return f"{shorten(name) or 'phrase'}-{_digest(text)}"
 
 
 def shorten(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.outputs.atomic import atomic_path
+from groundkit.outputs.ours import png_mark
 
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> Path:
@@ -18,7 +19,7 @@ def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> Path:
         InputError: when the place cannot be written to.
     """
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=png_mark())
     return path
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from groundkit.errors import ConfigError
+from groundkit.media.inputs import VIDEO_SUFFIXES
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.cutout import cut_out
 from groundkit.outputs.heatmap import draw_heatmap
 from groundkit.outputs.names import slug
+from groundkit.outputs.ours import earlier_masks, remove_ours
 from groundkit.outputs.png import write_mask, write_png
 from groundkit.outputs.record import full_record
 from groundkit.results import Grounding
@@ -44,9 +46,15 @@ def check_formats(formats: Sequence[str], known: Collection[str] = tuple(ENDINGS
 
 
 def names_a_file(path: Path) -> bool:
-    """Whether an output path means one file: it ends like a picture or like JSON, and is no folder."""
+    """Whether an output path means one file: it ends like a picture, a film or JSON, and is no folder."""
     suffix = path.suffix.lower()
-    return not path.is_dir() and (suffix == ".json" or suffix in Image.registered_extensions())
+    known = suffix == ".json" or suffix in VIDEO_SUFFIXES or suffix in Image.registered_extensions()
+    return known and not path.is_dir()
+
+
+def names_a_film(path: Path) -> bool:
+    """Whether an output path means the one film of a video."""
+    return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
 def file_names(path: Path, base: str, formats: Sequence[str]) -> dict[str, Path]:
@@ -86,7 +94,8 @@ def mask_names(path: Path, count: int) -> list[Path]:
 def write_files(grounding: Grounding, names: Mapping[str, Path], source: str = "") -> dict[str, list[Path]]:
     """Write one result, each format to its path from ``file_names``.
 
-    ``png`` and ``cutout`` give one file a mask, and none when nothing was found.
+    ``png`` and ``cutout`` give one file a mask, and none when nothing was found. Those of an earlier result with other
+    masks that groundkit has written under these names are removed.
 
     Args:
         grounding: the result.
@@ -104,12 +113,18 @@ def write_files(grounding: Grounding, names: Mapping[str, Path], source: str = "
 
 def _png(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
     files = mask_names(names["png"], len(grounding.masks))
-    return [write_mask(file, mask) for file, mask in zip(files, grounding.masks, strict=True)]
+    for file, mask in zip(files, grounding.masks, strict=True):
+        write_mask(file, mask)
+    remove_ours(earlier_masks(names["png"]), files)
+    return files
 
 
 def _cutout(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
     files = mask_names(names["cutout"], len(grounding.masks))
-    return [write_png(file, cut_out(grounding.image, mask)) for file, mask in zip(files, grounding.masks, strict=True)]
+    for file, mask in zip(files, grounding.masks, strict=True):
+        write_png(file, cut_out(grounding.image, mask))
+    remove_ours(earlier_masks(names["cutout"]), files)
+    return files
 
 
 def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:

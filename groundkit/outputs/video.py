@@ -16,7 +16,6 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
-from uuid import uuid4
 
 import av
 import numpy as np
@@ -30,7 +29,8 @@ from PIL import Image
 
 from groundkit.errors import ConfigError, InputError
 from groundkit.media.videos import Frame
-from groundkit.outputs.atomic import atomic_path, told_refusals
+from groundkit.outputs.atomic import atomic_path, temporary_name, told_refusals
+from groundkit.outputs.ours import MADE_BY, png_mark, remove_ours
 from groundkit.outputs.overlay import draw_overlay
 from groundkit.outputs.rle import encode
 from groundkit.results import boxes_of
@@ -83,6 +83,7 @@ def open_mp4(path: Path) -> Iterator[Mp4Writer]:
     with atomic_path(path) as temporary:
         try:
             with av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                container.metadata["comment"] = MADE_BY
                 film = Mp4Writer(path, container)
                 yield film
                 film.finish()
@@ -255,14 +256,15 @@ class RleLines:
             if mask.any()
         ]
         line = {"frame": name, "seconds": float(seconds), "objects": objects}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(line) + "\n")
 
 
 class _PictureFolder:
     """A folder of PNG files that is filled under a temporary name, beside ``root``'s other folders.
 
     When the ``with`` block ends well, the folder takes its own name; if that is there already, the new files are moved
-    into it one by one, over those of the same names, and its other files stay.
+    into it one by one, over those of the same names. Pictures of an earlier result that the new one lacks are removed;
+    files that groundkit has not written stay.
 
     Raises:
         InputError: for a name that cannot be a part of a path, and when the place cannot be written to.
@@ -270,7 +272,7 @@ class _PictureFolder:
 
     def __init__(self, root: Path, *parts: str) -> None:
         self.folder = root.joinpath(*(_part(part) for part in parts))
-        self._temporary = root / f".{uuid4().hex}"
+        self._temporary = root / temporary_name()
 
     def __enter__(self) -> Self:
         with told_refusals(self.folder):
@@ -289,15 +291,15 @@ class _PictureFolder:
 
     def _write(self, name: str, picture: Image.Image) -> None:
         with told_refusals(self.folder):
-            picture.save(self._temporary / f"{_part(name)}.png", format="PNG")
+            picture.save(self._temporary / f"{_part(name)}.png", format="PNG", pnginfo=png_mark())
 
     def _publish(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if not self.folder.exists():
             self._temporary.rename(self.folder)
             return
-        for path in sorted(self._temporary.iterdir()):
-            path.replace(self.folder / path.name)
+        new = [path.replace(self.folder / path.name) for path in sorted(self._temporary.iterdir())]
+        remove_ours(list(self.folder.glob("*.png")), new)
 
 
 class MaskFolder(_PictureFolder):

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from groundkit.errors import ConfigError, GroundkitError, InputError
-from groundkit.media.inputs import STDIN, Input, resolve_inputs, unique_stems
+from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.inputs import STDIN, Input, unique_stems
 from groundkit.media.paths import real_path
 from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.ours import resolve_sources
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def make_plan(
     Args:
         wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases. An input that several
             of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
-        output: the folder for the results. What a folder or glob finds in it is no input: so results never become one.
+        output: the folder for the results, which never become inputs: see ``resolve_sources``.
         frame_folders: whether folders of numbered frames are videos, and not pictures like any others.
 
     Returns:
@@ -66,13 +67,9 @@ def make_plan(
     for argument, phrases in wanted:
         if argument == STDIN:
             raise ConfigError("-: a batch that is resumed cannot read standard input again; give files")
-        resolved = resolve_inputs([argument], videos=True, frame_folders=frame_folders)
-        inputs_found = [item for item in resolved.found if item.name == argument or not _is_in(item, output)]
-        found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in inputs_found]
+        resolved = resolve_sources([argument], output, videos=True, frame_folders=frame_folders)
+        found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in resolved.found]
         found += [(Input(name, Path(name)), error) for name, error in resolved.failed]
-        if resolved.found and not inputs_found:
-            told = InputError(f"{argument}: lies in the output folder, {output}, whose files are results: give another")
-            found.append((Input(argument, Path(argument)), told))
         for item, error in found:
             assert item.path is not None  # only standard input has none
             inputs.setdefault(real_path(item.path), (item, {}, error))[1].update(dict.fromkeys(phrases))
@@ -86,10 +83,6 @@ def make_plan(
         unit = Unit(item, stem, tasks, None if error is None else str(error))
         units += [unit.only([task]) for task in tasks] if item.is_video else [unit]
     return units
-
-
-def _is_in(item: Input, output: Path | None) -> bool:
-    return output is not None and item.path is not None and real_path(output) in real_path(item.path).parents
 
 
 @dataclass(frozen=True)

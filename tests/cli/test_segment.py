@@ -103,6 +103,33 @@ def test_every_format_and_one_coco_file_for_the_run(command):
     assert answer.out.splitlines() == [f"groundkit-out/a-{ending}" for ending in endings] + ["groundkit-out/coco.json"]
 
 
+def test_results_beside_the_inputs_are_the_same_after_a_second_run(command, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).rename(tmp_path / "in" / name)
+    contents = []
+    for _ in range(2):
+        assert command("segment", "in", "-p", "cup", "-p", "ball", "-o", "in", "-f", "png", QUIET).code == 0
+        contents.append({file.name: file.read_bytes() for file in (tmp_path / "in").iterdir()})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 6
+
+
+def test_a_phrase_that_is_given_twice_counts_once_and_is_told(command, pipeline, tmp_path):
+    answer = command("segment", "a.png", "-p", "cup", "-p", "cup", "-f", "coco", QUIET)
+    assert (answer.code, answer.err) == (0, "groundkit: warning: 'cup' is given several times and counts once\n")
+    assert len(json.loads((tmp_path / "groundkit-out" / "coco.json").read_text())["annotations"]) == 1
+
+
+@pytest.mark.parametrize("name", ["segment", "discover", "batch"])
+def test_an_output_that_cannot_be_written_to_is_told_before_a_model_is_loaded(command, pipeline, name):
+    phrase = [] if name == "discover" else ["cup"]
+    answer = command(name, "a.png", *phrase, "-o", "b.png/out", QUIET)
+    assert (answer.code, pipeline.loaded_with) == (1, {})
+    assert answer.err.startswith("groundkit: error: cannot ")
+    assert "b.png/out" in answer.err
+
+
 def test_output_may_name_the_file_of_a_single_result(command, tmp_path):
     assert command("segment", "a.png", "cup", "-o", "cup.png", "--format", "png", QUIET).out == "cup.png\n"
     assert command("segment", "a.png", "cup", "-o", "cup.json", QUIET).out == "cup.json\n"

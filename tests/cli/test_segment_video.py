@@ -18,6 +18,7 @@ from groundkit.outputs.video import write_mp4
 
 Command = Callable[..., Any]
 FRAMES = 5
+SEVERAL = "is one file, and a video becomes several: give a folder, or a name in .mp4 for the film"
 
 
 def frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
@@ -58,6 +59,47 @@ def test_a_run_of_videos_alone_has_no_coco_file(command: Command, clip: Path, tm
     answer = command("segment", "clip.mp4", "the square", "-o", "out", "--format", "coco", "--quiet")
     assert (answer.code, answer.err) == (0, "")
     assert not (tmp_path / "out" / "coco.json").exists()
+
+
+@pytest.mark.parametrize("name", ["segment", "follow"])
+def test_the_name_of_a_film_gives_the_film_alone(command: Command, clip: Path, tmp_path: Path, name: str) -> None:
+    answer = command(name, "clip.mp4", "the square", "-o", "new/film.mp4", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, "new/film.mp4\n", "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.mp4"]
+    assert len(list(read_video(tmp_path / "new" / "film.mp4").frames())) == FRAMES
+
+
+@pytest.mark.parametrize("name", ["segment", "follow"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-p", "a", "-p", "b", "-o", "film.mp4"), "film.mp4 is one fil"),
+        (
+            ("-p", "a", "-o", "run.mpg"),
+            "run.mpg is one file, and a video becomes several: give a folder, or a name in .mp",
+        ),
+        (
+            ("-p", "a", "-o", "out.jpg"),
+            "out.jpg is one file, and a video becomes several: give a folder, or a name in .mp",
+        ),
+        (("-p", "a", "-o", "clip.mp4"), "clip.mp4 is an input, and would be lost: give another --output"),
+    ],
+)
+def test_a_file_that_cannot_hold_a_video_s_results_is_refused_before_a_model_is_loaded(
+    command: Command, pipeline: Any, clip: Path, name: str, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = command(name, "clip.mp4", *arguments, "--quiet")
+    assert (answer.code, pipeline.loaded_with) == (2, {})
+    assert answer.err.startswith(f"groundkit: error: {message}")
+    assert not list(clip.parent.glob("*.mpg"))
+
+
+def test_follow_learns_of_an_output_that_cannot_be_written_to_before_the_work(
+    command: Command, pipeline: Any, clip: Path
+) -> None:
+    answer = command("follow", "clip.mp4", "the square", "-o", "a.png/out", "--quiet")
+    assert (answer.code, pipeline.loaded_with) == (1, {})
+    assert answer.err.startswith("groundkit: error: cannot write a.png/out: ")
 
 
 def test_the_files_are_those_of_follow(command: Command, clip: Path, tmp_path: Path) -> None:
@@ -132,5 +174,5 @@ def test_a_file_name_for_a_video_s_results_is_refused_before_a_model_is_loaded(
     command: Command, clip: Path, pipeline: Any
 ) -> None:
     answer = command("segment", "clip.mp4", "cup", "-o", "cup.png")
-    assert answer == (2, "", "groundkit: error: cup.png is one file, and a video becomes several: give a folder\n")
+    assert answer == (2, "", f"groundkit: error: cup.png {SEVERAL}\n")
     assert pipeline.loaded_with == {}

@@ -202,13 +202,15 @@ def test_a_folder_of_frames_lends_its_whole_name(tmp_path: Path, monkeypatch: py
         (["a/cat.jpg", "a/dog.jpg"], ["cat", "dog"]),
         (["a/cat.jpg", "b/cat.jpg", "b/dog.jpg"], ["a-cat", "b-cat", "dog"]),
         (["a/cat.jpg", "b/CAT.jpg"], ["a-cat", "b-CAT"]),
-        (["a/cat.jpg", "a/cat.png", "b/a-cat.png"], ["a-cat", "a-cat-2", "a-cat-3"]),
-        (["a/c.jpg", "a/c.png", "x/a-c-2.png"], ["a-c", "a-c-3", "a-c-2"]),
-        (["x/a/1.png", "y/a/1.png"], ["a-1", "a-1-2"]),
+        (["a/cat.jpg", "a/cat.png", "b/a-cat.png"], ["cat-jpg", "cat-png", "a-cat"]),
+        (["x/c.jpg", "y/c.png", "y/c.jpg"], ["x-c-jpg", "y-c-png", "y-c-jpg"]),
+        (["a/c.png", "a/C.PNG", "x/a-c-2.png"], ["a-c-3", "a-C", "a-c-2"]),
+        (["x/a/1.png", "y/a/1.png"], ["x-a-1", "y-a-1"]),
         ([None, "a/stdin.png"], ["stdin", "a-stdin"]),
     ],
 )
 def test_output_stems_never_collide(paths: list[str | None], stems: list[str]) -> None:
     inputs = [Input(path or "-", path and Path(path)) for path in paths]
     assert unique_stems(inputs) == stems
+    assert unique_stems(inputs[::-1]) == stems[::-1]
     assert len({stem.casefold() for stem in stems}) == len(stems)

@@ -1,10 +1,12 @@
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from groundkit.errors import InputError
-from groundkit.outputs.atomic import atomic_path, write_text
+from groundkit.outputs.atomic import atomic_path, prepare_folder, remove_leftovers, temporary_name, write_text
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
@@ -42,3 +44,26 @@ def test_a_place_that_cannot_be_written_to_is_one_line_with_its_name(tmp_path):
         write_text(tmp_path / "file" / "mask.png", "")
     with pytest.raises(InputError, match=r"^cannot write .*: File name too long$"):
         write_text(tmp_path / ("a" * 300), "")
+
+
+LEAVE = """
+import os, sys
+from pathlib import Path
+from groundkit.outputs.atomic import temporary_name
+folder = Path(sys.argv[1])
+(folder / temporary_name(".png")).write_bytes(b"half")
+(folder / temporary_name()).mkdir()
+"""
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    subprocess.run([sys.executable, "-c", LEAVE, str(tmp_path)], check=True)
+    assert len(list(tmp_path.iterdir())) == 2
+    others = [".hidden", f".{'0' * 8}{os.getpid() + 1:08x}{'0' * 16}.png"]  # not ours, and of another machine
+    for name in (*others, temporary_name(".png")):
+        (tmp_path / name).write_text("")
+    prepare_folder(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert {path.name for path in tmp_path.iterdir()} > set(others)
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".hidden"]

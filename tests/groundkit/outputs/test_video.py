@@ -329,3 +329,9 @@ def test_an_overlay_is_the_drawn_frames_at_their_times(tmp_path: Path) -> None:
         assert difference.mean() < 8
         assert difference[45:55, 80:100].max() <= 6
         assert difference[60:70, 20:40].max() <= 6
+
+
+def test_a_frame_s_name_of_bytes_that_are_no_text_is_written_and_read_back(tmp_path):
+    with open_rle_lines(tmp_path / "a.jsonl") as lines:
+        lines.add("ball\udcdf", 0, np.ones((1, 4, 4), np.bool_), np.ones(1, np.float32))
+    assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))["frame"] == "ball\udcdf"

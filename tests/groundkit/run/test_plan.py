@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from groundkit.errors import ConfigError, InputError
+from groundkit.outputs.png import write_png
 from groundkit.run.lists import read_list
 from groundkit.run.plan import Shard, count_tasks, make_plan
 
@@ -34,7 +36,7 @@ def test_a_picture_is_one_unit_with_all_phrases_and_a_video_one_for_each(folder)
 
 
 def test_the_plan_depends_on_the_arguments_and_on_nothing_else(folder):
-    wanted = [("a", ["cup", "Cup!"]), ("b/x.png", ["cup"]), ("v.mp4", ["cup"])]
+    wanted = [("a", ["cup", "Cup"]), ("b/x.png", ["cup"]), ("v.mp4", ["cup"])]
     plan = make_plan(wanted)
     assert names(plan) == ["9-cup", "9-cup-2", "10-cup", "10-cup-2", "a-x-cup", "a-x-cup-2", "b-x-cup", "v-cup"]
     (folder / "a" / "9-cup.png.tmp").write_text("what a run has left")
@@ -63,8 +65,10 @@ def test_what_a_folder_or_glob_finds_among_the_results_is_no_input(folder):
         Image.new("RGB", (8, 8)).save(folder / "out" / name)
     plan = make_plan([("**/x*.png", ["cup"]), ("out/given.png", ["cup"])], folder / "out")
     assert [unit.item.name for unit in plan] == ["a/x.png", "b/x.png", "out/given.png"]
-    (refused,) = make_plan([("a", ["cup"])], folder / "a")
-    assert "a: lies in the output folder" in refused.error
+    for name in ("x", "9"):
+        write_png(folder / "a" / f"{name}-cup.png", np.zeros((8, 8, 3), np.uint8))
+    plan = make_plan([("a", ["cup"])], folder / "a")
+    assert [unit.item.name for unit in plan] == ["a/9.png", "a/10.png", "a/x.png"]
 
 
 def test_folders_of_numbered_pictures_are_pictures_unless_they_are_said_to_be_videos(folder):

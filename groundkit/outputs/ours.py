@@ -1,0 +1,99 @@
+"""Files that groundkit has written: how they are told from a user's, so that results never become inputs."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from PIL.PngImagePlugin import PngInfo
+
+from groundkit.errors import InputError
+from groundkit.media.inputs import Input, ResolvedInputs, resolve_inputs
+from groundkit.media.paths import real_path
+
+MADE_BY = "groundkit"  # in PNG's "Software" and in the comment of a film
+_HEAD = 1024  # bytes of a PNG in which Pillow writes its texts
+
+
+def png_mark() -> PngInfo:
+    """What every PNG of ours says of its maker."""
+    info = PngInfo()
+    info.add_text("Software", MADE_BY)
+    return info
+
+
+def is_ours(path: Path) -> bool:
+    """Whether groundkit has written a PNG or a film, or the first picture of a folder; not where it cannot be read."""
+    try:
+        if path.is_dir():
+            return any(is_ours(each) for each in sorted(path.glob("*.png"))[:1])
+        if path.suffix.lower() == ".png":
+            with path.open("rb") as file:
+                return f"tEXtSoftware\0{MADE_BY}".encode() in file.read(_HEAD)
+        return path.suffix.lower() == ".mp4" and _comment(path) == MADE_BY
+    except OSError:
+        return False
+
+
+def remove_ours(paths: Collection[Path], kept: Collection[Path]) -> None:
+    """Remove files of an earlier result that groundkit has written and that the new one does not have."""
+    for path in paths:
+        if path not in kept and path.is_file() and is_ours(path):
+            path.unlink(missing_ok=True)
+
+
+def earlier_masks(path: Path) -> list[Path]:
+    """The files that ``save.mask_names`` can have led to: ``path`` and ``<stem>-mask<number>`` beside it."""
+    names = re.compile(rf"{re.escape(path.stem)}-mask\d+{re.escape(path.suffix)}")
+    beside = path.parent.glob(f"{glob.escape(path.stem)}-mask*{path.suffix}")
+    return [path, *(each for each in beside if names.fullmatch(each.name))]
+
+
+def resolve_sources(
+    arguments: Sequence[str],
+    output: Path | None,
+    *,
+    videos: bool = False,
+    frame_folders: bool = True,
+    pictures: bool = True,
+) -> ResolvedInputs:
+    """``resolve_inputs`` without the results in ``output``, unless an argument names one itself.
+
+    What a folder or glob finds in the output folder is no input. Where all that it finds lies there, as when results
+    are written beside the inputs, only files that groundkit has written are none.
+    """
+    found: dict[Path | None, Input] = {}
+    failed: list[tuple[str, InputError]] = []
+    for argument in arguments:
+        resolved = resolve_inputs([argument], videos=videos, frame_folders=frame_folders, pictures=pictures)
+        failed += resolved.failed
+        kept = _without_results(argument, resolved.found, output)
+        if resolved.found and not kept:
+            told = f"{argument}: lies in the output folder, {output}, whose files are results: give another"
+            failed.append((argument, InputError(told)))
+        for item in kept:
+            found.setdefault(item.path and real_path(item.path), item)
+    return ResolvedInputs(list(found.values()), failed)
+
+
+def _without_results(argument: str, found: Sequence[Input], output: Path | None) -> list[Input]:
+    inside = [item for item in found if item.name != argument and _is_in(item, output)]
+    if len(inside) < len(found):
+        return [item for item in found if item not in inside]
+    return [item for item in found if item.path is not None and not is_ours(item.path)]
+
+
+def _is_in(item: Input, output: Path | None) -> bool:
+    return output is not None and item.path is not None and real_path(output) in real_path(item.path).parents
+
+
+def _comment(path: Path) -> str:
+    import av
+
+    try:
+        with av.open(f"file:{path}") as container:
+            return container.metadata.get("comment", "")
+    except av.FFmpegError:
+        return ""
