@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--every", type=int, default=1, help="take every so many-th case")
     options = parser.parse_args()
-    loaded = groundkit.load("vlsam", model=options.model)
+    loaded = groundkit.load("vlsam", model=options.model, segmenter="nano")
     assert isinstance(loaded, VLSAM)
     alike = {"head_weights": "uniform", "regulariser": "none"}
     ways = {f"layer {i}": {**alike, "flow": "mean", "layers": f"{i}-{i}"} for i in range(len(loaded.vlm.layer_names))}

@@ -161,12 +161,12 @@ def batch(
     if "coco" in kinds and not chosen.quiet and any(unit.item.is_video for unit in mine):
         tell_coco_of_videos()
     settings = {
-        **{name: getattr(chosen, name) for name in ("pipeline", "model", "segmenter", "dtype", "revision", "variant")},
-        **{"seed": chosen.seed, "config": config, "tracker": tracker},
+        **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
+        **{"segmenter": chosen.sam, "seed": chosen.seed, "config": config, "tracker": tracker},
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),
-            weights_digest(chosen.segmenter),
+            weights_digest(chosen.sam),
             None if tracker == "flow" else weights_digest(tracker),
         ],
     }

@@ -41,8 +41,13 @@ class PipelineOptions:
     pipeline: Annotated[str, typer.Option(metavar="NAME", help="Method that reads the attention.")] = "refam"
     model: Annotated[str, typer.Option(metavar="ID", help="Model to read: a Hub id, a folder, or nano.")] = "nano"
     segmenter: Annotated[
-        str, typer.Option(metavar="ID", help="Segment Anything model: a Hub id, a folder, a .pth file, or nano.")
-    ] = "nano"
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Segment Anything model: a Hub id, a folder, a .pth file, nano, or auto: nano for nano models, "
+            "facebook/sam-vit-base for real ones.",
+        ),
+    ] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto"
     offload: Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")] = False
@@ -60,6 +65,13 @@ class PipelineOptions:
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+    @property
+    def sam(self) -> str:
+        """The segmenter, named or by default."""
+        from groundkit.weights.catalog import default_segmenter
+
+        return default_segmenter(self.model) if self.segmenter == "auto" else self.segmenter
 
     def load(self, extra: Mapping[str, Any] | None = None) -> Pipeline:
         """Load what the options name, with ``extra`` settings over those given by ``--set``.
@@ -85,19 +97,21 @@ class PipelineOptions:
             os.environ["HF_HUB_OFFLINE"] = "1"
         if self.quiet or not sys.stderr.isatty():
             silence_libraries()
-        if "nano" in (self.model, self.segmenter) and not self.quiet:
+        if "nano" in (self.model, self.sam) and not self.quiet:
             print(
                 "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs."
                 f" For real ones: {REAL_MODELS}",
                 file=sys.stderr,
             )
+        if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
+            print(f"groundkit: the segmenter is {self.sam}; --segmenter names another", file=sys.stderr)
         import groundkit
 
         return functools.partial(
             groundkit.load,
             self.pipeline,
             model=self.model,
-            segmenter=self.segmenter,
+            segmenter=None if self.segmenter == "auto" else self.segmenter,
             device=self.device,
             dtype=self.dtype,
             offload=self.offload,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from groundkit.errors import ConfigError, unknown
-from groundkit.weights.catalog import NanoPart, nano_folder
+from groundkit.errors import ConfigError, ModelError, unknown
+from groundkit.weights.catalog import NanoPart, default_segmenter, nano_folder
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ def load(
     pipeline: str = "refam",
     *,
     model: str | Path = "nano",
-    segmenter: str | Path = "nano",
+    segmenter: str | Path | None = None,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     offload: bool = False,
@@ -45,7 +45,8 @@ def load(
         model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
             LTX-Video), which looks at clips; of a vision-language model for ``vlsam`` and ``decaf``; or ``nano``, the
             embedded one of either kind; of each member of an ensemble, joined by commas.
-        segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``.
+        segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``. By
+            default nano's own for nano models and ``facebook/sam-vit-base`` for real ones, whatever else is on disk.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
             segmenter always runs in float32.
@@ -89,48 +90,70 @@ def load(
         )
         for name, source in zip(names, sources, strict=True)
     ]
-    from groundkit.segmenters.load import load_segmenter
-
-    sam: Segmenter = load_segmenter(_folder(segmenter, "sam"), device=place, local_files_only=local_files_only)
+    # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
+    sam = _load_segmenter(segmenter, model, device=place, local_files_only=local_files_only)
     if settings is None:
         return makers[0](sam)
     shared = ensemble.EmbeddedOnce(sam)
     return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
 
 
+def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: Any) -> Segmenter:
+    from groundkit.segmenters.load import load_segmenter
+
+    if segmenter is not None and str(segmenter) != "auto":
+        return load_segmenter(_folder(segmenter, "sam"), name=str(segmenter), **options)
+    usual = default_segmenter(model)
+    try:
+        return load_segmenter(_folder(usual, "sam"), name=usual, **options)
+    except ModelError as error:
+        from groundkit.weights.on_disk import segmenters_on_disk
+
+        found = ", ".join(segmenters_on_disk()) or "none that groundkit knows"
+        raise ModelError(f"{error}; it is the default: name another with --segmenter (on disk: {found})") from error
+
+
 def _member(
     name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any]
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
-    """Check one method's settings, load its model, and return what makes the pipeline, given a segmenter."""
+    """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
     from groundkit.models.diffusion import select_layers
     from groundkit.pipelines import refam, vlsam
     from groundkit.pipelines.resolve import resolve
 
+    place = {key: options[key] for key in ("revision", "local_files_only")}
     if name in refam.PRESETS:
         from groundkit.models.diffusion_families import diffusion_family
         from groundkit.models.video_diffusion import VideoDiffusionModel
+        from groundkit.pipelines import refam_clip, refam_config
 
         folder = _folder(source, "flux")
-        place = {key: options[key] for key in ("revision", "local_files_only")}
         family = diffusion_family(folder, **place)
-        if issubclass(family, VideoDiffusionModel):
-            from groundkit.pipelines import refam_clip, refam_config
+        clips = issubclass(family, VideoDiffusionModel)
+        settings = resolve(name, source, config, clips=clips)
 
-            clip_settings = cast(refam_config.RefAMClipConfig, resolve(name, source, config, clips=True))
-            video = family.from_pretrained(folder, name=str(source), **options)
-            select_layers(video.layer_names, clip_settings.layers)
-            return lambda segmenter: refam_clip.RefAMClip(video, segmenter, clip_settings, name=name)
-        settings = cast(refam.RefAMConfig, resolve(name, source, config, clips=False))
-        diffusion = family.from_pretrained(folder, name=str(source), **options)
-        select_layers(diffusion.layer_names, settings.layers)
-        return lambda segmenter: refam.RefAM(diffusion, segmenter, settings, name=name)
+        def read_diffusion(segmenter: Segmenter) -> RefAM | RefAMClip:
+            model = family.from_pretrained(folder, name=str(source), **options)
+            select_layers(model.layer_names, cast(refam_config.RefAMConfig, settings).layers)
+            if isinstance(model, VideoDiffusionModel):
+                clip_settings = cast(refam_config.RefAMClipConfig, settings)
+                return refam_clip.RefAMClip(model, segmenter, clip_settings, name=name)
+            return refam.RefAM(model, segmenter, cast(refam_config.RefAMConfig, settings), name=name)
+
+        return read_diffusion
     if name in vlsam.PRESETS:
-        looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
-        from groundkit.models.families import load_vision_language
+        from groundkit.models.families import vision_language_family
 
-        vlm = load_vision_language(_folder(source, "llava"), name=str(source), **options)
-        select_layers(vlm.layer_names, looking.layers)
-        return lambda segmenter: vlsam.VLSAM(vlm, segmenter, looking, name=name)
+        looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
+        home = _folder(source, "llava")
+        kind = vision_language_family(home, **place)
+
+        def read_vision_language(segmenter: Segmenter) -> VLSAM:
+            model = kind.from_pretrained(home, name=str(source), **options)
+            select_layers(model.layer_names, looking.layers)
+            return vlsam.VLSAM(model, segmenter, looking, name=name)
+
+        return read_vision_language
     raise ConfigError(f"{name} has members of its own, and cannot be one")
 
 

@@ -11,6 +11,7 @@ from groundkit.errors import ModelError
 NANO = Path(__file__).parent / "nano"
 NanoPart = Literal["flux", "llava", "sam"]
 Kind = Literal["pipeline", "segmenter", "tracker"]
+REAL_SEGMENTER = "facebook/sam-vit-base"
 # Where nano's attention is best read, as found on scenes that are neither trained nor evaluated on.
 NANO_READING: dict[str, Any] = {
     "direction": "text_to_image",
@@ -90,6 +91,11 @@ def nano_folder(part: NanoPart) -> Path:
     if not folder.is_dir():
         raise ModelError(f"nano's weights are missing from {NANO}: install groundkit again, or name a model")
     return folder
+
+
+def default_segmenter(model: str | Path) -> str:
+    """The segmenter that goes with a model, or with several joined by commas, where none is named."""
+    return "nano" if set(str(model).split(",")) == {"nano"} else REAL_SEGMENTER
 
 
 def entries() -> list[Entry]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from groundkit.models.gemma3 import Gemma3Model
 from groundkit.models.internvl import InternVlModel
@@ -29,35 +28,28 @@ FAMILIES: tuple[type[VisionLanguageModel], ...] = (
 )
 
 
-def load_vision_language(
-    source: str | Path,
-    *,
-    name: str | None = None,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-    offload: bool = False,
-    revision: str | None = None,
-    variant: str | None = None,
-    local_files_only: bool = False,
-) -> VisionLanguageModel:
-    """Load a vision-language model of any family from a hub id or a folder; see ``VisionLanguageModel``.
+def vision_language_family(
+    source: str | Path, *, revision: str | None = None, local_files_only: bool = False
+) -> type[VisionLanguageModel]:
+    """The family that reads a hub id or a folder, by its config.json. No weight is loaded.
 
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
-    located = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only)
-    kind = located.config.get("model_type")
+    config = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only).config
     for family in FAMILIES:
-        if kind in family.model_types:
-            return family.from_pretrained(
-                source,
-                name=name,
-                device=device,
-                dtype=dtype,
-                offload=offload,
-                revision=revision,
-                variant=variant,
-                local_files_only=located.local_files_only,
-            )
-    known = [kind for family in FAMILIES for kind in family.model_types]
-    raise not_wanted(source, located.config, VISION_LANGUAGE, known)
+        if config.get("model_type") in family.model_types:
+            return family
+    raise not_wanted(source, config, VISION_LANGUAGE, [kind for family in FAMILIES for kind in family.model_types])
+
+
+def load_vision_language(
+    source: str | Path, *, revision: str | None = None, local_files_only: bool = False, **options: Any
+) -> VisionLanguageModel:
+    """Load a vision-language model of any family; see ``VisionLanguageModel.from_pretrained`` for the options.
+
+    Raises:
+        ModelError: with one line that says what is missing, refused or unknown, and what to do.
+    """
+    where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+    return vision_language_family(source, **where).from_pretrained(source, **where, **options)

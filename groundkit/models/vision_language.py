@@ -28,7 +28,8 @@ from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ImageError, ModelError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.diffusion import select_layers
-from groundkit.models.loading import check_model_folder, explain_loading_errors
+from groundkit.models.loading import explain_loading_errors
+from groundkit.models.locate import VISION_LANGUAGE, locate
 from groundkit.models.offload import check_offload, offload_blocks
 from groundkit.models.picture_sizes import PICTURE_SIZES, Framing, PictureSize
 from groundkit.models.weights_check import load_weights
@@ -188,11 +189,11 @@ class VisionLanguageModel(ABC):
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
         """
-        check_model_folder(source, "config.json")
+        located = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only)
         device = torch.device(device)
         if offload:
             check_offload(device)
-        options: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+        options: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
         with explain_loading_errors(source):
             processor = AutoProcessor.from_pretrained(source, **options)
             # The tap needs it where the words are read; vision towers without any attention would refuse it.

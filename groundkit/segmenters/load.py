@@ -14,6 +14,7 @@ from groundkit.segmenters.sam_transformers import TransformersSam
 def load_segmenter(
     source: str | Path,
     *,
+    name: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     revision: str | None = None,
@@ -24,6 +25,7 @@ def load_segmenter(
 
     Args:
         source: a ``.pth`` or ``.pt`` file of the ``segment-anything`` package; or a model folder; or a Hub id.
+        name: what messages and results call it, its source by default.
         device: such as ``cpu``, ``cuda:1`` or ``mps``.
         dtype: of the image encoder; prompts and masks are always computed in float32.
         revision: branch, tag or commit on the Hub. Says nothing about a file or folder.
@@ -34,7 +36,13 @@ def load_segmenter(
         ModelError: nothing that can be loaded is there; the message says what to do.
     """
     if Path(source).suffix.lower() in {".pth", ".pt"}:
-        return OriginalSam.from_checkpoint(source, device=device, dtype=dtype)
+        return OriginalSam.from_checkpoint(source, name=name, device=device, dtype=dtype)
     return TransformersSam.from_pretrained(
-        source, device=device, dtype=dtype, revision=revision, variant=variant, local_files_only=local_files_only
+        source,
+        name=name,
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        variant=variant,
+        local_files_only=local_files_only,
     )

@@ -47,14 +47,19 @@ class OriginalSam:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> OriginalSam:
         """Load a checkpoint of any size; its tensors tell the architecture, so no model type is asked for.
 
         Raises:
             ModelError: the file is missing, unreadable, not a file of tensors, or not a SAM.
         """
-        return cls(read_sam_checkpoint(path), name=str(path), device=device, dtype=dtype)
+        return cls(read_sam_checkpoint(path), name=name or str(path), device=device, dtype=dtype)
 
     @exclusive
     @torch.inference_mode()

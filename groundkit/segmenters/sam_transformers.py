@@ -55,6 +55,7 @@ class TransformersSam:
         cls,
         name_or_folder: str | Path,
         *,
+        name: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         revision: str | None = None,
@@ -85,7 +86,7 @@ class TransformersSam:
             processor = SamImageProcessor.from_pretrained(
                 name_or_folder, size={"longest_edge": side}, pad_size={"height": side, "width": side}, **where
             )
-        return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
+        return cls(model, processor, name=name or str(name_or_folder), device=device, dtype=dtype)
 
     @exclusive
     @torch.inference_mode()

@@ -63,7 +63,19 @@ def discover(
     logging.disable_progress_bar()  # as the command does before it imports transformers, which the tests have done
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        code = run(["discover", *arguments, "--model", str(speaking), "--quiet", "--set", "questions=one"])
+        code = run(
+            [
+                "discover",
+                *arguments,
+                "--model",
+                str(speaking),
+                "--segmenter",
+                "nano",
+                "--quiet",
+                "--set",
+                "questions=one",
+            ]
+        )
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -162,7 +174,18 @@ def test_segment_grounds_a_phrase_with_the_same_model(
     speaking: Path, discover: Discover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for pipeline in ("vlsam", "decaf"):
-        arguments = ["segment", "a.png", "the red cup", "--pipeline", pipeline, "--model", str(speaking), "--quiet"]
+        arguments = [
+            "segment",
+            "a.png",
+            "the red cup",
+            "--pipeline",
+            pipeline,
+            "--model",
+            str(speaking),
+            "--segmenter",
+            "nano",
+            "--quiet",
+        ]
         assert run([*arguments, "-o", pipeline]) == 0
         assert (tmp_path / pipeline / "a-the-red-cup-overlay.png").exists()
     assert capsys.readouterr().err == ""
@@ -173,7 +196,18 @@ def test_explain_draws_the_steps_of_each_method(
     speaking: Path, discover: Discover, tmp_path: Path, pipeline: str
 ) -> None:
     model = f"nano,{speaking}" if pipeline == "ensemble" else str(speaking)
-    arguments = ["explain", "a.png", "the red cup", "--pipeline", pipeline, "--model", model, "--quiet"]
+    arguments = [
+        "explain",
+        "a.png",
+        "the red cup",
+        "--pipeline",
+        pipeline,
+        "--model",
+        model,
+        "--segmenter",
+        "nano",
+        "--quiet",
+    ]
     assert run([*arguments, "-o", "steps.png"]) == 0
     with Image.open(tmp_path / "steps.png") as page:
         assert page.width == 1600

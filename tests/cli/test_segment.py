@@ -147,6 +147,14 @@ def test_nano_says_honestly_what_it_is_and_what_to_use_instead(command):
     assert command("segment", "a.png", "cup", QUIET).err == ""
 
 
+def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pipeline):
+    told = "groundkit: the segmenter is facebook/sam-vit-base; --segmenter names another\n"
+    for model in ("x/y", "nano,x/y"):
+        assert told in command("segment", "a.png", "cup", "--model", model).err
+        assert pipeline.loaded_with["segmenter"] is None
+    assert command("segment", "a.png", "cup", "--model", "x/y", QUIET).err == ""
+
+
 def test_options_reach_the_pipeline(command, pipeline, tmp_path):
     (tmp_path / "my.toml").write_text("layers = 'late'\npeaks = 2\n")
     answer = command(

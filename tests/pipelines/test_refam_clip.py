@@ -207,7 +207,18 @@ def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     write_mp4(tmp_path / "clip.mp4", [rng.integers(0, 256, (48, 80, 3), dtype=np.uint8) for _ in range(9)], rate=12)
-    arguments = ["--model", str(mochi_folder), "--set", "frames=7", "-o", "out", "--json", "--quiet"]
+    arguments = [
+        "--model",
+        str(mochi_folder),
+        "--segmenter",
+        "nano",
+        "--set",
+        "frames=7",
+        "-o",
+        "out",
+        "--json",
+        "--quiet",
+    ]
     assert run(["follow", "clip.mp4", "the red cup", *arguments]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert (record["pipeline"], record["model"], record["frames"]) == ("refam", str(mochi_folder), 9)

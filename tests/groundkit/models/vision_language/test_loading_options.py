@@ -28,9 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_variant_decides_which_weight_file_is_read(folder: Path, tmp_path: Path) -> None:
     both = shutil.copytree(folder, tmp_path / "both")
     (both / "model.safetensors").rename(both / "model.fp16.safetensors")
-    loaded = groundkit.load("vlsam", model=both, variant="fp16", device="cpu", local_files_only=True)
+    loaded = groundkit.load("vlsam", model=both, variant="fp16", device="cpu", segmenter="nano", local_files_only=True)
     assert isinstance(loaded, VLSAM)
-    plain = groundkit.load("vlsam", model=folder, device="cpu", local_files_only=True)
+    plain = groundkit.load("vlsam", model=folder, device="cpu", segmenter="nano", local_files_only=True)
     assert isinstance(plain, VLSAM)
     weights = zip(loaded.vlm.model.parameters(), plain.vlm.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
@@ -38,11 +38,13 @@ def test_the_variant_decides_which_weight_file_is_read(folder: Path, tmp_path: P
 
 def test_a_variant_that_the_folder_has_not_is_refused_in_one_line(folder: Path) -> None:
     with pytest.raises(ModelError, match="check the variant") as refused:
-        groundkit.load("vlsam", model=folder, variant="fp8", device="cpu", local_files_only=True)
+        groundkit.load("vlsam", model=folder, variant="fp8", device="cpu", segmenter="nano", local_files_only=True)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("pipeline", "models"), [("vlsam", "{}"), ("decaf", "{}"), ("ensemble", "nano,{}")])
 def test_offloading_without_a_gpu_is_refused(folder: Path, pipeline: str, models: str) -> None:
     with pytest.raises(ConfigError, match="--offload moves parts to a GPU"):
-        groundkit.load(pipeline, model=models.format(folder), offload=True, device="cpu", local_files_only=True)
+        groundkit.load(
+            pipeline, model=models.format(folder), offload=True, device="cpu", segmenter="nano", local_files_only=True
+        )
