@@ -25,7 +25,7 @@ from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, parse_phrase
 from groundkit.language.direction import SIZES, Direction
-from groundkit.language.objects import object_names, token_offsets, with_article
+from groundkit.language.objects import is_unfinished_thought, object_names, token_offsets, with_article
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
@@ -275,7 +275,13 @@ class VLSAM(PhrasePipeline):
         ids = self.vlm.generate(
             talk, max_tokens=config.max_tokens, temperature=config.temperature, top_p=config.top_p, seed=seed
         )
-        return ids, *token_offsets(self.vlm.tokenizer, ids)
+        text, offsets = token_offsets(self.vlm.tokenizer, ids)
+        if is_unfinished_thought(text):
+            warnings.warn(
+                f"{self.model} was still thinking after {len(ids)} tokens and named nothing: raise max_tokens",
+                stacklevel=2,
+            )
+        return ids, text, offsets
 
     def _belief(self, picture: EncodedPicture, label: str) -> float:
         """How much the model stands by a name: the probability that it says yes when asked; 1 if it is not asked."""

@@ -93,6 +93,12 @@ def object_names(answer: str) -> list[ObjectName]:
     return names
 
 
+def is_unfinished_thought(answer: str) -> bool:
+    """Whether an answer opens a thought and ends before it closes it."""
+    opened = list(re.finditer(rf"<(/?){_THOUGHT}>", answer))
+    return bool(opened) and not opened[-1][1]
+
+
 def with_article(label: str) -> str:
     """A label as a question names it: "a red cup", "an apple", "scissors"."""
     if label.split()[-1] in _PLURAL_ONLY:

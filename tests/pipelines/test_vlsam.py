@@ -458,6 +458,28 @@ def test_a_name_with_less_evidence_than_the_least_is_not_discovered() -> None:
 
 
 @dataclass
+class ThinkingModel(PlantedModel):
+    """Says some words, tags of thoughts among them."""
+
+    said: str = ""
+
+    def generate(self, conversation: Conversation, **_: Any) -> list[int]:
+        ids: list[int] = self.tokenizer(self.said).input_ids
+        return ids
+
+
+def test_what_is_only_thought_of_is_not_discovered() -> None:
+    found = pipeline(ThinkingModel(said="perhaps a green lemon? </think> a red cup"), multi_scale=False)
+    assert found.discover(SCENE).labels == ("red cup",)
+
+
+def test_an_answer_that_ends_inside_a_thought_is_told() -> None:
+    thinking = pipeline(ThinkingModel(said="<think> perhaps a green lemon"), multi_scale=False, questions="one")
+    with pytest.warns(UserWarning, match="still thinking after 5 tokens and named nothing: raise max_tokens"):
+        assert thinking.discover(SCENE).labels == ()
+
+
+@dataclass
 class TiledModel(PlantedModel):
     """Sees the picture in four tiles, then whole, as InternVL and SmolVLM do."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundkit.language.objects import object_names, token_offsets, with_article
+from groundkit.language.objects import is_unfinished_thought, object_names, token_offsets, with_article
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,14 @@ from groundkit.language.objects import object_names, token_offsets, with_article
 )
 def test_names_are_read_from_lists_and_sentences(answer: str, expected: list[str]) -> None:
     assert [name.label for name in object_names(answer)] == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "unfinished"),
+    [("<think>a dog", True), ("<think>a dog</think>a cup", False), ("a dog</think>a cup", False), ("a cup", False)],
+)
+def test_a_thought_that_is_cut_off_is_known(answer: str, unfinished: bool) -> None:
+    assert is_unfinished_thought(answer) == unfinished
 
 
 def test_a_name_says_where_its_words_stand() -> None:
