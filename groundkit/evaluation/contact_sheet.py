@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from groundkit.evaluation.cases import read_mask
 from groundkit.evaluation.evaluate import CaseResult, Report
 from groundkit.media.images import read_image
-from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text, font, outline, stroke, text_width
+from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text, outline, stroke, text_width
+from groundkit.outputs.letters import font
 from groundkit.outputs.rle import decode
 from groundkit.outputs.tiles import (
     FAINT,

@@ -1,15 +1,16 @@
-"""What the pictures we draw have in common: colours, fonts, contours, markers, text that fits."""
+"""What the pictures we draw have in common: colours, contours, markers, text that fits."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFont
+from PIL import Image
+
+from groundkit.outputs.letters import Font
 
 Colour = tuple[int, int, int]
 
@@ -27,22 +28,7 @@ MASK_COLOURS: tuple[Colour, ...] = (
     (0, 229, 255),
     (213, 0, 249),
 )
-# The first one found is used; Pillow's own font, which is always there, knows Latin letters only.
-_FONT_FILES = {False: ("DejaVuSans.ttf", "Arial.ttf"), True: ("DejaVuSans-Bold.ttf", "Arial Bold.ttf")}
 _LONGEST_TEXT = 400  # no caption shows more letters; a 2,000-word phrase must not be measured letter by letter
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-@cache
-def font(size: int, *, bold: bool = False) -> Font:
-    """A font with letters about ``size`` pixels high."""
-    for name in _FONT_FILES[bold]:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
 
 
 def text_width(text: str, face: Font) -> int:

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from groundkit.errors import GroundkitError
 from groundkit.language.words import Role
-from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, font, text_width
+from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, text_width
 from groundkit.outputs.heatmap import draw_heatmap, stretch
+from groundkit.outputs.letters import Font, font, legible
 from groundkit.outputs.tiles import (
     BADGE,
     FAINT,
@@ -183,19 +184,19 @@ def _header(grounding: Grounding, trace: ExplainTrace) -> Image.Image:
     pieces = [token.text.lstrip("▁Ġ") for token in trace.tokens if token.role is Role.MAGNET]
     magnets = [piece for piece in pieces if piece and not (piece.startswith("<") and piece.endswith(">"))]
     chips += [(text, _ROLE_COLOURS[Role.MAGNET], False) for text in magnets]
-    face = font(26, bold=True)
     height, pad, between = 46, 14, 10
-    placed: list[tuple[int, int, int, str, Colour, bool]] = []
+    placed: list[tuple[int, int, int, str, Font, Colour, bool]] = []
     left, line = 0, 0
     for text, colour, in_head in chips:
+        text, face = legible(text, 26, bold=True)
         text = fit_text(text, face, INNER // 2) or "?"
         width = text_width(text, face) + 2 * pad
         if left + width > INNER - 40:
             if line + 1 == _MOST_LINES:
-                placed.append((left, line, 40, "…", FAINT, False))
+                placed.append((left, line, 40, "…", font(26, bold=True), FAINT, False))
                 break
             left, line = 0, line + 1
-        placed.append((left, line, width, text, colour, in_head))
+        placed.append((left, line, width, text, face, colour, in_head))
         left += width + between
     row = height + 16
     top = 62
@@ -204,7 +205,7 @@ def _header(grounding: Grounding, trace: ExplainTrace) -> Image.Image:
     brush.text((MARGIN, 0), "groundkit explain", font=font(30, bold=True), fill=INK)
     about = fit_text(f"{grounding.pipeline}, {grounding.model}, {grounding.seconds:.1f} s", font(20), INNER - 400)
     brush.text((WIDTH - MARGIN, 6), about, font=font(20), fill=FAINT, anchor="ra")
-    for left, line_number, width, text, colour, in_head in placed:
+    for left, line_number, width, text, face, colour, in_head in placed:
         x, y = MARGIN + left, top + line_number * row
         draw_chip(section, (x, y, width, height), colour)
         brush.text((x + width / 2, y + height / 2), text, font=face, fill=WHITE, anchor="mm")

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text, font
+from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.heatmap import draw_heatmap, stretch
+from groundkit.outputs.letters import font, legible
 from groundkit.outputs.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Tile, draw_row, paint, shrink, stack
 from groundkit.pipelines.ensemble import EnsembleTrace
 from groundkit.pipelines.vlsam import VLSAMTrace
@@ -79,6 +80,7 @@ def _header(grounding: Grounding, line: str) -> Image.Image:
     brush.text((MARGIN, 0), "groundkit explain", font=font(30, bold=True), fill=INK)
     about = fit_text(f"{grounding.pipeline}, {grounding.model}, {grounding.seconds:.1f} s", font(20), INNER - 400)
     brush.text((WIDTH - MARGIN, 6), about, font=font(20), fill=FAINT, anchor="ra")
-    brush.text((MARGIN, 48), fit_text(grounding.phrase, font(26, bold=True), INNER), font=font(26, bold=True), fill=INK)
-    brush.text((MARGIN, 84), fit_text(line, font(18), INNER), font=font(18), fill=FAINT)
+    for text, size, top, colour in ((grounding.phrase, 26, 48, INK), (line, 18, 84, FAINT)):
+        written, face = legible(text, size, bold=size == 26)
+        brush.text((MARGIN, top), fit_text(written, face, INNER), font=face, fill=colour)
     return section

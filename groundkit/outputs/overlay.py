@@ -15,13 +15,13 @@ from groundkit.outputs.drawing import (
     WHITE,
     Colour,
     fit_text,
-    font,
     mark_points,
     outline,
     stroke,
     text_width,
     tint,
 )
+from groundkit.outputs.letters import legible
 
 _SMALLEST_LABELLED = 64  # pixels; on a smaller picture a label would hide what it names
 
@@ -102,12 +102,17 @@ def _name(
 
 
 def _label(drawing: Image.Image, text: str, x: int, bottom: int, colour: Colour, score: str = "") -> None:
-    """Write on a box of ``colour`` that stands on the line y = ``bottom`` but never leaves the picture."""
+    """Write on a box of ``colour`` that stands on the line y = ``bottom`` but never leaves the picture.
+
+    A text for whose letters there is no font is left out.
+    """
     size = int(np.clip(min(drawing.size) / 24, 11, 96))
-    face = font(size, bold=True)
+    text, face = legible(text, size, bold=True)
+    if not text and not score:
+        return
     pad = max(2, size // 3)
     room = drawing.width - 2 * pad
-    text = fit_text(text, face, room - text_width(score, face)) + score
+    text = fit_text(text, face, room - text_width(score, face)) + (score if text else score.strip())
     width, height = text_width(text, face) + 2 * pad, size + 2 * pad
     left = int(np.clip(x, 0, max(0, drawing.width - width)))
     top = int(np.clip(bottom - height, 0, max(0, drawing.height - height)))

@@ -16,13 +16,13 @@ from groundkit.outputs.drawing import (
     Colour,
     fit_inside,
     fit_text,
-    font,
     mark_points,
     outline,
     stroke,
     text_width,
     tint,
 )
+from groundkit.outputs.letters import font, legible
 
 WIDTH, MARGIN, _GAP = 1600, 40, 16
 INNER = WIDTH - 2 * MARGIN
@@ -97,9 +97,11 @@ def draw_row(title: str, tiles: Sequence[Tile]) -> Image.Image:
 
 def _draw_tile(section: Image.Image, tile: Tile, x: int, y: int, width: int, height: int) -> None:
     brush = ImageDraw.Draw(section)
-    large, small = font(18, bold=True), font(14, bold=True)
-    face = large if text_width(tile.title[:100], large) <= width - 20 else small
-    title = fit_text(tile.title, face, width - 20) or "?"
+    small = font(14, bold=True)
+    title, face = legible(tile.title[:100], 18, bold=True)
+    if text_width(title, face) > width - 20:
+        title, face = legible(tile.title[:100], 14, bold=True)
+    title = fit_text(title, face, width - 20) or "?"
     if tile.chip is None:
         brush.text((x, y + 15), title, font=face, fill=INK, anchor="lm")
     else:
@@ -122,8 +124,8 @@ def _draw_tile(section: Image.Image, tile: Tile, x: int, y: int, width: int, hei
         badge = text_width(tile.badge, small) + 14
         draw_chip(section, (x + width - badge - 8, top + 8, badge, 24), tile.badge_colour)
         brush.text((x + width - badge / 2 - 8, top + 20), tile.badge, font=small, fill=WHITE, anchor="mm")
-    note = fit_text(tile.note, font(14), width)
-    brush.text((x, top + height + 18), note, font=font(14), fill=FAINT, anchor="lm")
+    note, face = legible(tile.note, 14)
+    brush.text((x, top + height + 18), fit_text(note, face, width), font=face, fill=FAINT, anchor="lm")
 
 
 def draw_chip(section: Image.Image, box: tuple[int, int, int, int], colour: Colour) -> None:
