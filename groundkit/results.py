@@ -27,7 +27,7 @@ class Grounding:
         scores: float32 ``(K,)``, higher is better.
         boxes: float32 ``(K, 4)``, XYXY pixels, tight around each mask (x2 and y2 exclusive).
         points: float32 ``(M, 3)``: x, y in pixels and the label, 1 on the object and 0 off it.
-        heatmap: float32 ``(height, width)`` in [0, 1].
+        heatmap: float32 ``(height, width)`` in [0, 1]; NaN everywhere where none was kept, as of a discovery.
         pipeline: name of the method, such as ``refam``.
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
@@ -109,7 +109,8 @@ class Grounding:
             The files written, in the order of ``formats``.
 
         Raises:
-            ConfigError: for an unknown format, or one that the file name's ending does not fit.
+            ConfigError: for an unknown format, one that the file name's ending does not fit, or the heatmap of a result
+                that has none.
             InputError: when the place cannot be written to.
         """
         from groundkit.outputs.save import save_grounding
@@ -185,8 +186,8 @@ class Discovery:
         return boxes_of(self.masks)
 
     def groundings(self) -> list[Grounding]:
-        """One :class:`Grounding` a label, in the order of their best scores; the heatmap is left empty."""
-        found = []
+        """One :class:`Grounding` a label, in the order of their best scores. They have no heatmap."""
+        found, boxes = [], self.boxes
         for label in dict.fromkeys(self.labels):
             rows = [index for index, other in enumerate(self.labels) if other == label]
             found.append(
@@ -195,9 +196,9 @@ class Discovery:
                     phrase=label,
                     masks=self.masks[rows],
                     scores=self.scores[rows],
-                    boxes=self.boxes[rows],
+                    boxes=boxes[rows],
                     points=np.concatenate([self.points[row] for row in rows]),
-                    heatmap=np.zeros(self.image.shape[:2], np.float32),
+                    heatmap=np.full(self.image.shape[:2], np.nan, np.float32),
                     pipeline=self.pipeline,
                     model=self.model,
                     seconds=self.seconds,

@@ -43,6 +43,9 @@ PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}
 def read_config(settings: Mapping[str, object]) -> EnsembleConfig:
     """Check settings by name and value. Raises ConfigError that names the first wrong one."""
     config = validate(EnsembleConfig, settings)
+    nested = next((member for member in config.members if member in PRESETS), None)
+    if nested is not None:
+        raise ConfigError(f"members: {nested} joins other pipelines and cannot be a member itself")
     if config.weights and len(config.weights) != len(config.members):
         raise ConfigError(f"weights: give one for each of the {len(config.members)} members")
     if config.weights and (min(config.weights) < 0 or sum(config.weights) == 0):

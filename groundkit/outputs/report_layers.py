@@ -125,14 +125,15 @@ def shrink_heat(heatmap: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | Non
 
     Returns:
         uint8 ``(h, w)``, 255 where it is hottest, no larger than 128 pixels; None for one that is flat, which points
-        nowhere.
+        nowhere, or NaN everywhere.
     """
+    heatmap = np.nan_to_num(heatmap)
     if heatmap.max() <= heatmap.min():
         return None
     height, width = heatmap.shape
     scale = min(1.0, _LONGEST_HEAT / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.clip(np.nan_to_num(cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA)), 0, 1)
+    small = np.clip(cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA), 0, 1)
     return np.rint(small * 255).astype(np.uint8)
 
 

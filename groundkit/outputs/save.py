@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from groundkit.errors import ConfigError
@@ -132,6 +133,8 @@ def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str) -> li
 
 
 def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+    if np.isnan(grounding.heatmap).all():
+        raise ConfigError("heatmap: this result has none, as of objects that were discovered; take another format")
     return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap))]
 
 

@@ -204,7 +204,7 @@ def _restored(record: Record, picture: Picture | None) -> Grounding:
         scores=np.array(record["scores"], np.float32),
         boxes=boxes_of(masks),
         points=np.array(record["points"], np.float32).reshape(-1, 3),
-        heatmap=np.zeros((height, width), np.float32),
+        heatmap=np.full((height, width), np.nan, np.float32),
         pipeline=record["pipeline"],
         model=record["model"],
         seconds=0.0,

@@ -123,9 +123,9 @@ def test_a_clip_of_one_s_own_maps_the_names_to_the_categories(
     discover: Discover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(TINY.parent))
-    import test_clip_text
+    import tiny_clip
 
-    test_clip_text.save(tmp_path / "clip")
+    tiny_clip.save(tmp_path / "clip")
     (tmp_path / "categories.txt").write_text("vehicle\nstool\n")
     code, out, err = discover(
         "a.png", "--json", "--vocabulary", "categories.txt", "--vocabulary-model", str(tmp_path / "clip")

@@ -142,3 +142,8 @@ def test_a_phrase_that_a_member_refuses_yields_its_error_alone(make_grounding: M
 def test_weights_must_be_as_many_as_members() -> None:
     with pytest.raises(ConfigError, match="one for each of the 2 members"):
         read_config({"weights": (1,)})
+
+
+def test_an_ensemble_cannot_be_a_member_and_the_message_says_so() -> None:
+    with pytest.raises(ConfigError, match="members: ensemble joins other pipelines and cannot be a member itself"):
+        read_config({"members": ("refam", "ensemble")})

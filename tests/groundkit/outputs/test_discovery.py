@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from groundkit.errors import ConfigError
 from groundkit.media.inputs import Input
 from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+from groundkit.outputs.report import picture_entry
 from groundkit.results import Discovery
 
 
@@ -96,3 +98,11 @@ def test_a_picture_that_is_discovered_again_replaces_all_its_objects_and_no_othe
     objects = {(names[each["image_id"]], coco.cats[each["category_id"]]["name"]) for each in coco.anns.values()}
     assert objects == {("a.png", "hat"), ("b.png", "cup"), ("c.png", "cup")}
     assert len(coco.anns) == 3
+
+
+def test_the_heatmap_of_a_discovery_is_refused_and_not_drawn_as_if_nothing_was_hot(tmp_path: Path) -> None:
+    (grounding,) = found("cup").groundings()
+    with pytest.raises(ConfigError, match="heatmap: this result has none"):
+        grounding.save(tmp_path, ["heatmap"])
+    assert list(tmp_path.iterdir()) == []
+    assert 'class="heat"' not in picture_entry("a.png", "cup", grounding)
