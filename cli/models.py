@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
-
-from groundkit.errors import ModelError
-
-if TYPE_CHECKING:
-    from groundkit.weights.catalog import Entry
 
 
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """List what can be used and what is on disk."""
-    from groundkit.weights.catalog import entries
+    """List what can be used and what is on disk.
 
-    cached = _cached()
-    rows = []
+    In a pipe: one line per model, separated by tabs: source, option, size and size on disk in GB, licence, name, note.
+    """
+    from groundkit.weights.catalog import entries
+    from groundkit.weights.on_disk import find_on_disk, place_of
+
+    cached, problems = find_on_disk()
+    rows: list[dict[str, Any]] = []
     for entry in entries():
-        path, size = cached.get(entry.source) or _local(entry)
+        place = place_of(entry, cached)
         rows.append(
             {
                 "name": entry.name,
@@ -33,54 +34,41 @@ def models(
                 "size_gb": entry.size_gb,
                 "licence": entry.licence,
                 "note": entry.note,
-                "path": path,
-                "on_disk_gb": size,
+                "path": str(place.path) if place else None,
+                "on_disk_gb": place.size_gb if place else None,
             }
         )
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-        return
+    elif sys.stdout.isatty():
+        typer.echo("\n".join(_blocks(rows, shutil.get_terminal_size().columns)))
+    else:
+        for row in rows:
+            typer.echo("\t".join([row["source"], _option(row), *_sizes(row), row["licence"], row["name"], row["note"]]))
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        typer.echo(f"groundkit: warning: a part of the Hub cache cannot be read: {problems[0]}{more}", err=True)
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(caption="A download that was broken off is smaller on disk than its size.")
-    for heading in ("name", "kind", "source", "size", "on disk", "licence", "note"):
-        table.add_column(heading, overflow="fold")
+def _option(row: Mapping[str, Any]) -> str:
+    """The option that takes the model."""
+    return {"pipeline": "--model", "segmenter": "--segmenter", "tracker": "--tracker"}[str(row["kind"])]
+
+
+def _sizes(row: Mapping[str, Any]) -> list[str]:
+    return [f"{row[key]:.2f}" if row[key] is not None else "-" for key in ("size_gb", "on_disk_gb")]
+
+
+def _blocks(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """What a person reads and copies from: a source is never broken by us, and nothing is beside it to its right."""
+    import textwrap
+
+    lines = []
     for row in rows:
-        sizes = [f"{row[key]:.2f} GB" if row[key] is not None else "-" for key in ("size_gb", "on_disk_gb")]
-        texts = (row["name"], row["kind"], row["source"], *sizes, row["licence"], row["note"])
-        table.add_row(*(Text(str(text)) for text in texts))
-    # A pipe has no width; a narrow table would break every name in pieces.
-    Console(width=None if Console().is_terminal else 160).print(table)
-
-
-def _cached() -> dict[str, tuple[str | None, float | None]]:
-    """Folder and gigabytes of each repository in the Hugging Face cache."""
-    from huggingface_hub import constants, scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
-    except CacheNotFound:
-        return {}
-    return {
-        repository.repo_id: (str(repository.repo_path), repository.size_on_disk / 1e9)
-        for repository in repositories
-        if repository.repo_type == "model"
-    }
-
-
-def _local(entry: Entry) -> tuple[str | None, float | None]:
-    """Path and gigabytes of an embedded model, or of a file in the current folder; None for both without it."""
-    from groundkit.weights.catalog import nano_folder
-
-    try:
-        place = nano_folder(entry.embedded) if entry.embedded else Path(entry.source)
-    except ModelError:
-        return None, None
-    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
-    if not files:
-        return None, None
-    return str(place), sum(file.stat().st_size for file in files) / 1e9
+        size, on_disk = _sizes(row)
+        held = f"{on_disk} GB on disk" if row["on_disk_gb"] is not None else "not on disk"
+        about = f"{row['name']}: {'' if size == '-' else f'{size} GB, '}{held}; {row['licence']}"
+        about += f"; {row['note']}" if row["note"] else ""
+        lines.append(f"{_option(row)} {row['source']}")
+        lines += textwrap.wrap(about, max(width, 20), initial_indent="    ", subsequent_indent="    ")
+    return [*lines, "A download that was interrupted is smaller on disk than its size."]

@@ -11,6 +11,7 @@ from groundkit.errors import ModelError
 NANO = Path(__file__).parent / "nano"
 NanoPart = Literal["flux", "llava", "sam"]
 Kind = Literal["pipeline", "segmenter", "tracker"]
+REAL_READER = "HuggingFaceTB/SmolVLM-500M-Instruct"  # the one to begin with
 REAL_SEGMENTER = "facebook/sam-vit-base"
 # Where nano's attention is best read, as found on scenes that are neither trained nor evaluated on.
 NANO_READING: dict[str, Any] = {
@@ -64,7 +65,8 @@ class Entry:
         kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` and ``tracker`` for what the options of these names
             take.
         source: hub id, or the word that the option takes.
-        size_gb: download size in gigabytes as published, to plan by; None where we know of no figure.
+        size_gb: download size in gigabytes, to plan by: as published, or computed from the number of parameters; None
+            where we know of no figure.
         licence: its licence.
         note: what to know before use.
         sha256: first digits of the file's SHA-256 where its publisher states them.
@@ -113,10 +115,33 @@ def entries() -> list[Entry]:
             "FLUX.1 [dev] Non-Commercial",
             "gated: accept the licence on its page, then set HF_TOKEN",
         ),
+        Entry(
+            "SmolVLM 500M",
+            "pipeline",
+            REAL_READER,
+            1.02,
+            "Apache-2.0",
+            "for vlsam, decaf; runs on a laptop",
+        ),
+        Entry(
+            "SmolVLM 256M",
+            "pipeline",
+            "HuggingFaceTB/SmolVLM-256M-Instruct",
+            0.51,
+            "Apache-2.0",
+            "for vlsam, decaf; smallest",
+        ),
         Entry("Qwen2.5-VL 3B", "pipeline", "Qwen/Qwen2.5-VL-3B-Instruct", None, "Qwen Research", "for vlsam, decaf"),
-        Entry("Qwen2.5-VL 7B", "pipeline", "Qwen/Qwen2.5-VL-7B-Instruct", None, "Apache-2.0", "for vlsam, decaf"),
+        Entry("Qwen2.5-VL 7B", "pipeline", "Qwen/Qwen2.5-VL-7B-Instruct", 16.58, "Apache-2.0", "for vlsam, decaf"),
         Entry("LLaVA-1.5 7B", "pipeline", "llava-hf/llava-1.5-7b-hf", None, "Llama 2", "for vlsam, decaf"),
-        Entry("Mochi 1", "pipeline", "genmo/mochi-1-preview", None, "Apache-2.0", "for videos"),
+        Entry(
+            "Mochi 1",
+            "pipeline",
+            "genmo/mochi-1-preview",
+            None,
+            "Apache-2.0",
+            "for videos; --variant bf16 is half the size",
+        ),
         Entry("Wan 2.1 1.3B", "pipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", None, "Apache-2.0", "for videos"),
         Entry("CogVideoX 2B", "pipeline", "THUDM/CogVideoX-2b", None, "Apache-2.0", "for videos"),
         Entry(
