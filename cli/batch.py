@@ -18,6 +18,7 @@ from groundkit.cli.options import (
     OutputOption,
     PhraseOption,
     PipelineOptions,
+    RangeOption,
     ReportOption,
     silence_libraries,
     with_pipeline_options,
@@ -118,6 +119,7 @@ def batch(
             "--dry-run", help="Print input, phrase, name and kind of every result to come, and write nothing."
         ),
     ] = False,
+    value_range: RangeOption = "full",
     as_json: JsonOption = False,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in an input.")
@@ -156,13 +158,13 @@ def batch(
     extra = {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
     config, following = split_settings(chosen.config(extra), key_frame=key_frame, ground_every=ground_every)
     video = following.model_dump()
-    plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames)
+    plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames, range=value_range)
     mine = part.of(plan)
     if "coco" in kinds and not chosen.quiet and any(unit.item.is_video for unit in mine):
         tell_coco_of_videos()
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
-        **{"segmenter": chosen.sam, "seed": chosen.seed, "config": config, "tracker": tracker},
+        **{"segmenter": chosen.sam, "seed": chosen.seed, "range": value_range, "config": config, "tracker": tracker},
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),

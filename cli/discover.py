@@ -14,6 +14,7 @@ from groundkit.cli.options import (
     JsonOption,
     OutputOption,
     PipelineOptions,
+    RangeOption,
     with_pipeline_options,
     without_garbage_collection,
 )
@@ -51,6 +52,7 @@ def discover(
     vocabulary_least: Annotated[
         float, typer.Option(min=-1, max=1, help="Cosine to the likeliest category below which an object is left out.")
     ] = -1.0,
+    value_range: RangeOption = "full",
     as_json: JsonOption = False,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when nothing is found in a picture.")
@@ -71,7 +73,7 @@ def discover(
             "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
         )
     categories = read_vocabulary(vocabulary) if vocabulary else None
-    resolved = resolve_sources(inputs, output)
+    resolved = resolve_sources(inputs, output, range=value_range)
     failed = empty = False
     records: list[dict[str, Any]] = []
     for name, error in resolved.failed:

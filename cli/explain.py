@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from groundkit.cli.options import PipelineOptions, with_pipeline_options
+from groundkit.cli.options import PipelineOptions, RangeOption, with_pipeline_options
 
 
 @with_pipeline_options
@@ -19,6 +19,7 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="PNG to write; by default one in groundkit-out."),
     ] = None,
+    value_range: RangeOption = "full",
 ) -> None:
     """Show how a phrase became a mask, in one picture.
 
@@ -33,7 +34,7 @@ def explain(
 
     if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
         raise ConfigError(f"{output} must be a file name ending in .png")
-    resolved = resolve_inputs([picture])
+    resolved = resolve_inputs([picture], range=value_range)
     for _, error in resolved.failed:
         raise error
     if len(resolved.found) > 1:

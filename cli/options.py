@@ -31,6 +31,15 @@ ReportOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write one HTML file that shows every result, to open in a browser."),
 ]
+RangeOption = Annotated[
+    str,
+    typer.Option(
+        "--range",
+        metavar="full|auto|LOW,HIGH",
+        help="Of pictures of more than 8 bits, what becomes black and white: the whole range, the 2nd to the 98th "
+        "percentile of their values, or two numbers.",
+    ),
+]
 REAL_MODELS = "--model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge"
 
 

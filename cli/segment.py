@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import JsonOption, PhraseOption, PipelineOptions, ReportOption, with_pipeline_options
+from groundkit.cli.options import (
+    JsonOption,
+    PhraseOption,
+    PipelineOptions,
+    RangeOption,
+    ReportOption,
+    with_pipeline_options,
+)
 from groundkit.cli.progress import progress
 from groundkit.cli.videos import split_settings, tell_coco_of_videos, video_pipeline
 
@@ -43,6 +50,7 @@ def segment(
             help="For pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default.",
         ),
     ] = None,
+    value_range: RangeOption = "full",
     as_json: JsonOption = False,
     min_evidence: Annotated[
         float | None,
@@ -67,7 +75,7 @@ def segment(
     from groundkit.outputs.report import open_report
 
     inputs, phrases = split_arguments(arguments, phrase or [])
-    resolved = resolve_sources(inputs, output, videos=True, frame_folders=False)
+    resolved = resolve_sources(inputs, output, videos=True, frame_folders=False, range=value_range)
     formats = formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"])
     writer = BatchWriter(output, formats, resolved.found, phrases)
     results = [refused(argument, wanted, error) for argument, error in resolved.failed for wanted in phrases]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from groundkit.errors import InputError
 from groundkit.media import heif
+from groundkit.media.deep import Range, parse_range
 from groundkit.media.images import read_image
 from groundkit.media.paths import expand_home, has_magic, matches, real_path
 
@@ -48,11 +49,13 @@ class Input:
         name: what messages call it: the path as it was given, or ``-`` for standard input.
         path: the file, or None for standard input; for a video also a folder of frames.
         is_video: whether it is for ``groundkit.media.videos.read_video`` and not for ``read``.
+        range: of a picture of more than 8 bits, see ``groundkit.media.images.read_image``.
     """
 
     name: str
     path: Path | None
     is_video: bool = False
+    range: Range = "full"
 
     @property
     def place(self) -> str:
@@ -73,7 +76,7 @@ class Input:
 
     def read(self) -> npt.NDArray[np.uint8]:
         """Read the picture as ``groundkit.media.images.read_image`` does. Standard input can be read once."""
-        return read_image(sys.stdin.buffer if self.path is None else self.path)
+        return read_image(sys.stdin.buffer if self.path is None else self.path, range=self.range)
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,19 @@ class ResolvedInputs:
 
 
 def resolve_inputs(
-    arguments: Sequence[str], *, videos: bool = False, frame_folders: bool = True, pictures: bool = True
+    arguments: Sequence[str],
+    *,
+    videos: bool = False,
+    frame_folders: bool = True,
+    pictures: bool = True,
+    range: Range = "full",
 ) -> ResolvedInputs:
     """Find the pictures that files, folders, quoted globs and ``-`` stand for, without reading any of them.
 
     A file is taken whatever its suffix. A folder gives the pictures right inside it, and a glob (``*``, ``?``,
     ``[...]``, and ``**`` for folders below) the pictures among its matches: both go by suffix, leave out hidden files,
     and sort ``2.png`` before ``10.png``. ``-`` is one picture on standard input. A file that is named twice, in
-    whatever spelling or through a link, counts once. ``~/`` is the home folder. Nothing is raised: see
+    whatever spelling or through a link, counts once. ``~/`` is the home folder. What cannot be found is not raised: see
     ``ResolvedInputs.failed``. A UserWarning, one an argument, tells which pictures, videos and folders are left out.
 
     With ``videos``, files with a video's suffix are videos, and so are folders of numbered frames (see
@@ -106,8 +114,14 @@ def resolve_inputs(
     ``frame_folders``, the pictures in such a folder are pictures like any others. Without ``videos``, a video file that
     is named is taken for a picture, and any folder is a folder of pictures. With ``videos`` and without ``pictures``, a
     file that is named is a video whatever its suffix, and pictures that are no frames are left out.
+
+    ``range`` is that of the pictures, see ``groundkit.media.images.read_image``.
+
+    Raises:
+        ConfigError: for a range that is none.
     """
-    search = _Search(videos=videos, frame_folders=videos and frame_folders, pictures=pictures)
+    parse_range(range)
+    search = _Search(videos=videos, frame_folders=videos and frame_folders, pictures=pictures, range=range)
     found: dict[Path | None, Input] = {}
     failed: list[tuple[str, InputError]] = []
     for argument in arguments:
@@ -206,6 +220,7 @@ class _Search:
     videos: bool
     frame_folders: bool
     pictures: bool
+    range: Range
 
     @property
     def _kinds(self) -> tuple[str, str]:
@@ -219,7 +234,7 @@ class _Search:
         if argument == STDIN:
             if sys.stdin is None or sys.stdin.isatty():
                 raise InputError("-: nothing comes in on standard input; pipe a picture into the command")
-            return [Input(STDIN, None)]
+            return [Input(STDIN, None, range=self.range)]
         if not argument.strip():
             raise InputError(f"'': an empty argument names no {kind}; is a variable of the shell not set?")
         if re.match(r"https?://", argument):
@@ -235,7 +250,7 @@ class _Search:
             missing = f"no {kinds} in this folder", "give a folder that holds some, or a quoted glob"
         elif path.exists():
             named = not self.pictures or path.suffix.lower() in VIDEO_SUFFIXES
-            return [Input(argument, path, is_video=self.videos and named)]
+            return [Input(argument, path, is_video=self.videos and named, range=self.range)]
         elif has_magic(argument):
             found, left_out = self._among(sorted(map(Path, matches(str(path))), key=_natural_order))
             missing = f"no {kind} matches", "check the pattern"
@@ -261,7 +276,7 @@ class _Search:
                     found.append(Input(str(path), path, is_video=True))
             elif suffix in read and path.is_file():
                 if self.pictures:
-                    found.append(Input(str(path), path))
+                    found.append(Input(str(path), path, range=self.range))
                 else:
                     left_out["picture"].append(path)
             elif suffix in VIDEO_SUFFIXES and path.is_file():

@@ -26,6 +26,7 @@ from PIL import Image
 from groundkit.errors import ConfigError, ImageError
 from groundkit.media.images import read_image
 from groundkit.media.inputs import VIDEO_SUFFIXES, frame_files
+from groundkit.media.limits import MAX_PIXELS, max_pixels
 from groundkit.media.paths import expand_home
 
 FOLDER_RATE = 24  # frames a second of a folder of frames, which does not say: that of DAVIS
@@ -271,6 +272,11 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise ImageError(f"{name}: there is no video in this file; give one that has pictures")
             if streams[0].codec_context is None:
                 raise ImageError(f"{name}: its codec is not known to FFmpeg; convert it to H.264 in MP4")
+            if (most := max_pixels()) is not None and streams[0].width * streams[0].height > most:
+                raise ImageError(
+                    f"{name}: {streams[0].width}x{streams[0].height} are more pixels than the limit of {most:,}; make "
+                    f"the video smaller, or set the environment variable {MAX_PIXELS}"
+                )
             yield container, streams[0]
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file; check the path") from error

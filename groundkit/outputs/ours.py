@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL.PngImagePlugin import PngInfo
 
 from groundkit.errors import InputError
+from groundkit.media.deep import Range
 from groundkit.media.inputs import Input, ResolvedInputs, resolve_inputs
 from groundkit.media.paths import real_path
 
@@ -58,6 +59,7 @@ def resolve_sources(
     videos: bool = False,
     frame_folders: bool = True,
     pictures: bool = True,
+    range: Range = "full",
 ) -> ResolvedInputs:
     """``resolve_inputs`` without the results in ``output``, unless an argument names one itself.
 
@@ -67,7 +69,9 @@ def resolve_sources(
     found: dict[Path | None, Input] = {}
     failed: list[tuple[str, InputError]] = []
     for argument in arguments:
-        resolved = resolve_inputs([argument], videos=videos, frame_folders=frame_folders, pictures=pictures)
+        resolved = resolve_inputs(
+            [argument], videos=videos, frame_folders=frame_folders, pictures=pictures, range=range
+        )
         failed += resolved.failed
         kept = _without_results(argument, resolved.found, output)
         if resolved.found and not kept:

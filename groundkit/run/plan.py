@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.deep import Range
 from groundkit.media.inputs import STDIN, Input, unique_stems
 from groundkit.media.paths import real_path
 from groundkit.outputs.names import UniqueNames, shorten, slug
@@ -43,7 +44,11 @@ class Unit:
 
 
 def make_plan(
-    wanted: Iterable[tuple[str, Sequence[str]]], output: Path | None = None, *, frame_folders: bool = False
+    wanted: Iterable[tuple[str, Sequence[str]]],
+    output: Path | None = None,
+    *,
+    frame_folders: bool = False,
+    range: Range = "full",
 ) -> list[Unit]:
     """Find the inputs that arguments stand for, group them, and give every result a name.
 
@@ -55,19 +60,20 @@ def make_plan(
             of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
         output: the folder for the results, which never become inputs: see ``resolve_sources``.
         frame_folders: whether folders of numbered frames are videos, and not pictures like any others.
+        range: of pictures of more than 8 bits, see ``groundkit.media.images.read_image``.
 
     Returns:
         Units in the order in which the arguments name their inputs first. An argument that names none is a unit too,
         which fails: so it is told, counted and tried again like every other.
 
     Raises:
-        ConfigError: for standard input, which could not be read again.
+        ConfigError: for standard input, which could not be read again, and a range that is none.
     """
     inputs: dict[Path, tuple[Input, dict[str, None], GroundkitError | None]] = {}
     for argument, phrases in wanted:
         if argument == STDIN:
             raise ConfigError("-: a batch that is resumed cannot read standard input again; give files")
-        resolved = resolve_sources([argument], output, videos=True, frame_folders=frame_folders)
+        resolved = resolve_sources([argument], output, videos=True, frame_folders=frame_folders, range=range)
         found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in resolved.found]
         found += [(Input(name, Path(name)), error) for name, error in resolved.failed]
         for item, error in found:

@@ -244,3 +244,20 @@ def test_a_writer_that_fails_midway_leaves_no_file(command, tmp_path, monkeypatc
     assert answer.code == 1
     assert answer.err.endswith("cannot write groundkit-out/a-cup.png: No space left on device\n")
     assert files_in(tmp_path / "groundkit-out") == []
+
+
+def test_a_deep_picture_says_that_it_is_dark_until_it_is_given_a_range(command):
+    values = np.zeros((48, 64), np.uint16)
+    values[10:20, 10:40] = 3000
+    Image.fromarray(values).save("deep.png")
+    assert (
+        "use 4.6% of their range, which leaves a dark or flat picture: --range auto"
+        in command("segment", "deep.png", "bad", "-o", "out").err
+    )
+    for command_name, wanted in (("segment", "auto"), ("batch", "0,3000")):
+        answer = command(command_name, "deep.png", "cup", "-o", command_name, "--range", wanted, "--json", "--quiet")
+        assert (answer.code, answer.err) == (0, "")
+        assert json.loads(answer.out)[0]["boxes"] == [[10.0, 10.0, 40.0, 20.0]]
+    answer = command("segment", "deep.png", "cup", "--range", "best")
+    assert (answer.code, answer.err) == (2, "groundkit: error: range best: give full, auto, or LOW,HIGH with LOW below "
+    "HIGH, such as 0,3000\n")  # fmt: skip

@@ -1,17 +1,22 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
+import threading
+import warnings
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from groundkit.errors import ImageError
-from groundkit.media.images import read_image
+from groundkit.errors import ConfigError, ImageError
+from groundkit.media import heif
+from groundkit.media.images import ImageSource, read_image
 
 RED, WHITE = [255, 0, 0], [255, 255, 255]
 
@@ -20,6 +25,14 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def read(source: ImageSource, **options: object) -> tuple[np.ndarray, list[str]]:
+    """A picture, and what is told of it."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        pixels = read_image(source, **options)
+    return pixels, [str(each.message) for each in told]
 
 
 @pytest.fixture
@@ -126,7 +139,9 @@ def test_of_an_animation_the_first_frame_counts() -> None:
     for kind in ("GIF", "PNG", "TIFF", "WEBP"):
         options = {"lossless": True} if kind == "WEBP" else {}
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-        np.testing.assert_array_equal(read_image(data), np.full((2, 3, 3), RED))
+        pixels, told = read(data)
+        np.testing.assert_array_equal(pixels, np.full((2, 3, 3), RED))
+        assert [("groundkit follow takes it as a video" in text) for text in told] == ([] if kind == "TIFF" else [True])
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
@@ -201,11 +216,31 @@ def test_too_many_pixels_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(png_that_claims(20000, 20000))
     expected = (
-        f"{path}: more pixels than the limit of 178,956,970; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        f"{path}: 400,000,000 are more pixels than the limit of 178,956,970; make it smaller, or set the environment "
+        "variable GROUNDKIT_MAX_PIXELS=400000000"
     )
     with pytest.raises(ImageError) as failure:
         read_image(path)
     assert str(failure.value) == expected
+
+
+def test_the_limit_of_pixels_is_set_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    data = encode(Image.new("RGB", (10, 10)))
+    monkeypatch.setenv("GROUNDKIT_MAX_PIXELS", "100")
+    assert read_image(data).shape == (10, 10, 3)
+    monkeypatch.setenv("GROUNDKIT_MAX_PIXELS", "99")
+    with pytest.raises(ImageError, match=r"10x10 are more pixels than the limit of 99; .* GROUNDKIT_MAX_PIXELS=100$"):
+        read_image(data)
+    monkeypatch.setenv("GROUNDKIT_MAX_PIXELS", "many")
+    with pytest.raises(ConfigError, match="GROUNDKIT_MAX_PIXELS=many: give a whole number of pixels"):
+        read_image(data)
+
+
+def test_large_pictures_are_copied_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundkit.media.images._ROWS", 4)
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 5, 3), np.uint8)
+    np.testing.assert_array_equal(read_image(encode(Image.fromarray(pixels))), pixels)
 
 
 def test_up_to_the_limit_there_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +295,7 @@ def test_a_file_without_permission_says_so(monkeypatch: pytest.MonkeyPatch) -> N
         (np.zeros((0, 8, 3), np.uint8), "no pixels (0, 8, 3)"),
         (np.full((2, 2), 255.0), "must lie in [0, 1], got 255 to 255"),
         (np.full((2, 2), -0.1), "must lie in [0, 1]"),
-        (np.full((2, 2), np.nan), "must lie in [0, 1]"),
+        (np.full((2, 2), np.nan), "none of its values is a number"),
         (np.zeros((2, 2), np.int64), "values of type int64"),
         (np.full((2, 2), 1 << 20, np.int32), "values of type int32"),
     ],
@@ -305,7 +340,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(kind: str, tmp_path: Path
         path.write_bytes(data)
         message = None
         try:
-            pixels = read_image(path)
+            pixels, _ = read(path)
         except ImageError as error:
             message = str(error)
         if message is None:
@@ -314,6 +349,171 @@ def test_damaged_files_are_read_or_refused_in_one_line(kind: str, tmp_path: Path
         else:
             assert message.startswith(f"{path}: ")
             assert "\n" not in message
+
+
+def deep(folder: Path, values: np.ndarray, suffix: str = "tif") -> Path:
+    """Written by OpenCV, which keeps 16 bits and floats of any number of bands."""
+    path = folder / f"deep.{suffix}"
+    bands = values if values.ndim == 2 else values[..., [2, 1, 0, 3][: values.shape[2]]]
+    assert cv2.imwrite(str(path), bands)
+    return path
+
+
+SATELLITE = np.random.default_rng(0).integers(0, 3061, (20, 30, 3)).astype(np.uint16)
+
+
+def test_what_uses_little_of_its_range_is_told_and_otherwise_read_as_ever(tmp_path: Path) -> None:
+    for values in (SATELLITE, SATELLITE[..., 0], SATELLITE[..., 0] / np.float32(65_535)):
+        pixels, told = read(deep(tmp_path, values))
+        assert pixels.max() <= 12
+        (text,) = told  # of colours Pillow gives the upper 8 bits alone
+        assert re.search(r"deep\.tif: its values use 4\.[37]% of their range, .* flat picture: --range auto", text)
+    for values in (SATELLITE * 21, np.zeros_like(SATELLITE), (SATELLITE * 21)[..., 0]):
+        assert read(deep(tmp_path, values))[1] == []
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_range_is_stretched_over_all_levels(tmp_path: Path, suffix: str, grey: bool) -> None:
+    values = SATELLITE[..., 0] if grey else SATELLITE
+    path = deep(tmp_path, values, suffix)
+    low, high = np.percentile(values, (2, 98))
+    for wanted, black, white in (("auto", low, high), ("500,2500", 500, 2500), ((0, 65_535), 0, 65_535)):
+        pixels, told = read(path, range=wanted)
+        expected = np.rint(((values.astype(np.float64) - black) / (white - black)).clip(0, 1) * 255)
+        expected = np.dstack([expected] * 3) if grey else expected
+        assert np.abs(pixels - expected).max() <= 1  # single precision at a half
+        assert told == []
+    array, _ = read(values, range="auto")
+    np.testing.assert_array_equal(array, read(path, range="auto")[0])
+
+
+def tiff(values: np.ndarray, orientation: int) -> bytes:
+    """RGB of 16 bits with an orientation, by the specification of TIFF 6.0."""
+    height, width, bands = values.shape
+    body = values.tobytes()
+    tags = [(256, width), (257, height), (258, 8 + len(body)), (259, 1), (262, 2), (273, 8), (274, orientation)]
+    tags += [(277, bands), (278, height), (279, len(body))]
+    entries = b"".join(struct.pack("<HHII", tag, 3, 3 if tag == 258 else 1, value) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 14 + len(body)) + body + struct.pack("<3H", 16, 16, 16) + directory
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_range_leaves_the_picture_upright(kind: str, orientation: int, tmp_path: Path) -> None:
+    values = np.arange(20 * 30 * 3).reshape(20, 30, 3).astype("<u2") * 36
+    if kind == "PNG":
+        data = deep(tmp_path, values, "png").read_bytes()
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        body = exif.tobytes().removeprefix(b"Exif\0\0")
+        chunk = struct.pack(">I", len(body)) + b"eXIf" + body + struct.pack(">I", zlib.crc32(b"eXIf" + body))
+        data = data[:33] + chunk + data[33:]
+    else:
+        data = tiff(values, orientation)
+    plain, stretched = read_image(data), read_image(data, range="0,65535")
+    assert plain.shape == ((20, 30, 3) if orientation < 5 else (30, 20, 3))
+    assert np.abs(plain.astype(int) - stretched).max() <= 1
+
+
+def test_ordinary_pictures_are_the_same_in_every_range(colours: np.ndarray) -> None:
+    for source in (colours, encode(Image.fromarray(colours)), encode(Image.fromarray(colours[..., 0]), "TIFF")):
+        for wanted in ("auto", "0,10"):
+            np.testing.assert_array_equal(read_image(source, range=wanted), read_image(source))
+
+
+def test_floats_and_signed_numbers_are_read_where_they_are_numbers(tmp_path: Path) -> None:
+    floats = SATELLITE.astype(np.float32) - 100
+    with pytest.raises(ImageError, match=r"must lie in \[0, 1\], got -100 to .*, or give the range: --range auto"):
+        read_image(deep(tmp_path, floats))
+    expected = read(SATELLITE, range="auto")[0].astype(int)
+    assert np.abs(read(deep(tmp_path, floats), range="auto")[0] - expected).max() <= 1
+    floats[0, 0] = np.nan
+    floats[0, 1] = np.inf
+    pixels, told = read(deep(tmp_path, floats), range="auto")
+    assert pixels[0, :2].tolist() == [[0, 0, 0], WHITE]
+    assert told[0].endswith("deep.tif: 0.3% of its values are no numbers, and become black")
+    signed = SATELLITE.astype(np.int16)
+    np.testing.assert_array_equal(read(deep(tmp_path, signed))[0], read(SATELLITE)[0])
+    assert np.abs(read(deep(tmp_path, signed - 100), range="auto")[0] - expected).max() <= 1
+    with pytest.raises(ImageError, match=r"have no known white; .* or give the range"):
+        read_image(deep(tmp_path, signed - 100))
+    assert read(deep(tmp_path, SATELLITE / 3060.0))[0].mean() == pytest.approx(127.5, abs=4)
+
+
+@pytest.mark.parametrize("wanted", ["", "best", "1", "5,5", "9,1", "a,b", "nan,1", "0,inf", (3, 1)])
+def test_a_range_that_is_none_is_told_how_to_be_written(wanted: object, colours: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=r"^range .*: give full, auto, or LOW,HIGH"):
+        read_image(colours, range=wanted)
+
+
+def test_a_band_of_infrared_that_is_marked_as_transparency_is_left_out() -> None:
+    bands = np.random.default_rng(0).integers(20, 130, (16, 16, 4), np.uint8)
+    pixels, told = read(encode(Image.fromarray(bands), "TIFF"))
+    np.testing.assert_array_equal(pixels, bands[..., :3])
+    assert "marked as transparency, but has" in told[0]
+    # A soft mask has opaque or transparent pixels, and in a PNG the fourth band is nothing else.
+    for change, kind in ((0, "TIFF"), (255, "TIFF"), (50, "PNG")):
+        bands[0, 0, 3] = change
+        pixels, told = read(encode(Image.fromarray(bands), kind))
+        expected = np.array(Image.alpha_composite(Image.new("RGBA", (16, 16), "white"), Image.fromarray(bands)))
+        np.testing.assert_array_equal(pixels, expected[..., :3])
+        assert told == []
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_without_its_end_marker_is_read_and_one_that_lacks_rows_is_not(mode: str, progressive: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 61, 3), np.uint8)
+    data = encode(Image.fromarray(pixels).convert(mode), "JPEG", progressive=progressive)
+    whole = read_image(data)
+    for tail in (data[:-2], data[:-1], data[:-2] + bytes(1000)):
+        pixels, told = read(tail)
+        np.testing.assert_array_equal(pixels, whole)
+        assert told == [] or "the file lacks its end marker" in told[0]  # to Pillow, some zeros are as good
+        assert told or tail.endswith(b"\0")
+    for lost in (30, len(data) // 10, len(data) // 3):
+        for padding in (b"", bytes(lost + 5000)):
+            with pytest.raises(ImageError, match="damaged or incomplete"):
+                read_image(data[:-lost] + padding)
+
+
+def heic(image: Image.Image, orientation: int = 1) -> bytes:
+    pytest.importorskip("pillow_heif", reason="the optional library for HEIC is not installed").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    return encode(image, "HEIF", quality=95)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+def test_heic_is_read_upright(orientation: int, tmp_path: Path) -> None:
+    ramp = np.dstack(np.broadcast_arrays(np.arange(0, 256, 2)[None], np.arange(0, 256, 4)[:, None], 128))
+    upright = Image.fromarray(ramp.astype(np.uint8))
+    undo = {1: None, 2: 0, 3: 3, 6: 2, 8: 4}[orientation]  # what the camera did, as Image.Transpose
+    stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
+    (tmp_path / "IMG_0001.HEIC").write_bytes(heic(stored, orientation))
+    pixels = read_image(tmp_path / "IMG_0001.HEIC")
+    assert pixels.shape == ramp.shape
+    assert np.abs(pixels.astype(int) - ramp).mean() < 4
+
+
+def test_heic_without_the_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
+    with pytest.raises(ImageError, match=r"pip install groundkit-vision\[heic\], or convert the picture to JPEG$"):
+        read_image(b"\0\0\0\x18ftypheic" + bytes(100))
+
+
+def test_threads_that_read_leave_the_warnings_of_others_alone(colours: np.ndarray) -> None:
+    data = encode(Image.fromarray(colours))
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [read_image(data) for _ in range(30)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
