@@ -1,19 +1,23 @@
 """What attention flow costs, against the plain forward, eager's output_attentions and a naive rollout.
 
-    python benchmarks/flow.py [--tokens 500 1000 2000] [--layers 2] [--json] [--repeats N]
-    python benchmarks/flow.py --tokens 4000 --layers 1 --repeats 1
+    python benchmarks/flow.py [--tokens 500 1000 2000] [--layers 2] [--json] [--repeats N] [--dtype float32]
+    python benchmarks/flow.py --tokens 4000 --layers 1 --repeats 1 --cases plain matrix queries
+    python benchmarks/flow.py --kept --tokens 424 2724 15334 16000 --dtype bfloat16
 
 The subject is the language model of Qwen2.5-VL-3B's shapes (16 heads of 128, 2 key heads, hidden 2048, MLP 11008), of
-transformers' own class, float32 and random weights, with few of its 36 layers. Time and what grows with the layers
-(attention that is kept) are linear in them, and are scaled to 36; what one layer needs while it runs is counted once:
+transformers' own class, with random weights and few of its 36 layers. Time and what grows with the layers (attention
+that is kept) are linear in them, and are scaled to 36; what one layer needs while it runs is counted once:
 
     seconds(36) = seconds(L) 36 / L        kept(36) = kept(L) 36 / L
 
 "kept" is what is alive after the forward pass besides its output, counted in bytes of tensors. "peak" is measured, see
-memory.py, for the layers that ran. "flow" keeps half of each layer's N x N (causal blocks) in float16, as an option of
-``WeighedHeads``, and takes one row through all layers; "eager" keeps H x N x N a layer; "rollout" is eager and then
-the product of all layers' N x N matrices, timed apart and added. A case that would not fit into the memory that is free
-is left out, and said to be.
+memory.py, for the layers that ran. "matrix" and "queries" are the two ways in which ``WeighedHeads`` keeps a layer, and
+take one row through all layers as the pipeline does; the pipeline takes the smaller one, marked "*". "eager" keeps
+H x N x N a layer; "rollout" is eager and then the product of all layers' N x N matrices, timed apart and added. A case
+that would not fit into the memory that is free is left out, and said to be.
+
+``--kept`` keeps all layers for real, as the pipeline does, and prints what they take. Their MLP has 8 neurons in place
+of 11008, and their heads are not weighed (``uniform``), which changes nothing of what is kept and spares a pass.
 """
 
 from __future__ import annotations
@@ -29,18 +33,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory import in_fresh_process, peak_mib
+from memory import in_fresh_process, peak_mib, resident_mib
 from rich.console import Console
 from rich.table import Table
 from transformers import Qwen2_5_VLTextConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
-from groundkit.attention.flow import flow_rows
-from groundkit.attention.heads import WeighedHeads
+from groundkit.attention.flow import image_flow
+from groundkit.attention.heads import HeadWeights, WeighedHeads
+from groundkit.attention.layers import KeptMatrix, KeptQueries, LayerAttention
 from groundkit.attention.tap import AttentionTap
 
-LAYERS, CASES = 36, ("plain", "flow", "eager", "rollout")
-HEADS = 16
+LAYERS, CASES = 36, ("plain", "matrix", "queries", "eager", "rollout")
+HEADS, MLP = 16, 11008
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,15 @@ class Cost:
     time_ratio: float
     peak_mib: float
     kept_mib_36: float
+    taken: bool = False
 
 
 class Subject:
-    def __init__(self, tokens: int, layers: int, eager: bool) -> None:
+    def __init__(self, tokens: int, layers: int, eager: bool, dtype: str, mlp: int = MLP) -> None:
         torch.manual_seed(0)
         config = Qwen2_5_VLTextConfig(
             hidden_size=2048,
-            intermediate_size=11008,
+            intermediate_size=mlp,
             num_hidden_layers=layers,
             num_attention_heads=HEADS,
             num_key_value_heads=2,
@@ -68,27 +74,39 @@ class Subject:
             rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
             attn_implementation="eager" if eager else "sdpa",
         )
-        self.model = Qwen2_5_VLTextModel(config).eval()
-        self.inputs = torch.randn(1, tokens, 2048)
+        self.model = Qwen2_5_VLTextModel(config).to(getattr(torch, dtype)).eval()
+        self.inputs = torch.randn(1, tokens, 2048).to(self.model.dtype)
 
     @torch.no_grad()
     def run(self, case: str) -> tuple[Any, int]:
         """The result, and the bytes of attention kept at the end of the pass."""
         if case == "plain":
             return self.model(inputs_embeds=self.inputs, use_cache=False), 0
-        size = self.inputs.shape[1]
-        row = torch.zeros(1, size)
-        row[0, -1] = 1
-        if case == "flow":
-            layers = {str(i): layer for i, layer in enumerate(self.model.layers)}
-            heads = WeighedHeads(slice(0, size), dtype=torch.float16)
-            with AttentionTap(layers, {"heads": heads}) as tap:
-                self.model(inputs_embeds=self.inputs, use_cache=False)
-            read = tap.read_layers("heads")
-            return flow_rows(read, row), sum(block.nbytes for layer in read for block in layer.blocks)
+        if case in ("matrix", "queries"):
+            read = self.read(WeighedHeads(slice(0, self.inputs.shape[1]), keep=case))
+            return self.follow(read), sum(layer.nbytes for layer in read)
         attentions = self.model(inputs_embeds=self.inputs, use_cache=False, output_attentions=True).attentions
         kept = sum(attention.nbytes for attention in attentions)
         return (rollout(attentions) if case == "rollout" else attentions), kept
+
+    def read(self, heads: WeighedHeads) -> list[LayerAttention]:
+        layers = {str(i): layer for i, layer in enumerate(self.model.layers)}
+        with AttentionTap(layers, {"heads": heads}) as tap:
+            self.model(inputs_embeds=self.inputs, use_cache=False)
+        return tap.read_layers("heads")
+
+    def follow(self, layers: list[LayerAttention]) -> torch.Tensor:
+        """The last token's row through all layers."""
+        size = self.inputs.shape[1]
+        row = torch.zeros(1, size)
+        row[0, -1] = 1
+        return image_flow(layers, row, torch.arange(size))
+
+    @torch.inference_mode()
+    def smaller(self) -> str:
+        """Which way the pipeline keeps layers."""
+        (layer, *_) = self.read(WeighedHeads(slice(0, 1), HeadWeights.UNIFORM))
+        return "queries" if isinstance(layer, KeptQueries) else "matrix"
 
 
 @torch.no_grad()
@@ -111,16 +129,44 @@ def fits(tokens: int, layers: int, case: str) -> bool:
     return needed < 0.9 * 1024 * int(free.split()[1])
 
 
-def peak(tokens: int, layers: int, case: str) -> float:
-    Subject(64, 1, case in ("eager", "rollout")).run(case)
-    subject = Subject(tokens, layers, case in ("eager", "rollout"))
+def peak(tokens: int, layers: int, case: str, dtype: str) -> float:
+    Subject(64, 1, case in ("eager", "rollout"), dtype).run(case)
+    subject = Subject(tokens, layers, case in ("eager", "rollout"), dtype)
     return peak_mib(lambda: subject.run(case))
 
 
-def measure(tokens: int, layers: int, repeats: int, cases: Sequence[str]) -> list[Cost]:
+def keep_all(tokens: int, dtype: str) -> dict[str, Any]:
+    """All layers of one pass, kept as the pipeline keeps them."""
+    subject = Subject(tokens, LAYERS, False, dtype, mlp=8)
+    before = resident_mib()
+    started = time.perf_counter()
+    with torch.inference_mode():
+        layers = subject.read(WeighedHeads(slice(0, tokens), HeadWeights.UNIFORM))
+    seconds = time.perf_counter() - started
+    grown = resident_mib() - before
+    (kind,) = {type(layer) for layer in layers}
+    matrices = sum(
+        layer.matrix_bytes(torch.float32)
+        if isinstance(layer, KeptQueries)
+        else sum(4 * block.numel() for block in layer.blocks)
+        for layer in layers
+        if isinstance(layer, (KeptQueries, KeptMatrix))
+    )
+    return {
+        "tokens": tokens,
+        "kept as": "queries" if kind is KeptQueries else "matrix",
+        "float32 matrices MiB": round(matrices / 2**20),
+        "kept MiB": round(sum(layer.nbytes for layer in layers) / 2**20),
+        "resident MiB": round(grown),
+        "seconds": round(seconds),
+    }
+
+
+def measure(tokens: int, layers: int, repeats: int, cases: Sequence[str], dtype: str) -> list[Cost]:
     seconds: dict[str, list[float]] = {case: [] for case in cases}
     kept = {}
-    subjects = {eager: Subject(tokens, layers, eager) for eager in (False, True)}
+    subjects = {eager: Subject(tokens, layers, eager, dtype) for eager in (False, True)}
+    taken = subjects[False].smaller()
     for number in range(repeats + 1):
         for case in cases:
             eager = case in ("eager", "rollout")
@@ -145,8 +191,9 @@ def measure(tokens: int, layers: int, repeats: int, cases: Sequence[str]) -> lis
             case,
             statistics.median(seconds[case]),
             statistics.median(mine / plain for mine, plain in zip(seconds[case], seconds["plain"], strict=True)),
-            in_fresh_process(peak, tokens, layers, case),
+            in_fresh_process(peak, tokens, layers, case, dtype),
             kept[case] / 2**20 * LAYERS / layers,
+            case == taken,
         )
         for case in cases
     ]
@@ -158,10 +205,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="with plain among them")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the model")
+    parser.add_argument("--kept", action="store_true", help="keep all layers, and print nothing else")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     if "plain" not in options.cases:
         parser.error("--cases needs plain, which the others are compared with")
+    if options.kept:
+        for tokens in options.tokens:
+            print(json.dumps(keep_all(tokens, options.dtype)), flush=True)
+        return
     costs: list[Cost] = []
     for tokens in options.tokens:
         cases = [case for case in options.cases if fits(tokens, options.layers, case)]
@@ -171,7 +224,7 @@ def main() -> None:
         if "plain" not in cases:
             continue
         print(f"measuring {tokens} tokens ...", file=sys.stderr)
-        costs += measure(tokens, options.layers, options.repeats, cases)
+        costs += measure(tokens, options.layers, options.repeats, cases, options.dtype)
     if options.json:
         print(json.dumps({"torch": torch.__version__, **vars(options), "costs": [asdict(c) for c in costs]}, indent=2))
         return
@@ -181,7 +234,7 @@ def main() -> None:
     for cost in costs:
         table.add_row(
             str(cost.tokens),
-            cost.case,
+            cost.case + " *" * cost.taken,
             f"{cost.seconds:.2f}",
             f"{cost.time_ratio:.2f}",
             f"{cost.peak_mib:.0f}",

@@ -19,11 +19,16 @@ def peak_mib(run: Callable[[], object]) -> float:
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
+    before = resident_mib()
     kept = run()
-    peak = (_resident("VmHWM") - before) / 1024
+    peak = _status("VmHWM") - before
     del kept
     return peak
+
+
+def resident_mib() -> float:
+    """MiB of memory that this process holds."""
+    return _status("VmRSS")
 
 
 def in_fresh_process(function: Callable[..., float], *arguments: object) -> float:
@@ -31,6 +36,6 @@ def in_fresh_process(function: Callable[..., float], *arguments: object) -> floa
         return pool.submit(function, *arguments).result()
 
 
-def _resident(name: str) -> int:
+def _status(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))  # KiB
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":")) / 1024  # from KiB

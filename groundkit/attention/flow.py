@@ -1,6 +1,6 @@
 """How attention flows from a word back through the layers to the picture, one row at a time.
 
-Letters: L layers, N tokens, R wanted rows. A^l is layer l's attention with its heads reduced (heads.py).
+Letters: L layers, N tokens, R wanted rows. A^l is layer l's attention with its heads reduced (layers.py).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from groundkit.attention.choices import Flow as Flow
 from groundkit.attention.choices import Regulariser as Regulariser
-from groundkit.attention.heads import LayerAttention
+from groundkit.attention.layers import LayerAttention
 
 
-def column_factor(size: int) -> Tensor:
-    """VL-SAM's factor against attention collapse, float32 ``(N,)``: 1 - (L_0 - 1) / L for column j.
+def column_factor(size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """VL-SAM's factor against attention collapse, ``(N,)``: 1 - (L_0 - 1) / L for column j.
 
     Under a causal mask column j has L_0 = N - j open entries of L = N, so the factor is (j + 1) / N: near 0 for the
     first tokens, on which everything piles up, and 1 for the last.
     """
-    return (torch.arange(size, dtype=torch.float32) + 1) / size
+    return (torch.arange(size, dtype=dtype) + 1) / size
 
 
 def flow_rows(
@@ -66,7 +66,7 @@ def image_flow(
     regulariser: Regulariser = Regulariser.END,
 ) -> Tensor:
     """What arrives at the image tokens: ``(R, P)`` for their positions ``image``, int64 ``(P,)``. See ``flow_rows``."""
-    factor = column_factor(rows.shape[1])
+    factor = column_factor(rows.shape[1], rows.dtype)
     arrived = flow_rows(layers, rows, flow, factor if regulariser is Regulariser.LAYER else None)
     if regulariser is Regulariser.END:
         arrived = arrived * factor.to(arrived)

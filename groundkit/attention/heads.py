@@ -1,18 +1,20 @@
-"""Weigh the heads of a layer by how sharply they look, and make one N x N matrix of them, block by block of rows.
+"""Weigh the heads of a layer by how sharply they look, and make one N x N matrix of them.
 
 Letters: B batch, H heads, N tokens of the joint sequence. S is a layer's attention, rows summing to one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from groundkit.attention.choices import HeadWeights as HeadWeights
-from groundkit.attention.softmax import AttentionCall, attention_entries, positions_of
+from groundkit.attention.layers import KeptQueries, LayerAttention, without_repeats
+from groundkit.attention.softmax import AttentionCall, positions_of
 from groundkit.errors import AttentionError, ConfigError
 
 
@@ -23,57 +25,27 @@ def check_heads(heads: Sequence[int], available: int) -> None:
 
 
 @dataclass(frozen=True)
-class LayerAttention:
-    """One layer's attention with its heads reduced: blocks of rows, under a causal mask without the empty upper part.
-
-    Attributes:
-        size: N.
-        starts: first row of each block; a block ends where the next begins, the last one at N.
-        blocks: ``(rows, columns)`` each, columns from 0 on; what lies beyond is 0.
-        weights: float32 ``(H,)``, the heads' weights, on the CPU.
-    """
-
-    size: int
-    starts: tuple[int, ...]
-    blocks: tuple[Tensor, ...]
-    weights: Tensor
-
-    def times(self, rows: Tensor) -> Tensor:
-        """``rows @ A``, ``(R, N)`` to ``(R, N)``, in the dtype and on the device of ``rows``."""
-        moved = rows.to(self.blocks[0].device)
-        product = torch.zeros_like(moved)
-        for start, block in zip(self.starts, self.blocks, strict=True):
-            product[:, : block.shape[1]] += moved[:, start : start + len(block)] @ block.to(rows.dtype)
-        return product.to(rows.device)
-
-    def dense(self) -> Tensor:
-        """The whole matrix, ``(N, N)``."""
-        matrix = torch.zeros(self.size, self.size, dtype=self.blocks[0].dtype, device=self.blocks[0].device)
-        for start, block in zip(self.starts, self.blocks, strict=True):
-            matrix[start : start + len(block), : block.shape[1]] = block
-        return matrix
-
-
-@dataclass(frozen=True)
 class WeighedHeads:
     """What an ``AttentionTap`` reads for attention flow: one :class:`LayerAttention` of each layer.
 
     Equation 2 of VL-SAM: A = mean_h(w_h S_h). The weights are not scaled to sum to one, so that a layer without any
     sharp head moves little. Two passes over the rows, one for the weights and one for the mean; beside the result no
-    more than ``row_chunk`` rows of all heads are alive at a time.
+    more than ``row_chunk`` rows of all heads are alive at a time. Kept is whatever is smaller: the N x N matrix A, in
+    float32, or of a model in half precision in float16; or queries and keys in the model's own dtype, from which A is
+    computed anew.
 
     Attributes:
         image: positions of the image tokens, a slice or int64 or bool ``(N,)``; read by ``image_max`` only.
         weights: how the heads are weighed.
         heads: those that take part, each layer's counted from 0; by default all. Few heads of a model point well
             (Kang et al., arXiv 2503.06287).
-        dtype: what the result is kept in. float16 halves the memory at a relative error of about 0.001.
+        keep: ``matrix`` or ``queries`` to keep this, whatever is smaller.
     """
 
     image: Tensor | slice
     weights: HeadWeights = HeadWeights.MAX
     heads: tuple[int, ...] | None = None
-    dtype: torch.dtype = torch.float32
+    keep: Literal["smaller", "matrix", "queries"] = "smaller"
 
     def read(self, call: AttentionCall, log_sum_exp: Tensor | None, row_chunk: int) -> LayerAttention:
         """Reduce the heads of one call.
@@ -82,33 +54,22 @@ class WeighedHeads:
             AttentionError: more than one sequence in the batch, or fewer queries than keys (a decoding step).
             ConfigError: a head that the layer does not have.
         """
-        size = call.query.shape[2]
+        size, heads = call.query.shape[2], call.query.shape[1]
         if call.query.shape[0] != 1 or call.key.shape[2] != size:
             raise AttentionError(
                 f"attention flow needs one forward pass over one whole sequence, got {call.query.shape[0]} sequences "
                 f"of {size} queries and {call.key.shape[2]} keys: run the model without a key cache"
             )
-
-        def chunks() -> Iterator[tuple[int, Tensor]]:
-            for start in range(0, size, row_chunk):
-                rows = slice(start, min(start + row_chunk, size))
-                columns = slice(0, rows.stop if call.is_causal else size)
-                yield (
-                    start,
-                    attention_entries(call, rows, columns, heads="all", log_sum_exp=log_sum_exp, row_chunk=row_chunk)[
-                        0
-                    ],
-                )
-
-        weights = self._weigh(chunks(), call.query.shape[1], size)
-        taken = self._taken(len(weights))
-        weights = weights * taken
-        starts, blocks = [], []
-        for start, entries in chunks():
-            starts.append(start)
-            shares = (weights / taken.sum()).to(entries.device)
-            blocks.append(torch.einsum("h,hrc->rc", shares, entries).to(self.dtype))
-        return LayerAttention(size, tuple(starts), tuple(blocks), weights)
+        taken = self._taken(heads)
+        call = replace(call, key=without_repeats(call.key), value=call.value.new_empty(0))
+        layer = KeptQueries(size, taken, call, log_sum_exp, taken, row_chunk)
+        weights = self._weigh(layer) * taken
+        layer = replace(layer, weights=weights, shares=weights / taken.sum())
+        dtype = call.query.dtype if call.query.dtype.itemsize >= 4 else torch.float16
+        queries_are_smaller = layer.nbytes < layer.matrix_bytes(dtype)
+        if self.keep == "queries" or (self.keep == "smaller" and queries_are_smaller):
+            return layer.detached()
+        return layer.as_matrix(dtype)
 
     def _taken(self, heads: int) -> Tensor:
         """1 for each head that takes part, else 0."""
@@ -117,17 +78,18 @@ class WeighedHeads:
         check_heads(self.heads, heads)
         return torch.zeros(heads).index_fill(0, torch.tensor(self.heads), 1.0)
 
-    def _weigh(self, chunks: Iterator[tuple[int, Tensor]], heads: int, size: int) -> Tensor:
+    def _weigh(self, layer: KeptQueries) -> Tensor:
+        heads = len(layer.weights)
         if self.weights is HeadWeights.UNIFORM:
             return torch.ones(heads)
-        image = positions_of(self.image, size)
+        image = positions_of(self.image, layer.size)
         total = torch.zeros(heads)
-        for _, entries in chunks:
+        for _, entries in layer.heads():
             if self.weights is HeadWeights.IMAGE_MAX:
                 entries = entries[..., image[image < entries.shape[-1]].to(entries.device)]
             if entries.shape[-1]:
-                total += entries.amax(-1).sum(-1).cpu()
-        weights = total / size
+                total = total + entries.amax(-1).sum(-1).cpu()
+        weights = total / layer.size
         if self.weights is HeadWeights.IMAGE_MAX:
             weights /= weights.max().clamp_min(1e-12)
         return weights

@@ -90,51 +90,74 @@ def attention_entries(
     Raises:
         IndexError: a position lies outside the queries or keys.
     """
-    # A tensor made in inference mode could not be changed by its reader later, and autocast would round the scores.
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(call.query.device.type, enabled=False):
-        return _entries(call, rows, columns, heads, log_sum_exp, row_chunk)
+    # A tensor made in inference mode could not be changed by its reader later.
+    with torch.inference_mode(False), torch.no_grad():
+        wanted = positions_of(rows, call.query.shape[2])
+        reader = RowReader(call, columns, log_sum_exp)
+        batch, head_count, column_count = reader.shape
+        shape = (
+            (batch, len(wanted), column_count) if heads == "mean" else (batch, head_count, len(wanted), column_count)
+        )
+        entries = torch.empty(shape, dtype=torch.float32, device=call.query.device)
+        for start in range(0, len(wanted), row_chunk):
+            weights = reader.read(wanted[start : start + row_chunk])
+            entries[..., start : start + row_chunk, :] = weights.mean(1) if heads == "mean" else weights
+        return entries
 
 
-def _entries(
-    call: AttentionCall,
-    wanted_rows: Tensor | slice,
-    wanted_columns: Tensor | slice,
-    heads: Heads,
-    log_sum_exp: Tensor | None,
-    row_chunk: int,
-) -> Tensor:
-    query_count, size = call.query.shape[2:]
-    key_heads, key_count = call.key.shape[1:3]
-    batch, head_count = (max(counts) for counts in zip(call.query.shape[:2], call.key.shape[:2], strict=True))
-    query = call.query.expand(batch, head_count, -1, -1)
-    device = query.device
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    scale = 1 / math.sqrt(size) if call.scale is None else call.scale
-    mask = None if call.attn_mask is None else call.attn_mask.expand(batch, head_count, query_count, key_count)
+class RowReader:
+    """Computes rows of softmax(scale q k^T + mask) of one call, some at a time; the keys are made ready once.
 
-    rows = positions_of(wanted_rows, query_count)
-    columns = positions_of(wanted_columns, key_count)
-    scored = columns if log_sum_exp is not None else positions_of(slice(None), key_count)
-    row_index, column_index, scored_index = (_index(positions, device) for positions in (rows, columns, scored))
-    scaled_key = call.key[:, :, scored_index].to(dtype).mul(scale).mT.unsqueeze(2)
-    scaled_key = scaled_key.expand(-1, -1, head_count // key_heads, -1, -1).flatten(1, 2)  # (B, H, D, C)
-    shape = (batch, len(rows), len(columns)) if heads == "mean" else (batch, head_count, len(rows), len(columns))
-    entries = torch.empty(shape, dtype=torch.float32, device=device)
-    # Rows outside and heads inside: the heads of one position lie side by side in the queries most models pass.
-    for start in range(0, len(rows), row_chunk):
-        index = _part(row_index, start, start + row_chunk)
-        scores = query[:, :, index].to(dtype) @ scaled_key  # (B, H, r, C), or (B, H, r, S) without log_sum_exp
-        if mask is not None:
-            _apply_mask(scores, mask[:, :, index][..., scored_index])
-        if call.is_causal:
-            later = scored > rows[start : start + row_chunk].unsqueeze(-1)
-            scores.masked_fill_(later.to(device), -math.inf)
-        if log_sum_exp is not None:
-            weights = scores.sub_(log_sum_exp[:, :, index].unsqueeze(-1)).exp_()
-        else:
-            weights = _softmax(scores)[..., column_index]
-        entries[..., start : start + row_chunk, :] = weights.mean(1) if heads == "mean" else weights
-    return entries
+    See :func:`attention_entries`, also for the arguments.
+
+    Attributes:
+        shape: (B, H, C).
+    """
+
+    def __init__(self, call: AttentionCall, columns: Tensor | slice, log_sum_exp: Tensor | None) -> None:
+        query_count, size = call.query.shape[2:]
+        self._key_heads, key_count = call.key.shape[1:3]
+        batch, head_count = (max(counts) for counts in zip(call.query.shape[:2], call.key.shape[:2], strict=True))
+        self._call = call
+        self._query = call.query.expand(batch, head_count, -1, -1)
+        self._log_sum_exp = log_sum_exp
+        self._dtype = torch.promote_types(call.query.dtype, torch.float32)
+        mask = call.attn_mask
+        self._mask = None if mask is None else mask.expand(batch, head_count, query_count, key_count)
+        wanted = positions_of(columns, key_count)
+        self._scored = wanted if log_sum_exp is not None else positions_of(slice(None), key_count)
+        device = call.query.device
+        self._columns, self._scored_index = (_index(positions, device) for positions in (wanted, self._scored))
+        scale = 1 / math.sqrt(size) if call.scale is None else call.scale
+        with torch.inference_mode(False), torch.no_grad():
+            self._keys = call.key[:, :, self._scored_index].to(self._dtype).mul(scale).mT  # (B, G, D, C)
+        self.shape = (batch, head_count, len(wanted))
+
+    def read(self, rows: Tensor, before: int | None = None) -> Tensor:
+        """The entries of some rows.
+
+        Args:
+            rows: int64 query positions on the CPU.
+            before: leave out the wanted columns from this one on, for a call whose rows see none of the keys there;
+                only where the columns are all keys.
+
+        Returns:
+            ``(B, H, r, C)``, float32, or float64 of queries in float64.
+        """
+        # Autocast would round the scores.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._query.device.type, enabled=False):
+            device = self._query.device
+            index, keys, scored = _index(rows, device), self._keys[..., :before], self._scored[:before]
+            query = self._query[:, :, index].to(self._dtype)
+            grouped = query.reshape(len(query), self._key_heads, -1, query.shape[-1])  # (B, G, H / G * r, D)
+            scores: Tensor = (grouped @ keys).reshape(*query.shape[:3], len(scored))
+            if self._mask is not None:
+                _apply_mask(scores, self._mask[:, :, index][..., _part(self._scored_index, 0, len(scored))])
+            if self._call.is_causal:
+                scores.masked_fill_((scored > rows.unsqueeze(-1)).to(device), -math.inf)
+            if self._log_sum_exp is not None:
+                return scores.sub_(self._log_sum_exp[:, :, index].unsqueeze(-1)).exp_()
+            return _softmax(scores)[..., _part(self._columns, 0, self.shape[-1] if before is None else before)]
 
 
 def _apply_mask(scores: Tensor, mask: Tensor) -> None:

@@ -23,7 +23,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from groundkit.attention.heads import HeadWeights, LayerAttention, WeighedHeads
+from groundkit.attention.heads import HeadWeights, WeighedHeads
+from groundkit.attention.layers import LayerAttention
 from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ImageError, ModelError
 from groundkit.exclusive import exclusive, seeded
@@ -367,7 +368,6 @@ class VisionLanguageModel(ABC):
         weights: HeadWeights = HeadWeights.MAX,
         heads: tuple[int, ...] | None = None,
         layers: str = "all",
-        dtype: torch.dtype = torch.float32,
     ) -> list[LayerAttention]:
         """One pass over the whole conversation, and the attention of each layer with its heads weighed.
 
@@ -376,7 +376,7 @@ class VisionLanguageModel(ABC):
             AttentionError: a layer whose attention could not be read, or a head that it does not have.
         """
         names = select_layers(self.layer_names, layers)
-        weighed = WeighedHeads(conversation.image_positions, weights, heads, dtype)
+        weighed = WeighedHeads(conversation.image_positions, weights, heads)
         tap = AttentionTap({name: self._layers[name] for name in names}, {"heads": weighed})
         with tap:
             self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from groundkit.attention.heads import HeadWeights, LayerAttention
+from groundkit.attention.heads import HeadWeights
+from groundkit.attention.layers import KeptMatrix, LayerAttention
 from groundkit.errors import ConfigError, PhraseError
 from groundkit.models.picture_sizes import PictureSize
 from groundkit.models.vision_language import Conversation, EncodedPicture, View
@@ -115,7 +116,7 @@ class PlantedModel:
                 cells = cv2.resize(is_of(talk.picture.image, colour).astype(np.float32), (GRID, GRID), interpolation=3)
                 scores[place, 1 : 1 + GRID * GRID] = 4 * torch.from_numpy(cells).flatten()
         matrix = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1)
-        return [LayerAttention(len(ids), (0,), (0.5 * matrix,), torch.ones(1))] * LAYERS
+        return [KeptMatrix(len(ids), torch.ones(1), (0,), (0.5 * matrix,))] * LAYERS
 
 
 class SameColour:
@@ -560,7 +561,7 @@ class LookingModel(PlantedModel):
         size = talk.inputs["input_ids"].shape[1]
         matrix = torch.eye(size)
         matrix[-1, talk.views[0].positions] = 0.001 * torch.from_numpy(heat).flatten()
-        return [LayerAttention(size, (0,), (matrix,), torch.ones(1))] * LAYERS
+        return [KeptMatrix(size, torch.ones(1), (0,), (matrix,))] * LAYERS
 
 
 def test_decaf_takes_away_what_the_background_s_question_sees_too() -> None:

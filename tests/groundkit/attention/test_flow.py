@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from groundkit.attention.flow import Flow, Regulariser, column_factor, flow_rows, image_flow
-from groundkit.attention.heads import LayerAttention
+from groundkit.attention.layers import KeptMatrix, LayerAttention
 
 LAYERS, BEFORE, AFTER, SIDE = 28, 10, 40, 18
 IMAGE = torch.arange(BEFORE, BEFORE + SIDE * SIDE)
 
 
 def layer(matrix: Tensor) -> LayerAttention:
-    return LayerAttention(len(matrix), (0,), (matrix,), torch.ones(1))
+    return KeptMatrix(len(matrix), torch.ones(1), (0,), (matrix,))
 
 
 def causal(scores: Tensor) -> Tensor:

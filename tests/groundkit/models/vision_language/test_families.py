@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from groundkit.attention.heads import HeadWeights
+from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.models.vision_language import Conversation, VisionLanguageModel
 
 # PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
@@ -76,9 +77,11 @@ def test_a_question_is_laid_out_as_the_processor_itself_lays_it_out(
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("keep", ["matrix", "queries"])
 def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
-    model: VisionLanguageModel, picture: npt.NDArray[np.uint8]
+    model: VisionLanguageModel, picture: npt.NDArray[np.uint8], keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("groundkit.models.vision_language.WeighedHeads", functools.partial(WeighedHeads, keep=keep))
     talk = conversation(model, picture)
     layers = model.read_layers(talk, weights=HeadWeights.MAX)
     size = talk.inputs["input_ids"].shape[1]
