@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
 from groundkit.models.locate import DIFFUSION, locate
 from groundkit.models.offload import check_offload
-from groundkit.models.weights_check import check_weights, load_weights
+from groundkit.models.weights_check import check_weights, load_weights, only_variant
 
 
 def load_pipeline(
@@ -85,7 +85,7 @@ def _load_part(
     if not isinstance(loader, type) or not issubclass(loader, nn.Module):
         return None
     # A variant need not exist of every part.
-    variant = variant if variant and any(folder.glob(f"*.{variant}*")) else None
+    variant = variant if variant and any(folder.glob(f"*.{variant}*")) else only_variant(folder)
     options: dict[str, Any] = {"dtype": dtype, "variant": variant}
     if issubclass(loader, PreTrainedModel):
         return load_weights(loader, folder, source=source, part=folder.name, **options)

@@ -31,17 +31,25 @@ _SAM_2 = ("sam2", "sam2_video", "edgetam", "edgetam_video")
 
 @dataclass(frozen=True)
 class Wanted:
-    """A kind of model: what messages call it, the file that such a model has, and a Hub id that is one."""
+    """A kind of model.
+
+    Attributes:
+        what: what messages call it.
+        file: the file that such a model has.
+        example: a Hub id that is one.
+        kind: of its entries in the catalog, where these are all of this kind.
+    """
 
     what: str
     file: str
     example: str
+    kind: str = ""
 
 
-DIFFUSION = Wanted("a diffusion pipeline", "model_index.json", "black-forest-labs/FLUX.1-schnell")
+DIFFUSION = Wanted("a diffusion pipeline", "model_index.json", "black-forest-labs/FLUX.1-schnell", "pipeline")
 VISION_LANGUAGE = Wanted("a vision-language model", "config.json", "Qwen/Qwen2.5-VL-3B-Instruct")
-SEGMENTER = Wanted("a SAM", "config.json", "facebook/sam-vit-base")
-TRACKER = Wanted("a SAM 2", "config.json", "facebook/sam2.1-hiera-tiny")
+SEGMENTER = Wanted("a SAM", "config.json", "facebook/sam-vit-base", "segmenter")
+TRACKER = Wanted("a SAM 2", "config.json", "facebook/sam2.1-hiera-tiny", "tracker")
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def locate(
     place = Path(source)
     if place.is_file() or (not place.exists() and place.suffix.lower() in _WEIGHTS):
         near = similar(place.stem)
-        example = near.source if near and "/" in near.source else wanted.example
+        example = near.source if near and "/" in near.source and near.kind == wanted.kind else wanted.example
         is_file = "this is a file" if place.is_file() else "no such file, and a file would not do"
         raise ModelError(
             f"{source}: {is_file}; {wanted.what} is a folder in the layout of {example}: give such a folder or this id"

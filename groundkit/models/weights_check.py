@@ -1,7 +1,8 @@
-"""Refuse a model whose weights are not all there: the libraries would fill the gaps with random numbers."""
+"""Which weight files are read, and that they are whole: the libraries would fill gaps with random numbers."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -11,6 +12,14 @@ from torch import nn
 
 from groundkit.errors import ModelError
 
+_FILE = re.compile(r"(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)")
+
+
+def only_variant(folder: str | Path) -> str | None:
+    """The variant of a folder's weights where it holds that one alone (``model.fp16.safetensors``), else None."""
+    found = {named[1] for file in Path(folder).glob("*model*") if (named := _FILE.fullmatch(file.name))}
+    return found.pop() if len(found) == 1 else None
+
 
 def load_weights(
     kind: Any, folder: str | Path, *, source: str | Path, part: str = "", others: tuple[str, ...] = (), **options: Any
@@ -19,6 +28,8 @@ def load_weights(
 
     ``others`` begin the names of tensors of a larger model's other half, which are rightly left out.
     """
+    if Path(folder).is_dir() and not options.get("variant"):
+        options["variant"] = only_variant(folder)
     # Mismatches are taken note of here and refused below, by name; the library's own error names none.
     model, report = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
     unexpected = [name for name in report["unexpected_keys"] if not name.startswith(others)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -58,14 +59,36 @@ def read_sam_checkpoint(path: str | Path) -> Sam:
         raise ModelError(f"{path}: not a file of tensors, or a damaged one; download the checkpoint again") from error
 
     not_a_sam = f"{path}: not a checkpoint of segment-anything; give one such as sam_vit_b_01ec64.pth"
+    tensors = _unwrap(tensors)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ModelError(not_a_sam)
+    if any(name.startswith("image_encoder.trunk.") for name in tensors):
+        raise ModelError(
+            f"{path}: a checkpoint of SAM 2, not of SAM; as --tracker, for videos, give facebook/sam2.1-hiera-tiny, "
+            "and here a SAM such as sam_vit_b_01ec64.pth"
+        )
     try:
         model = build_sam(infer_architecture(tensors))
+        missing = sorted(set(model.state_dict()) - set(tensors))
+        if missing:
+            raise ModelError(
+                f"{path}: the weights lack {len(missing)} of a SAM's tensors, such as {missing[0]}; "
+                "copy or download the checkpoint again"
+            )
         model.load_state_dict(tensors, assign=True)
     except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise ModelError(not_a_sam) from error
     return model.float()
+
+
+def _unwrap(saved: Any) -> Any:
+    """The tensors in what training loops save: ``{"model": ...}``, and names that data parallelism opens with."""
+    for key in ("model", "state_dict", "model_state_dict"):
+        if isinstance(saved, dict) and isinstance(saved.get(key), dict):
+            saved = saved[key]
+    if isinstance(saved, dict) and saved and all(str(name).startswith("module.") for name in saved):
+        return {name.removeprefix("module."): tensor for name, tensor in saved.items()}
+    return saved
 
 
 def infer_architecture(tensors: Mapping[str, torch.Tensor]) -> SamArchitecture:

@@ -61,6 +61,11 @@ def test_a_variant_is_loaded(folder: Path) -> None:
     assert isinstance(load_segmenter(folder, variant="fp16"), TransformersSam)
 
 
+def test_the_only_variant_that_a_folder_has_is_loaded(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    assert isinstance(load_segmenter(folder), TransformersSam)
+
+
 @pytest.mark.parametrize("missing", ["/no/such/folder", "./nowhere", "a/b/c"])
 def test_a_missing_folder_says_so(missing: str) -> None:
     assert (

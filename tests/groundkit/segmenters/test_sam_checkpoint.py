@@ -39,6 +39,19 @@ def test_a_half_precision_checkpoint_is_read_in_full(sam_checkpoint: Path, tmp_p
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("key", ["", "model", "state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_what_a_training_loop_saves_is_the_same_model(
+    sam_checkpoint: Path, tmp_path: Path, key: str, prefix: str
+) -> None:
+    whole = torch.load(sam_checkpoint)
+    tensors = {prefix + name: tensor for name, tensor in whole.items()}
+    torch.save({key: tensors, "epoch": 3} if key else tensors, tmp_path / "trained.pth")
+    state = read_sam_checkpoint(tmp_path / "trained.pth").state_dict()
+    assert state.keys() == whole.keys()
+    assert all(torch.equal(state[name], whole[name]) for name in whole)
+
+
 class Malicious:
     def __reduce__(self) -> tuple[object, ...]:
         return (Path.touch, (Path("run-by-unpickling"),))
@@ -64,7 +77,16 @@ def without_a_tensor(whole: Path, path: Path) -> None:
         (lambda whole, path: torch.save({"weight": torch.zeros(2)}, path), NOT_A_SAM),
         (lambda whole, path: torch.save({"model": {"weight": torch.zeros(2)}}, path), NOT_A_SAM),
         (lambda whole, path: torch.save([1, 2], path), NOT_A_SAM),
-        (without_a_tensor, NOT_A_SAM),
+        (
+            without_a_tensor,
+            "the weights lack 1 of a SAM's tensors, such as mask_decoder.iou_token.weight; "
+            "copy or download the checkpoint again",
+        ),
+        (
+            lambda whole, path: torch.save({"model": {"image_encoder.trunk.pos_embed": torch.zeros(2)}}, path),
+            "a checkpoint of SAM 2, not of SAM; as --tracker, for videos, give facebook/sam2.1-hiera-tiny, "
+            "and here a SAM such as sam_vit_b_01ec64.pth",
+        ),
         (lambda whole, path: path.mkdir(), "this is a folder; give the .pth file in it"),
         (lambda whole, path: None, "no such file; give a SAM checkpoint (.pth) or a model folder"),
     ],

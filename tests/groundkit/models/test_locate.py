@@ -1,0 +1,60 @@
+"""A model is found, and known for what it is, by one small file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundkit.errors import ModelError
+from groundkit.models.locate import DIFFUSION, SEGMENTER, TRACKER, VISION_LANGUAGE, Wanted, locate
+
+
+def refusal(source: Path, wanted: Wanted) -> str:
+    with pytest.raises(ModelError) as refused:
+        locate(source, wanted, local_files_only=True)
+    message = str(refused.value)
+    assert message.startswith(f"{source}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{source}: ")
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("name", "wanted", "example"),
+    [
+        ("flux1.safetensors", DIFFUSION, "black-forest-labs/FLUX.1-schnell"),
+        ("flux1-dev-fp8.gguf", DIFFUSION, "black-forest-labs/FLUX.1-dev"),
+        ("sam.safetensors", SEGMENTER, "facebook/sam-vit-base"),
+        ("sam_vit_huge.safetensors", SEGMENTER, "facebook/sam-vit-huge"),
+        ("sam2.1_hiera_large.pt", TRACKER, "facebook/sam2.1-hiera-large"),
+        ("model.bin", VISION_LANGUAGE, "Qwen/Qwen2.5-VL-3B-Instruct"),
+    ],
+)
+def test_a_single_file_is_no_model_and_the_id_that_has_the_folder_is_named(
+    name: str, wanted: Wanted, example: str, there: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    if there:
+        file.write_bytes(b"x")
+    first = "this is a file" if there else "no such file, and a file would not do"
+    assert refusal(file, wanted) == (
+        f"{first}; {wanted.what} is a folder in the layout of {example}: give such a folder or this id"
+    )
+
+
+def test_an_empty_folder_says_which_file_is_missing(tmp_path: Path) -> None:
+    assert refusal(tmp_path, DIFFUSION) == (
+        "the folder has no model_index.json, as a diffusion pipeline has; copy or download the whole model, "
+        "or give one such as black-forest-labs/FLUX.1-schnell"
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"text"'])
+def test_a_file_that_is_no_json_object_is_damaged(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert "damaged" in refusal(tmp_path, SEGMENTER)
+
+
+def test_what_the_file_says_is_returned(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam"}))
+    assert locate(tmp_path, SEGMENTER).config == {"model_type": "sam"}
