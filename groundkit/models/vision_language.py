@@ -156,6 +156,8 @@ class VisionLanguageModel(ABC):
         self.offload = offload
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        if not processor.chat_template:  # older checkpoints keep it with the tokenizer
+            processor.chat_template = self.tokenizer.chat_template
         self.name = name
         self.device = device
         self._layers: dict[str, nn.Module] = {

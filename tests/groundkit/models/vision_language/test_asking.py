@@ -76,6 +76,14 @@ def test_a_base_model_without_chat_template_is_refused_in_one_line_as_it_is_load
     assert "Instruct" in str(refused.value)
 
 
+def test_a_chat_template_that_is_kept_with_the_tokenizer_is_used(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    template = (folder("qwen2_vl") / "chat_template.jinja").read_text()
+    older = with_template(folder("qwen2_vl"), tmp_path / "older", None)
+    file = older / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": template}))
+    assert load(older).chat("where is the cup") == load(folder("qwen2_vl")).chat("where is the cup")
+
+
 @pytest.mark.parametrize(
     "template",
     [
