@@ -1,13 +1,18 @@
-"""Results made by hand, for tests of what comes after the pipelines."""
+"""Results made by hand, for tests of what comes after the pipelines; and devices, make-believe or real."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from groundkit.results import Grounding, boxes_of
+
+if TYPE_CHECKING:
+    from devices import Device
 
 MakeGrounding = Callable[..., Grounding]
 
@@ -46,3 +51,43 @@ def make_grounding() -> MakeGrounding:
         return Grounding(**{**values, **fields})
 
     return make
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        choices=("pretend", "cuda", "mps"),
+        default="pretend",
+        help="run the tests of devices (test_devices.py) on this one instead of make-believe ones",
+    )
+
+
+@pytest.fixture(params=["cuda", "mps"])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A CUDA device, then an Apple one: make-believe ones (``pretend_device.py``), or that of ``--device``."""
+    import torch
+    from devices import Device
+
+    from groundkit.attention import fused
+
+    name, wanted = request.param, request.config.getoption("--device")
+    if wanted == "pretend":
+        # No fused kernel returns a log-sum-exp there: rows are computed the general way, on the CPU, too.
+        monkeypatch.setattr(fused, "_TRUSTED", {})
+        monkeypatch.setattr(torch.nn.Module, "to", _to_memory_of_its_own(torch.nn.Module.to))
+        return Device(name, real=False)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name != wanted or not available[name]:
+        pytest.skip(f"--device {wanted}: no {name} device here")
+    return Device(name, real=True)
+
+
+def _to_memory_of_its_own(to: Callable[..., Any]) -> Callable[..., Any]:
+    """``Module.to`` that copies weights on the CPU, too: a matrix product's last bit hangs on where they begin."""
+
+    def moved(module: Any, *args: Any, **kwargs: Any) -> Any:
+        return to(module, *args, **kwargs)._apply(
+            lambda tensor: tensor.clone() if tensor.device.type == "cpu" else tensor
+        )
+
+    return moved

@@ -52,11 +52,22 @@ def load_pipeline(
         }
         pipeline: Any = kind.from_pretrained(folder, **{name: part for name, part in parts.items() if part is not None})
     pipeline.set_progress_bar_config(disable=True)
+    if device.type == "mps":
+        _drop_float64(pipeline)
     if offload:
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
     return pipeline
+
+
+def _drop_float64(pipeline: Any) -> None:
+    """Round what diffusers counted in float64 (CogVideoX's positions), which Apple's GPUs do not have, to float32."""
+    for part in pipeline.components.values():
+        for module in part.modules() if isinstance(part, nn.Module) else ():
+            for name, buffer in module.named_buffers(recurse=False):
+                if buffer.dtype == torch.float64:
+                    module._buffers[name] = buffer.float()
 
 
 def _parts(source: str | Path, folder: Path) -> dict[str, tuple[str, str]]:

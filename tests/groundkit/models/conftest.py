@@ -1,5 +1,6 @@
 """Models of the real classes, tiny and untrained, saved to a folder like a real checkpoint."""
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from groundkit.weights.training.tokenizers import clip_tokenizer, t5_tokenizer
 
 
 @pytest.fixture(scope="session")
-def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, Any], Any]:
-    """Loads, as a model of a class, what ``tiny_<family>.py`` in a folder of tests saves."""
+def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Loads, as a model of a class and with options, what ``tiny_<family>.py`` in a folder of tests saves."""
 
-    def load(tests: Path, family: str, kind: Any) -> Any:
+    @functools.cache
+    def save(tests: Path, family: str) -> Path:
         folder = tmp_path_factory.mktemp(family)
         torch.manual_seed(0)
         sys.path.insert(0, str(tests))
@@ -28,7 +30,10 @@ def load_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str, 
             importlib.import_module(f"tiny_{family}").save(folder)
         finally:
             sys.path.pop(0)
-        return kind.from_pretrained(folder, local_files_only=True)
+        return folder
+
+    def load(tests: Path, family: str, kind: Any, **options: Any) -> Any:
+        return kind.from_pretrained(save(tests, family), local_files_only=True, **options)
 
     return load
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from devices import Device
 from safetensors.torch import load_file, save_file
 from transformers import (
     EdgeTamVideoConfig,
@@ -31,6 +32,7 @@ from transformers import (
 
 import groundkit.tracking.sam2
 from groundkit.errors import ModelError
+from groundkit.tracking.base import Tracked
 from groundkit.tracking.sam2 import Sam2Tracker
 
 Pixels = npt.NDArray[np.uint8]
@@ -363,3 +365,18 @@ def test_a_folder_that_does_not_exist_is_refused_in_one_line(tmp_path: Path) -> 
         Sam2Tracker.from_pretrained(tmp_path / "nowhere", local_files_only=True)
     assert "no such folder" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_track_on_the_device_is_that_on_the_cpu(device: Device, kind: str, folders: dict[str, Path]) -> None:
+    def follow(where: str) -> list[Tracked]:
+        track = Sam2Tracker.from_pretrained(folders[kind], device=where).start(images[0], masks[0])
+        return [track.follow(image) for image in images[1:]]
+
+    images, masks = video(6)
+    expected = follow("cpu")
+    with device.used():
+        actual = follow(device.name)
+    for one, other in zip(actual, expected, strict=True):
+        device.assert_same(one.mask, other.mask)
+        device.assert_same(one.score, other.score)

@@ -27,12 +27,23 @@ FAMILIES: dict[str, type[VideoDiffusionModel]] = {
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def model(request: pytest.FixtureRequest, load_tiny: Callable[[Path, str, Any], Any]) -> VideoDiffusionModel:
-    """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
-    loaded: VideoDiffusionModel = load_tiny(Path(__file__).parent, request.param, FAMILIES[request.param])
-    step = loaded.compression[1] * loaded.patch[1]
-    loaded.size = (3 * step, 5 * step)
-    return loaded
+def load_model(request: pytest.FixtureRequest, load_tiny: Callable[..., Any]) -> Callable[..., VideoDiffusionModel]:
+    """Loads, with options, each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+
+    def load(**options: Any) -> VideoDiffusionModel:
+        tests = Path(__file__).parent
+        loaded: VideoDiffusionModel = load_tiny(tests, request.param, FAMILIES[request.param], **options)
+        step = loaded.compression[1] * loaded.patch[1]
+        loaded.size = (3 * step, 5 * step)
+        return loaded
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def model(load_model: Callable[..., VideoDiffusionModel]) -> VideoDiffusionModel:
+    """Each family in turn, on the CPU in float32."""
+    return load_model()
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def own_pipeline(model: VideoDiffusionModel, latents: Tensor, clip: Pixels) -> N
     )
 
 
-@pytest.mark.parametrize("model", ["wan", "cogvideox_1_5"], indirect=True)
+@pytest.mark.parametrize("load_model", ["wan", "cogvideox_1_5"], indirect=True)
 def test_padding_that_no_mask_hides_takes_its_share_and_leaves_proportions_alone(
     model: VideoDiffusionModel, clip: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +261,7 @@ def test_any_shape_of_clip_becomes_whole_patches(model: VideoDiffusionModel, sha
     assert min(height, width) >= step
 
 
-@pytest.mark.parametrize("model", ["cogvideox", "cogvideox_1_5"], indirect=True)
+@pytest.mark.parametrize("load_model", ["cogvideox", "cogvideox_1_5"], indirect=True)
 def test_a_tall_clip_stays_within_the_positions_that_the_model_has(model: VideoDiffusionModel) -> None:
     encoded, text = encode(model, np.zeros((5, 160, 40, 3), np.uint8))
     maps = model.read_attention(encoded, text, noise_level=0.3, seed=1, layers="0-0")

@@ -1,5 +1,6 @@
 """One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,15 @@ FAMILIES: dict[str, type[VisionLanguageModel]] = {
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def model(request: pytest.FixtureRequest, load_tiny: Callable[[Path, str, Any], Any]) -> VisionLanguageModel:
-    """Each family in turn, from a folder that ``tiny_<family>.py`` saved."""
-    loaded: VisionLanguageModel = load_tiny(Path(__file__).parent, request.param, FAMILIES[request.param])
-    return loaded
+def load_model(request: pytest.FixtureRequest, load_tiny: Callable[..., Any]) -> Callable[..., VisionLanguageModel]:
+    """Loads, with options, each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+    return functools.partial(load_tiny, Path(__file__).parent, request.param, FAMILIES[request.param])
+
+
+@pytest.fixture(scope="session")
+def model(load_model: Callable[..., VisionLanguageModel]) -> VisionLanguageModel:
+    """Each family in turn, on the CPU in float32."""
+    return load_model()
 
 
 @pytest.fixture(params=[(96, 160), (150, 90)], ids=["wide", "tall"])
