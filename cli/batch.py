@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundkit.cli.arguments import split_arguments
+from groundkit.cli.console import count_of, progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import (
     JsonOption,
@@ -23,8 +25,6 @@ from groundkit.cli.options import (
     silence_libraries,
     with_pipeline_options,
 )
-from groundkit.cli.progress import progress
-from groundkit.cli.segment import split_arguments
 from groundkit.cli.videos import (
     GroundEveryOption,
     KeyFrameOption,
@@ -34,7 +34,7 @@ from groundkit.cli.videos import (
     split_settings,
     tell_coco_of_videos,
 )
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from groundkit.run.batch import Engine
@@ -45,7 +45,7 @@ _WORTH = 16  # units for which a further process is worth its loading
 _MOST = 8  # processes that are started unasked
 
 
-@with_pipeline_options
+@with_pipeline_options()
 def batch(
     chosen: PipelineOptions,
     arguments: Annotated[
@@ -76,8 +76,8 @@ def batch(
         ),
     ] = None,
     tracker: TrackerOption = "flow",
-    key_frame: KeyFrameOption = "auto",
-    ground_every: GroundEveryOption = 0,
+    key_frame: KeyFrameOption = None,
+    ground_every: GroundEveryOption = None,
     frames: Annotated[
         bool,
         typer.Option("--frames", help="Take each folder of numbered pictures for one video, and not for pictures."),
@@ -85,7 +85,8 @@ def batch(
     stride: StrideOption = 1,
     max_frames: MaxFramesOption = None,
     min_evidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase.")
+        float | None,
+        typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase; see --evidence."),
     ] = None,
     report: ReportOption = None,
     jobs: Annotated[
@@ -133,17 +134,25 @@ def batch(
 
     For example: groundkit batch photos/ clips/ -p "the cup" -p "the lamp" -o out
     """
+    from groundkit.run.plan import Shard
+
+    part = Shard.parse(shard)
+    if engine not in ("local", "ray"):
+        raise ConfigError(unknown("engine", engine, ("local", "ray")))
+    given = chosen.config(min_evidence=min_evidence)
+    config, following = split_settings(given, key_frame=key_frame, ground_every=ground_every)
+    video = following.model_dump()
+
     from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
     from groundkit.run.batch import check_coco, run_batch, without_existing, write_coco
     from groundkit.run.finished import add_entries, complete, needs_grounding, without_details
     from groundkit.run.manifest import open_manifest
-    from groundkit.run.plan import Shard, count_tasks, make_plan
+    from groundkit.run.plan import count_tasks, make_plan
     from groundkit.run.weights import weights_digest
     from groundkit.run.worker import Job
     from groundkit.tracking.load import load_tracker
 
-    part = Shard.parse(shard)
     kinds = check_formats(formats or ["png", "overlay"])
     if names_a_file(output):
         raise ConfigError(f"{output} is one file, but a batch writes many: give a folder")
@@ -153,18 +162,14 @@ def batch(
         raise ConfigError("--skip-existing knows no masks of results it leaves out: take another format than coco")
     if skip_existing and report:
         raise ConfigError("--skip-existing does not see the results it leaves out, and --report is to show them all")
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"no engine named {engine!r}: use local or ray")
-    extra = {} if min_evidence is None else {"evidence": True, "min_evidence": min_evidence}
-    config, following = split_settings(chosen.config(extra), key_frame=key_frame, ground_every=ground_every)
-    video = following.model_dump()
     plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames, range=value_range)
     mine = part.of(plan)
     if "coco" in kinds and not chosen.quiet and any(unit.item.is_video for unit in mine):
         tell_coco_of_videos()
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
-        **{"segmenter": chosen.sam, "seed": chosen.seed, "range": value_range, "config": config, "tracker": tracker},
+        **{"segmenter": chosen.sam, "seed": chosen.seed, "range": value_range, "tracker": tracker},
+        "config": chosen.effective(config),
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),
@@ -173,23 +178,21 @@ def batch(
         ],
     }
     shown = report if part.whole and not dry_run else None
+    load = chosen.loader(config, output)
     with open_manifest(output, settings, part, write=not dry_run) as manifest, open_report(shown) as page:
         unfinished = list(manifest.left(mine, lacks=partial(needs_grounding, output=output, formats=kinds)))
         left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
         if dry_run:
             for unit in left:
                 for task in unit.tasks:
-                    typer.echo(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{unit.item.kind}")
+                    put(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{unit.item.kind}")
             return
         before = [record for record in manifest.records_of(left) if "files" in record]
         had = [kind for record in before for kind in record.get("formats", ())]  # whose files stay with the result
         if before and not chosen.quiet:
-            typer.echo(
-                f"groundkit: {len(before)} finished results are grounded again, for files that are missing and need it",
-                err=True,
-            )
+            say(f"{count_of(len(before), 'finished result')} grounded again, for files that are missing and need it")
         job = Job(
-            load=chosen.loader(config),
+            load=load,
             output=output,
             formats=tuple(dict.fromkeys([*kinds, *had])),
             load_tracker=partial(load_tracker, tracker, device=chosen.device, local_files_only=chosen.offline),
@@ -205,11 +208,16 @@ def batch(
         made = count_tasks(left)
         started = time.monotonic()
         try:
-            with progress("batch", total, quiet=chosen.quiet, done=total - made, rate=True) as advance:
+            with progress("batch", total, quiet=chosen.quiet, done=total - made) as bar:
+
+                def finished(record: Record) -> None:
+                    bar.at(f"{record['input']}: {record['phrase']}")
+                    bar.advance()
+
                 runs = _engine(engine, address, workers or _default_workers(engine, chosen, len(plan)), chosen)
-                run_batch(job, manifest, left, runs, lambda record: advance(1), alone=part.whole)
+                run_batch(job, manifest, left, runs, finished, alone=part.whole)
         except KeyboardInterrupt:
-            typer.echo("groundkit: interrupted; the same command goes on from here", err=True)
+            say("interrupted; the same command goes on from here")
             raise
         seconds = time.monotonic() - started
         completed = complete(manifest, mine, output, kinds, jobs) if not skip_existing else 0
@@ -222,19 +230,21 @@ def batch(
             add_entries(page, manifest, mine, output, jobs, stride=stride, max_frames=max_frames)
             files.append(shown)
     if as_json:
-        typer.echo(json.dumps([without_details(record) for record in records], indent=2))
+        put(json.dumps([without_details(record) for record in records], indent=2))
     else:
         for file in files:
-            typer.echo(file)
+            put(file)
     failures = [record for record in records if "error" in record]
     empty = sum(_is_empty(record) for record in records)
     _tell_failures(failures, manifest.path)
     if not chosen.quiet:
         if completed:
-            typer.echo(f"groundkit: {completed} results got the files they lacked, without grounding again", err=True)
-        when = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f} a second"
+            say(f"{count_of(completed, 'result')} got the files they lacked, without grounding again")
+        when = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f}/s"
         left_out = f", {skipped} skipped" if skipped else ""
-        typer.echo(f"groundkit: {total} results ({when}{left_out}); {empty} empty, {len(failures)} failed", err=True)
+        sure = _sure([record["evidence"] for record in records if "evidence" in record])
+        fates = f"{empty} empty, {len(failures)} failed{sure}"
+        say(f"{count_of(total, 'result')} ({when}{left_out}); {fates}; see {output}")
     if failures or (empty and fail_on_empty):
         raise typer.Exit(1)
 
@@ -247,7 +257,9 @@ def _wanted(arguments: list[str], phrases: list[str], listed: Path | None) -> li
         if phrases:
             raise typer.BadParameter("--phrase is for inputs that are given as arguments; a list has its own phrases")
         return read_list(listed)
-    inputs, phrases = split_arguments(arguments, phrases)
+    if not arguments:
+        raise typer.BadParameter('give pictures, videos or folders: groundkit batch photos/ -p "the cup"')
+    inputs, phrases = split_arguments(arguments, phrases, command="batch", example="photos/")
     if not inputs:
         raise typer.BadParameter('give pictures, videos or folders: groundkit batch photos/ -p "the cup"')
     return [(each, phrases) for each in inputs] + (read_list(listed) if listed else [])
@@ -278,6 +290,14 @@ def _default_workers(engine: str, chosen: PipelineOptions, units: int) -> int | 
     return max(1, min(cores, _MOST, units // _WORTH))
 
 
+def _sure(evidence: Sequence[float]) -> str:
+    """How much speaks for what was found, over all results."""
+    if not evidence:
+        return ""
+    low, high = min(evidence), max(evidence)
+    return f"; evidence {low:.2f}" if low == high else f"; evidence {low:.2f} to {high:.2f}"
+
+
 def _is_empty(record: Record) -> bool:
     return "error" not in record and not record.get("seen", record.get("scores"))
 
@@ -287,4 +307,4 @@ def _tell_failures(failures: Sequence[Record], manifest: Path) -> None:
     for name, error in told[:_TOLD]:
         tell_error(name, error)
     if len(told) > _TOLD:
-        typer.echo(f"groundkit: error: and {len(told) - _TOLD} more, in {manifest}", err=True)
+        say(f"error: and {len(told) - _TOLD} more, in {manifest}")

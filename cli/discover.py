@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from groundkit.cli.arguments import refuse_words, split_unreadable
+from groundkit.cli.console import count_of, progress, put, say
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import (
-    JsonOption,
-    OutputOption,
-    PipelineOptions,
-    RangeOption,
-    with_pipeline_options,
-    without_garbage_collection,
-)
-from groundkit.cli.progress import progress
+from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, RangeOption, with_pipeline_options
 from groundkit.errors import ConfigError, GroundkitError
 
 if TYPE_CHECKING:
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
     from groundkit.results import Discovery
 
 
-@with_pipeline_options
+@with_pipeline_options(without=("evidence",), pipeline="vlsam")
 def discover(
     chosen: PipelineOptions,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs or - for stdin.")],
@@ -62,6 +56,14 @@ def discover(
 
     For example: groundkit discover photo.jpg --model Qwen/Qwen2.5-VL-3B-Instruct --segmenter facebook/sam-vit-huge
     """
+    refuse_words(inputs, command="discover")
+    from groundkit.pipelines.resolve import check_pipeline
+    from groundkit.pipelines.vlsam_config import PRESETS
+
+    if check_pipeline(chosen.pipeline) not in PRESETS:
+        raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
+    config = chosen.config()
+
     from groundkit.language.vocabulary import read_vocabulary
     from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
     from groundkit.outputs.ours import resolve_sources
@@ -72,21 +74,23 @@ def discover(
         raise ConfigError(
             "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
         )
-    categories = read_vocabulary(vocabulary) if vocabulary else None
     resolved = resolve_sources(inputs, output, range=value_range)
+    usable, unreadable = split_unreadable(resolved.found)
     failed = empty = False
     records: list[dict[str, Any]] = []
-    for name, error in resolved.failed:
+    for name, error in [*resolved.failed, *unreadable]:
         failed = True
         records.append(_refused(name, error))
-    if resolved.found:
+    categories = read_vocabulary(vocabulary) if vocabulary else None
+    if usable:
         writer = DiscoveryWriter(output, formats, resolved.found, categories or ())
-        pipeline = _load(chosen)
+        pipeline = cast("VLSAM", chosen.load(config, output))
         naming = None
         if categories:
             naming = _naming(categories, vocabulary_model, pipeline, chosen.offline, least=vocabulary_least)
-        with progress("discover", len(resolved.found), quiet=chosen.quiet) as advance:
-            for item in resolved.found:
+        with progress("discover", len(usable), quiet=chosen.quiet) as bar:
+            for item in usable:
+                bar.at(item.name)
                 try:
                     found = pipeline.discover(item.read(), seed=chosen.seed)
                     if naming:
@@ -96,36 +100,33 @@ def discover(
                 except GroundkitError as error:
                     failed = True
                     records.append(_refused(item.name, error))
-                    advance(1)
+                    bar.advance()
                     continue
                 if not found.labels:
                     empty = True
-                    if not chosen.quiet:
-                        typer.echo(f"groundkit: nothing found in {item.name}", err=True)
+                if not chosen.quiet:
+                    say(f"{item.name}: {_described(found)}")
                 records.append(record)
                 if not as_json:
                     for file in files:
-                        typer.echo(file)
-                advance(1)
+                        put(file)
+                bar.advance()
         for file in writer.finish():
             if not as_json:
-                typer.echo(file)
+                put(file)
     if as_json:
-        typer.echo(json.dumps(records, indent=2))
+        put(json.dumps(records, indent=2))
     if failed or (empty and fail_on_empty):
         raise typer.Exit(1)
 
 
-def _load(chosen: PipelineOptions) -> VLSAM:
-    if chosen.pipeline == "refam":  # the default of the other commands
-        chosen = dataclasses.replace(chosen, pipeline="vlsam")
-    load = chosen.loader(chosen.config())  # tells libraries what they need to know before they are imported
-    with without_garbage_collection():
-        from groundkit.pipelines.vlsam import PRESETS
-
-        if chosen.pipeline not in PRESETS:
-            raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
-        return cast("VLSAM", load())
+def _described(found: Discovery) -> str:
+    """``3 objects: 2 yellow dog (0.61, 0.55), red hat (0.40)``."""
+    scores: dict[str, list[str]] = {}
+    for label, score in zip(found.labels, found.scores, strict=True):
+        scores.setdefault(label, []).append(f"{score:.2f}")
+    names = [f"{f'{len(each)} ' if len(each) > 1 else ''}{label} ({', '.join(each)})" for label, each in scores.items()]
+    return f"{count_of(len(found.labels), 'object')}: {', '.join(names)}" if names else "nothing found"
 
 
 def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: bool, *, least: float) -> Vocabulary:

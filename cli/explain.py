@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
+from groundkit.cli.arguments import split_arguments, split_unreadable
+from groundkit.cli.console import put, say
 from groundkit.cli.options import PipelineOptions, RangeOption, with_pipeline_options
+from groundkit.cli.results import describe
+from groundkit.errors import ConfigError, GroundkitError
 
 
-@with_pipeline_options
+@with_pipeline_options()
 def explain(
     chosen: PipelineOptions,
-    picture: Annotated[str, typer.Argument(metavar="INPUT", help="A picture, or - for stdin.")],
-    phrase: Annotated[str, typer.Argument(metavar="PHRASE", help="What to look for.")],
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="INPUT PHRASE", help="A picture, or - for stdin; then what to look for.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="PNG to write; by default one in groundkit-out."),
@@ -25,25 +30,31 @@ def explain(
 
     It holds the words with their roles, each token's map, the sinks, the heatmap, the points and the mask.
     """
+    inputs, (phrase,) = split_arguments(arguments, [], command="explain")
+    if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
+        raise ConfigError(f"{output} must be a file name ending in .png")
+    method = chosen.config()
+
     from groundkit.batch import ground_phrases
-    from groundkit.errors import ConfigError, GroundkitError
     from groundkit.media.inputs import resolve_inputs, unique_stems
     from groundkit.outputs.explain import draw_explanation
     from groundkit.outputs.names import shorten, slug
     from groundkit.outputs.png import write_png
+    from groundkit.outputs.record import record
 
-    if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
-        raise ConfigError(f"{output} must be a file name ending in .png")
-    resolved = resolve_inputs([picture], range=value_range)
-    for _, error in resolved.failed:
+    resolved = resolve_inputs(inputs, range=value_range)
+    found, unreadable = split_unreadable(resolved.found)
+    for _, error in [*resolved.failed, *unreadable]:
         raise error
-    if len(resolved.found) > 1:
-        raise ConfigError(f"explain draws one picture, {picture} stands for {len(resolved.found)}: name one of them")
-    stem = shorten(unique_stems(resolved.found)[0])
+    if len(found) > 1:
+        raise ConfigError(f"explain draws one picture, {' '.join(inputs)} stands for {len(found)}: name one of them")
+    stem = shorten(unique_stems(found)[0])
     target = output or Path("groundkit-out") / f"{stem}-{slug(phrase)}-explain.png"
-    image = resolved.found[0].read()
-    loaded = chosen.load()
+    image = found[0].read()
+    loaded = chosen.load(method, target.parent)
     (outcome,) = ground_phrases(loaded, image, [phrase], seed=chosen.seed)
     if isinstance(outcome, GroundkitError):
         raise outcome
-    typer.echo(write_png(target, draw_explanation(outcome)))
+    if not chosen.quiet:
+        say(describe(record(outcome, found[0].name)))
+    put(write_png(target, draw_explanation(outcome)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundkit.cli.arguments import split_arguments, split_unreadable
+from groundkit.cli.console import progress, put
 from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, ReportOption, with_pipeline_options
-from groundkit.cli.progress import progress
-from groundkit.cli.segment import split_arguments, tell
+from groundkit.cli.results import sum_up, tell
 from groundkit.cli.videos import (
     GroundEveryOption,
     KeyFrameOption,
@@ -21,8 +22,11 @@ from groundkit.cli.videos import (
     video_pipeline,
 )
 
+if TYPE_CHECKING:
+    from groundkit.batch import Written
 
-@with_pipeline_options
+
+@with_pipeline_options()
 def follow(
     chosen: PipelineOptions,
     arguments: Annotated[
@@ -35,8 +39,8 @@ def follow(
     ] = None,
     output: OutputOption = Path("groundkit-out"),
     tracker: TrackerOption = "flow",
-    key_frame: KeyFrameOption = "auto",
-    ground_every: GroundEveryOption = 0,
+    key_frame: KeyFrameOption = None,
+    ground_every: GroundEveryOption = None,
     stride: StrideOption = 1,
     max_frames: MaxFramesOption = None,
     indexed: Annotated[
@@ -52,23 +56,26 @@ def follow(
 
     For example: groundkit follow clip.mp4 "the red ball" -o out
     """
+    inputs, phrases = split_arguments(arguments, phrase or [], command="follow", example="clip.mp4")
+    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
+
     from groundkit.batch import refused
     from groundkit.follow import VideoRun, check_output
     from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.report import open_report
 
-    inputs, phrases = split_arguments(arguments, phrase or [])
-    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
     resolved = resolve_sources(inputs, output, videos=True, pictures=False)
-    results = [refused(name, wanted, error) for name, error in resolved.failed for wanted in phrases]
+    found, unreadable = split_unreadable(resolved.found, follows=True)
+    results: list[Written] = []
     with open_report(report) as page:
-        for result in results:
-            tell(result, as_json, chosen.quiet)
-        for name, error in resolved.failed:
+        for name, error in [*resolved.failed, *unreadable]:
             page.add_failures(name, phrases, error)
-        if resolved.found:
+            for wanted in phrases:
+                results.append(refused(name, wanted, error))
+                tell(results[-1], as_json, chosen.quiet)
+        if found:
             check_output(output, resolved.found, phrases, indexed=indexed)
-            pipeline = video_pipeline(chosen.load_method(method), chosen, tracker, config)
+            pipeline = video_pipeline(chosen.load(method, output), chosen, tracker, config)
             run = VideoRun(
                 pipeline,
                 resolved.found,
@@ -79,17 +86,20 @@ def follow(
                 indexed=indexed,
                 report=page,
             )
-            for item in resolved.found:
+            for item in found:
                 for wanted in phrases:
-                    with progress(f"follow {item.name}", None, quiet=chosen.quiet) as advance:
-                        results.append(run.follow(item, wanted, advance))
-                    tell(results[-1], as_json, chosen.quiet)
+                    with progress("follow", None, quiet=chosen.quiet) as bar:
+                        bar.at(item.name)
+                        results.append(run.follow(item, wanted, bar.advance))
+                        tell(results[-1], as_json, chosen.quiet)
                 for folder in run.finish(item):
                     if not as_json:
-                        typer.echo(folder)
+                        put(folder)
     if as_json:
-        typer.echo(json.dumps([result.record for result in results], indent=2))
+        put(json.dumps([result.record for result in results], indent=2))
     elif report:
-        typer.echo(report)
+        put(report)
+    if not chosen.quiet:
+        sum_up(results, output)
     if any(result.failed for result in results):
         raise typer.Exit(1)

@@ -1,12 +1,11 @@
 """The command line: ``segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval``, ``models``, ``settings``.
 
-Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import traceback
@@ -17,13 +16,17 @@ from typing import Annotated, TextIO
 import typer
 
 from groundkit.cli.batch import batch
+from groundkit.cli.command import Command
+from groundkit.cli.console import accept_any_text, say
 from groundkit.cli.discover import discover
+from groundkit.cli.errors import for_command_line
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
 from groundkit.cli.follow import follow
 from groundkit.cli.models import models
 from groundkit.cli.segment import segment
 from groundkit.cli.settings import settings
+from groundkit.cli.signals import interrupted_by_signals
 from groundkit.errors import GroundkitError
 
 app = typer.Typer(
@@ -54,39 +57,39 @@ def groundkit(
     """A phrase and a picture go in, a mask comes out, with no training."""
 
 
-app.command("segment")(segment)
-app.command("batch")(batch)
-app.command("discover")(discover)
-app.command("follow")(follow)
-app.command("explain")(explain)
-app.command("eval")(evaluate)
-app.command("models")(models)
-app.command("settings")(settings)
+app.command("segment", cls=Command)(segment)
+app.command("batch", cls=Command)(batch)
+app.command("discover", cls=Command)(discover)
+app.command("follow", cls=Command)(follow)
+app.command("explain", cls=Command)(explain)
+app.command("eval", cls=Command)(evaluate)
+app.command("models", cls=Command)(models)
+app.command("settings", cls=Command)(settings)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. An expected error is one line on standard error."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
-    # A path may hold bytes that are no text; printing it must give those bytes back.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
-    try:
-        with warnings.catch_warnings():
-            if not debug:
-                warnings.showwarning = _print_warning
-                warnings.simplefilter("default", UserWarning)  # told once, and never an error
-            app(arguments, prog_name="groundkit")
-        sys.stdout.flush()
-    except SystemExit as stop:
-        return _flushed(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
-    except GroundkitError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"groundkit: error: {error}", file=sys.stderr)
-        return _flushed(error.exit_code)
-    except KeyboardInterrupt:
-        return 130
+    accept_any_text()
+    with interrupted_by_signals() as interruption:
+        try:
+            with warnings.catch_warnings():
+                if not debug:
+                    warnings.showwarning = _print_warning
+                    warnings.simplefilter("default", UserWarning)  # told once, and never an error
+                app(arguments, prog_name="groundkit")
+            sys.stdout.flush()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            return _flushed(interruption.exit_code if code == 130 else code)
+        except GroundkitError as error:
+            if debug:
+                traceback.print_exc()
+            say(f"error: {for_command_line(error)}")
+            return _flushed(error.exit_code)
+        except KeyboardInterrupt:
+            return interruption.exit_code
     return 0
 
 
@@ -119,4 +122,8 @@ def _print_warning(
 ) -> None:
     """Our own warnings in one line; what libraries tell their developers is for ``--debug``."""
     if category is UserWarning:
-        print(f"groundkit: warning: {message}", file=sys.stderr)
+        say(f"warning: {for_command_line(message)}")
+
+
+if __name__ == "__main__":
+    main()

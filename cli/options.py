@@ -9,14 +9,16 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundkit.cli.console import progress, say
 from groundkit.errors import ConfigError
+from groundkit.media.paths import expand_home
 
 if TYPE_CHECKING:
     from groundkit.batch import Pipeline
@@ -40,14 +42,15 @@ RangeOption = Annotated[
         "percentile of their values, or two numbers.",
     ),
 ]
-REAL_MODELS = "--model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge"
 
 
 @dataclass(frozen=True)
 class PipelineOptions:
     """What every command that grounds phrases can be told about the method, its models and the machine."""
 
-    pipeline: Annotated[str, typer.Option(metavar="NAME", help="Method that reads the attention.")] = "refam"
+    pipeline: Annotated[
+        str, typer.Option(metavar="NAME", help="Method: refam, cross-attention, vlsam, decaf or ensemble.")
+    ] = "refam"
     model: Annotated[str, typer.Option(metavar="ID", help="Model to read: a Hub id, a folder, or nano.")] = "nano"
     segmenter: Annotated[
         str,
@@ -71,6 +74,13 @@ class PipelineOptions:
         Path | None,
         typer.Option("--config", metavar="FILE", help="TOML or JSON file of such fields; --set goes over it."),
     ] = None
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence/--no-evidence",
+            help="Say how much speaks for the object being there at all, 0 to 1: one more pass per picture.",
+        ),
+    ] = True
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
@@ -82,38 +92,53 @@ class PipelineOptions:
 
         return default_segmenter(self.model) if self.segmenter == "auto" else self.segmenter
 
-    def load(self, extra: Mapping[str, Any] | None = None) -> Pipeline:
-        """Load what the options name, with ``extra`` settings over those given by ``--set``.
+    def config(self, *, min_evidence: float | None = None) -> dict[str, Any]:
+        """The settings that are given: those of the file, ``--set`` over them, options over both.
 
-        Nothing heavy is imported before the settings have been read.
+        They and all names are checked before anything heavy is imported.
+
+        Raises:
+            ConfigError: a pipeline, device, dtype or setting that does not exist, or a value that it cannot take.
         """
-        return self.load_method(self.config(extra))
+        from groundkit.loading import check_names
+        from groundkit.pipelines.resolve import resolve
+        from groundkit.pipelines.video_config import VideoConfig
 
-    def load_method(self, config: Mapping[str, Any]) -> Pipeline:
-        """The same with exactly these settings."""
-        load = self.loader(config)
-        with without_garbage_collection():
+        given = read_settings(self.config_file, self.settings or [])
+        if min_evidence is not None:
+            given["min_evidence"] = min_evidence
+        if not self.evidence:
+            if min_evidence:
+                raise ConfigError("--min-evidence needs the evidence that --no-evidence switches off")
+            given["evidence"] = False
+        method = {key: value for key, value in given.items() if key not in VideoConfig.model_fields}
+        resolve(self.pipeline, self.model, method)
+        check_names(self.device, self.dtype)
+        return given
+
+    def effective(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Every setting of the method as it runs with ``config``, JSON-ready."""
+        from groundkit.pipelines.resolve import settings_of
+
+        return {each.name: each.value for each in settings_of(self.pipeline, self.model, {"given": config})}
+
+    def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
+        """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""
+        load = self.loader(config, output)
+        with progress(f"loading {self.model}", None, quiet=self.quiet), without_garbage_collection():
             return load()
 
-    def config(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The settings of the method: those of the file, ``--set`` over them, and ``extra`` over both."""
-        return {**read_settings(self.config_file, self.settings or []), **(extra or {})}
-
-    def loader(self, config: Mapping[str, Any]) -> Callable[[], Pipeline]:
+    def loader(self, config: Mapping[str, Any], output: Path | None = None) -> Callable[[], Pipeline]:
         """What loads, in this process or in another, to which it can be pickled; libraries are told what they need."""
         # huggingface_hub and transformers read these once, when they are imported.
         if self.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"
         if self.quiet or not sys.stderr.isatty():
             silence_libraries()
-        if "nano" in (self.model, self.sam) and not self.quiet:
-            print(
-                "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs."
-                f" For real ones: {REAL_MODELS}",
-                file=sys.stderr,
-            )
+        if "nano" in self.model.split(",") and not self.quiet and sys.stderr.isatty() and not _holds_results(output):
+            say(f"nano is a demo model for drawn scenes. For photographs: {real_models(self.pipeline)}")
         if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
-            print(f"groundkit: the segmenter is {self.sam}; --segmenter names another", file=sys.stderr)
+            say(f"the segmenter is {self.sam}; --segmenter names another")
         import groundkit
 
         return functools.partial(
@@ -129,6 +154,19 @@ class PipelineOptions:
             local_files_only=self.offline,
             config=config,
         )
+
+
+def real_models(pipeline: str) -> str:
+    """What to add to a command with nano, so that it reads a small real model."""
+    from groundkit.pipelines.vlsam_config import PRESETS
+    from groundkit.weights.catalog import REAL_READER
+
+    return f"{'' if pipeline in PRESETS else '--pipeline vlsam '}--model {REAL_READER}"
+
+
+def _holds_results(output: Path | None) -> bool:
+    """Whether an earlier run has written there: it has said what this one need not say again."""
+    return output is not None and output.is_dir() and any(output.iterdir())
 
 
 def silence_libraries() -> None:
@@ -151,14 +189,36 @@ def without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def with_pipeline_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the fields of ``PipelineOptions`` to a command's options; it gets them as one argument, ``chosen``."""
-    names = [field.name for field in fields(PipelineOptions)]
-    shared = inspect.signature(PipelineOptions, eval_str=True).parameters.values()
+def with_pipeline_options(
+    *, without: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the fields of ``PipelineOptions`` to a command's options; it gets them as one argument, ``chosen``.
+
+    Args:
+        without: fields that are no options of the command.
+        defaults: those that the command has instead.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        return _with_options(command, without, defaults)
+
+    return decorate
+
+
+def _with_options(
+    command: Callable[..., None], without: Collection[str], defaults: Mapping[str, Any]
+) -> Callable[..., None]:
+    shared = [
+        each.replace(default=defaults.get(each.name, each.default))
+        for each in inspect.signature(PipelineOptions, eval_str=True).parameters.values()
+        if each.name not in without
+    ]
+    names = [each.name for each in shared]
     own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "chosen"]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
+        values = {name: _expanded(name, value) for name, value in values.items()}
         chosen = PipelineOptions(**{name: values.pop(name) for name in names})
         command(**values, chosen=chosen)
 
@@ -166,6 +226,15 @@ def with_pipeline_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def _expanded(name: str, value: Any) -> Any:
+    """A path or a model's place with ``~/`` for the home folder, also where no shell has seen it."""
+    if isinstance(value, Path):
+        return expand_home(value)
+    if isinstance(value, str) and name in ("model", "segmenter", "tracker", "vocabulary_model"):
+        return ",".join(str(expand_home(each)) if each.startswith("~") else each for each in value.split(","))
+    return value
 
 
 def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
@@ -193,6 +262,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     import json
     import tomllib
 
+    path = expand_home(path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
         settings = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)

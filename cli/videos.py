@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundkit.cli.console import say
 from groundkit.cli.options import PipelineOptions
+from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundkit.pipelines.refam_video import VideoConfig, VideoPipeline
@@ -17,20 +19,22 @@ TrackerOption = Annotated[
     typer.Option(metavar="ID", help="flow (optical flow, no weights), or a SAM 2 or EdgeTAM: Hub id or folder."),
 ]
 KeyFrameOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Where the phrase is grounded first: first, middle, evidence, or auto: by evidence with a model for "
-        "videos, else first."
+        help="Where the phrase is grounded first: first, middle, evidence, or auto (the default): by evidence with a "
+        "model for videos, else first."
     ),
 ]
 
-StrideOption = Annotated[int, typer.Option(min=1, help="Read every so many-th frame of a video.")]
-MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Read no more frames of a video.")]
-GroundEveryOption = Annotated[int, typer.Option(min=0, help="Ground the phrase anew every so many frames; 0 never.")]
+StrideOption = Annotated[int, typer.Option(min=1, help="Read every Nth frame of a video.")]
+MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Read at most N frames of a video.")]
+GroundEveryOption = Annotated[
+    int | None, typer.Option(min=0, help="Ground the phrase again every N frames; 0, the default, never.")
+]
 
 
 def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any], VideoConfig]:
-    """The settings of the method, and those among them that are about videos with ``options`` over them.
+    """The settings of the method, and those about videos with the ``options`` that are given over them.
 
     Raises:
         ConfigError: for a value that a setting about videos cannot take.
@@ -39,14 +43,17 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str,
 
     about_videos = {key: value for key, value in config.items() if key in VideoConfig.model_fields}
     method = {key: value for key, value in config.items() if key not in about_videos}
-    video = read_config({**about_videos, **options})
-    return method | ({"evidence": True} if video.key_frame == "evidence" else {}), video
+    video = read_config({**about_videos, **{key: value for key, value in options.items() if value is not None}})
+    if video.key_frame == "evidence":
+        if method.get("evidence") is False:
+            raise ConfigError("--key-frame evidence needs the evidence that --no-evidence switches off")
+        method["evidence"] = True
+    return method, video
 
 
 def tell_coco_of_videos() -> None:
     """COCO knows pictures alone, and says so to those who ask for it where there are videos."""
-    told = "coco.json holds pictures alone; the masks of a video are in its .jsonl, as the same run lengths"
-    typer.echo(f"groundkit: {told}", err=True)
+    say("coco.json holds pictures alone; the masks of a video are in its .jsonl, as the same run lengths")
 
 
 def video_pipeline(

@@ -95,15 +95,15 @@ class Grounding:
 
         return cut_out(self.image, self.masks[index], crop=crop)
 
-    def save(self, path: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    def save(self, path: str | Path, formats: str | Sequence[str] = ("png",)) -> list[Path]:
         """Write files, each under a temporary name first, so that a half-written one never stays.
 
         Args:
             path: a folder (made if missing; files are named after the phrase), or a file name ending in ``.png`` or
                 ``.json``. With one format and at most one mask that very file is written; further files get an
                 ending: ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
-            formats: any of ``png`` (one black-and-white picture a mask), ``overlay``, ``cutout`` (RGBA, one a mask),
-                ``heatmap``, ``json`` and ``coco``.
+            formats: one or several of ``png`` (one black-and-white picture a mask), ``overlay``, ``cutout`` (RGBA, one
+                a mask), ``heatmap``, ``json`` and ``coco``.
 
         Returns:
             The files written, in the order of ``formats``.

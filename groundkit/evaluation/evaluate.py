@@ -28,12 +28,14 @@ class CaseResult:
         score: how it compares with the truth.
         prediction: union of the predicted masks; None when the pipeline failed.
         point: first positive point, (x, y) in pixels; None when there is none.
+        evidence: how much spoke for the object being there, 0 to 1; None when it was not weighed.
     """
 
     case: Case
     score: Score
     prediction: RunLength | None
     point: tuple[float, float] | None
+    evidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,15 @@ class Report:
     results: tuple[CaseResult, ...]
     failures: tuple[Failure, ...]
 
+    @property
+    def evidence(self) -> float | None:
+        """Its mean over the cases for which it was weighed; None without any."""
+        weighed = [each.evidence for each in self.results if each.evidence is not None]
+        return float(np.mean(weighed)) if weighed else None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``n``, ``oiou``, ``miou``, ``p50``, ``point_accuracy`` (each ``{"value", "low", "high"}``),
-        ``by_type``, ``controls``, ``pipeline``, ``model`` and ``failed``."""
+        ``by_type``, ``controls``, ``pipeline``, ``model``, mean ``evidence`` (or None) and ``failed``."""
         failed = [
             {"id": each.case.id, "phrase": each.case.phrase, "error": each.error, "counted": each.counted}
             for each in self.failures
@@ -78,6 +86,7 @@ class Report:
             "pipeline": self.pipeline,
             "model": self.model,
             **self.metrics,
+            "evidence": None if self.evidence is None else round(self.evidence, 4),
             "by_type": self.by_type,
             "controls": self.controls,
             "failed": failed,
@@ -163,4 +172,5 @@ def _judge(case: Case, outcome: Grounding | GroundkitError, truth: npt.NDArray[n
         return CaseResult(case, missed, None, None)
     positive = outcome.points[outcome.points[:, 2] == 1]
     point = (float(positive[0, 0]), float(positive[0, 1])) if len(positive) else None
-    return CaseResult(case, score(outcome.mask, truth, point), encode(outcome.mask), point)
+    evidence = None if outcome.evidence is None else outcome.evidence.score
+    return CaseResult(case, score(outcome.mask, truth, point), encode(outcome.mask), point, evidence)

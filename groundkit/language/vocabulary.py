@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from torch import Tensor
-from torch.nn.functional import normalize
+from typing import TYPE_CHECKING
 
 from groundkit.errors import InputError
 from groundkit.language.tagging import lemma
 from groundkit.language.words import plain
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PLAIN_TEMPLATE = "a {}"
 CLIP_TEMPLATE = "a photo of a {}"
 """What names are put into before they are compared. CLIP was trained on captions, and knows such sentences best."""
 
-Embed = Callable[[Sequence[str]], Tensor]
+Embed = Callable[[Sequence[str]], "Tensor"]
 """Texts to vectors, ``(texts, width)``."""
 
 
@@ -64,8 +65,11 @@ class Vocabulary:
         for key in (_key(name), _key(name.split()[-1])):
             if key in self._known:
                 return self._known[key]
+        from torch.nn.functional import normalize
+
         if self._vectors is None:
-            self._vectors = normalize(self._embed([self._template.format(each) for each in self.categories]), dim=-1)
+            texts = [self._template.format(each) for each in self.categories]
+            self._vectors = normalize(self._embed(texts), dim=-1)
         vector = normalize(self._embed([self._template.format(name)]), dim=-1)
         likeness, index = (self._vectors @ vector[0]).max(dim=0)
         return self.categories[int(index)] if float(likeness) >= self.least else None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, unknown
 from groundkit.media.inputs import VIDEO_SUFFIXES
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.coco import CocoDataset
@@ -32,17 +32,18 @@ ENDINGS = {
 }
 
 
-def save_grounding(grounding: Grounding, path: Path, formats: Sequence[str]) -> list[Path]:
+def save_grounding(grounding: Grounding, path: Path, formats: str | Sequence[str]) -> list[Path]:
     """What ``Grounding.save`` promises."""
     names = file_names(path, slug(grounding.phrase), formats)
     return [file for files in write_files(grounding, names).values() for file in files]
 
 
-def check_formats(formats: Sequence[str], known: Collection[str] = tuple(ENDINGS)) -> tuple[str, ...]:
-    """Return the formats without repeats, or raise ConfigError with the list of those there are."""
+def check_formats(formats: str | Sequence[str], known: Collection[str] = tuple(ENDINGS)) -> tuple[str, ...]:
+    """Return the formats without repeats, of which a text is one; raises ConfigError for one that does not exist."""
+    formats = [formats] if isinstance(formats, str) else formats
     for name in formats:
         if name not in known:
-            raise ConfigError(f"unknown format {name!r}: choose from {', '.join(known)}")
+            raise ConfigError(unknown("format", name, known))
     return tuple(dict.fromkeys(formats))
 
 
@@ -58,7 +59,7 @@ def names_a_film(path: Path) -> bool:
     return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
-def file_names(path: Path, base: str, formats: Sequence[str]) -> dict[str, Path]:
+def file_names(path: Path, base: str, formats: str | Sequence[str]) -> dict[str, Path]:
     """Say where each format goes.
 
     Args:

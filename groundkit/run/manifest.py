@@ -207,6 +207,7 @@ class Manifest:
         if not any("files" in record for record in lines[1:]):
             return
         old, new = lines[0]["settings"], self._settings
+        old, new = _flat(old), _flat(new)
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         told = ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in changed[:3])
         raise ConfigError(
@@ -271,6 +272,11 @@ def _key(record: Record) -> tuple[str, str]:
 
 def _made_with(record: Record) -> tuple[str, ...]:
     return tuple(record.get(name, "") for name in _MADE_WITH)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the method, which are one mapping, among the others."""
+    return {**settings, **settings.get("config", {}), "config": None}
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ def test_folders_times_phrases_give_files_and_a_manifest(command: Any, pipeline:
     assert sorted(tree(tmp_path / "out")) == [*(f"{name}.png" for name in names), "manifest.jsonl"]
     assert pipeline.encoded == 2
     assert "groundkit: 4 results (0 before, 4 now in " in answer.err
-    assert answer.err.endswith("; 0 empty, 0 failed\n")
+    assert answer.err.endswith("; 0 empty, 0 failed; see out\n")
 
 
 def test_a_second_run_has_nothing_to_do_and_loads_nothing(command: Any, pipeline: Any, tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_only_what_needs_it_is_grounded_again_and_told(command: Any, pipeline: A
     (tmp_path / "out" / "a-cup.png").unlink()
     answer = command(*arguments, "-f", "png", "-f", "overlay")
     assert (pipeline.encoded, (tmp_path / "out" / "a-cup.png").exists()) == (2, True)
-    assert "1 results got the files they lacked" in answer.err
+    assert "1 result got the files they lacked" in answer.err
     answer = command(*arguments, "-f", "heatmap")
     assert pipeline.encoded == 4
-    assert "groundkit: 2 finished results are grounded again, for files that are missing and need it" in answer.err
+    assert "groundkit: 2 finished results grounded again, for files that are missing and need it" in answer.err
     (first, _) = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
     assert first["files"] == ["a-cup.png", "a-cup-overlay.png", "a-cup-heatmap.png"]
     assert pipeline.encoded == 4
@@ -106,11 +106,11 @@ def test_bad_inputs_are_summed_up_at_the_end_and_are_exit_code_1(command: Any, t
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
     answer = command("batch", "missing.png", "broken.mp4", "broken.png", "a.png", "-p", "cup", "-p", "bad", "-o", "out")
     assert answer.code == 1
-    *errors, summary = answer.err.splitlines()[1:]
+    *errors, summary = answer.err.splitlines()
     starts = ["missing.png: no such file", "broken.mp4: ", "broken.png: ", "a.png: the phrase is bad: say something"]
     assert len(errors) == len(starts)  # once an input, not once a phrase
     assert all(line.startswith(f"groundkit: error: {start}") for line, start in zip(errors, starts, strict=True))
-    assert summary.endswith("0 empty, 7 failed")
+    assert summary.endswith("0 empty, 7 failed; see out")
     assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-cup-overlay.png", "manifest.jsonl"}
 
 
@@ -203,12 +203,12 @@ def test_files_of_other_commands_can_be_left_out(command: Any, pipeline: Any, tm
         (("a.png", "cup", "-o", "x.png"), "x.png is one file, but a batch writes many: give a folder"),
         (("a.png", "cup", "--shard", "3/2"), "shard 3/2: write i/n"),
         (("a.png", "cup", "--skip-existing", "-f", "coco"), "--skip-existing knows no masks"),
-        (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use local or ray"),
-        (("a.png", "cup", "-f", "gif"), "unknown format 'gif'"),
+        (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use one of local, ray"),
+        (("a.png", "cup", "-f", "gif"), "no format named 'gif'"),
         (("a.png", "cup", "--key-frame", "frist"), "key_frame=frist"),
         (("a.png", "cup", "--set", "patience=often"), "patience=often"),
         (("--list", "list.csv", "-p", "cup"), "a list has its own phrases"),
-        (("a.png",), "give a picture and a phrase"),
+        (("a.png",), "give an input and a phrase: groundkit batch photos/"),
         (("-", "cup"), "cannot read standard input again"),
     ],
 )
@@ -227,7 +227,7 @@ def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: P
     before = tree(tmp_path)
     answer = command("batch", "a.png", "cup", "--set", "peaks=3", QUIET)
     assert answer.code == 2
-    assert "belongs to a run with other settings (config {}, now {'peaks': '3'})" in answer.err
+    assert "belongs to a run with other settings (peaks 1, now 3)" in answer.err
     assert tree(tmp_path) == before
 
 

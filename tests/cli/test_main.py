@@ -75,7 +75,7 @@ def test_our_warnings_are_one_line_and_those_of_libraries_are_silent(command, pi
 
     pipeline.ground = ground
     assert command("segment", "a.png", "cup", "--model", "m", "--segmenter", "s").err == (
-        "groundkit: warning: the last 3 tokens are ignored\n"
+        "groundkit: warning: the last 3 tokens are ignored\ngroundkit: a.png: 'cup': found, mask 0.90\n"
     )
 
 

@@ -2,6 +2,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_no_model_is_loaded_when_no_input_can_be_used(command, pipeline):
 def test_nothing_found_is_fine_unless_asked_otherwise(command):
     answer = command("segment", "a.png", "nothing", "--json", "--format", "png")
     assert (answer.code, json.loads(answer.out)[0]["masks"]) == (0, [])
-    assert answer.err.splitlines()[-1] == "groundkit: nothing found for 'nothing' in a.png"
+    assert answer.err.splitlines()[-1] == "groundkit: a.png: 'nothing': nothing found"
     assert command("segment", "a.png", "nothing", "--fail-on-empty", QUIET).code == 1
 
 
@@ -137,13 +138,44 @@ def test_output_may_name_the_file_of_a_single_result(command, tmp_path):
     assert answer == (2, "", "groundkit: error: cup.png is one file but there are 2 results: give a folder\n")
 
 
-def test_nano_says_honestly_what_it_is_and_what_to_use_instead(command):
-    answer = command("segment", "a.png", "cup")
-    assert answer.err == (
-        "groundkit: nano is a small demo model trained on self-made scenes; expect little of it on photographs. "
-        "For real ones: --model black-forest-labs/FLUX.1-schnell --segmenter facebook/sam-vit-huge\n"
+@pytest.mark.parametrize(
+    ("pipeline", "fits"),
+    [("refam", "photographs: --pipeline vlsam --model "), ("decaf", "photographs: --model ")],
+)
+def test_nano_says_once_a_folder_and_only_to_people_what_it_is_and_what_fits_photographs(
+    command, monkeypatch, pipeline, fits
+):
+    arguments = ("segment", "a.png", "cup", "--pipeline", pipeline)
+    assert "nano" not in command(*arguments, "-o", "piped").err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "nano" not in command(*arguments, "-o", "quiet", QUIET).err
+    assert "nano" not in command(*arguments, "-o", "real", "--model", "x/y", "--segmenter", "z").err
+    first = command(*arguments, "-o", "out").err
+    assert "nano is a demo model for drawn scenes. For " in first
+    assert fits in first
+    assert "nano is a demo model" not in command(*arguments, "-o", "out").err
+
+
+def test_every_result_says_how_sure_it_is_in_one_line_beside_the_files(command, pipeline, monkeypatch):
+    from groundkit.prompting.evidence import Evidence
+
+    original = pipeline.ground
+    monkeypatch.setattr(
+        pipeline,
+        "ground",
+        lambda *inputs, **options: (
+            replace(each, evidence=Evidence(0.2, 0.36, 0.8)) for each in original(*inputs, **options)
+        ),
     )
-    assert command("segment", "a.png", "cup", "--model", "x/y", "--segmenter", "z").err == ""
+    answer = command("segment", "a.png", "b.png", "-p", "cup", "-p", "nothing", "-o", "out", "--format", "png")
+    assert answer.err.splitlines() == [
+        "groundkit: a.png: 'cup': found 0.52, mask 0.90",
+        "groundkit: a.png: 'nothing': nothing found (evidence 0.52)",
+        "groundkit: b.png: 'cup': found 0.52, mask 0.90",
+        "groundkit: b.png: 'nothing': nothing found (evidence 0.52)",
+        "groundkit: 4 results: 2 found, 2 empty, 0 failed; see out",
+    ]
+    assert json.loads(command("segment", "a.png", "cup", "--json").out)[0]["evidence"] == pytest.approx(0.52, abs=0.01)
     assert command("segment", "a.png", "cup", QUIET).err == ""
 
 
@@ -153,6 +185,16 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
         assert told in command("segment", "a.png", "cup", "--model", model).err
         assert pipeline.loaded_with["segmenter"] is None
     assert command("segment", "a.png", "cup", "--model", "x/y", QUIET).err == ""
+
+
+def test_evidence_can_be_switched_off_but_not_where_it_decides(command, pipeline):
+    assert command("segment", "a.png", "cup", "--no-evidence").code == 0
+    assert pipeline.loaded_with["config"] == {"evidence": False}
+    assert command("segment", "a.png", "cup").code == 0
+    assert pipeline.loaded_with["config"] == {}
+    refused = command("segment", "a.png", "cup", "--no-evidence", "--min-evidence", "0.4")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert command("follow", "clip.mp4", "cup", "--no-evidence", "--key-frame", "evidence").code == 2
 
 
 def test_options_reach_the_pipeline(command, pipeline, tmp_path):
@@ -195,16 +237,16 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png"], 'give a picture and a phrase: groundkit segment photo.jpg "the red cup"'),
+        (["a.png"], 'give an input and a phrase: groundkit segment photo.jpg "the red cup"'),
         (["a.png", "b.png"], "the phrase comes last, but b.png is a file; with -p PHRASE all arguments are inputs"),
         ([], "Missing argument"),
         (["a.png", "cup", "--frobnicate"], "No such option"),
         (["a.png", "cup", "--seed", "x"], "--seed"),
         (
             ["a.png", "cup", "--format", "gif"],
-            "unknown format 'gif': choose from png, overlay, cutout, heatmap, json, coco",
+            "no format named 'gif': use one of png, overlay, cutout, heatmap, json, coco",
         ),
-        (["a.png", "cup", "--set", "nose=1"], "unknown setting 'nose': choose from layers, peaks"),
+        (["a.png", "cup", "--set", "nose=1"], "no setting named 'nose'"),
         (["a.png", "cup", "--seed", "18446744073709551616"], "--seed"),
         (["a.png", "cup", "-o", "a.png"], "a.png is an input, and would be lost: give another --output"),
         (["a.png", "cup", "--set", "layers"], "--set layers: write key=value, such as noise_level=0.3"),

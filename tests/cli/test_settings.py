@@ -61,8 +61,8 @@ def test_none_means_all_heads_where_they_may_be_unset(command):
 
 
 def test_no_magnets_are_shown_as_set_takes_them(command):
-    (line,) = [line for line in command("settings", "cross-attention").out.splitlines() if " magnets " in line]
-    assert line.split("│")[3].strip() == "none"
+    rows = [line.split("│") for line in command("settings", "cross-attention").out.splitlines() if "│" in line]
+    assert [row[3].strip() for row in rows if row[2].strip() == "magnets"] == ["none"]
 
 
 def test_an_unknown_pipeline_setting_or_choice_is_told_what_is_most_like_it(command):

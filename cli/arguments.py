@@ -1,0 +1,135 @@
+"""Which arguments are inputs and which is the phrase; inputs that cannot be read are found before a model is loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from groundkit.errors import InputError
+    from groundkit.media.inputs import Input
+
+_LOOKED_AT = 100  # pictures that are opened before a model is loaded; the others tell when it is their turn
+
+
+def split_arguments(
+    arguments: Sequence[str], phrases: Sequence[str], *, command: str, example: str = "photo.jpg"
+) -> tuple[list[str], list[str]]:
+    """Tell inputs from the phrase: without ``-p`` the phrase is the last argument.
+
+    Args:
+        arguments: as they were given.
+        phrases: those of ``-p``.
+        command: its name, for messages.
+        example: of an input that it takes, for messages.
+
+    Raises:
+        BadParameter: no phrase or no input, or words that are parts of a phrase without quotation marks.
+    """
+    inputs = [*arguments]
+    if not phrases:
+        if len(inputs) < 2:
+            raise typer.BadParameter(f'give an input and a phrase: groundkit {command} {example} "the red cup"')
+        last = inputs.pop()
+        if last and _exists(last):
+            raise typer.BadParameter(
+                f"the phrase comes last, but {last} is a file; with -p PHRASE all arguments are inputs"
+            )
+        wanted = [last]
+    else:
+        for phrase in [phrase for phrase, times in Counter(phrases).items() if times > 1]:
+            warnings.warn(f"{phrase!r} is given several times and counts once", stacklevel=2)
+        wanted = list(dict.fromkeys(phrases))
+    stray = _stray_words(inputs, trailing=not phrases)
+    if stray:
+        files = [each for each in inputs if each not in stray]
+        whole = " ".join([*stray, *wanted]) if not phrases else " ".join([wanted[-1], *stray])
+        call = ["groundkit", command, *(shlex.quote(each) for each in files), *(["-p"] if phrases else [])]
+        missing = " and ".join(repr(each) for each in stray)
+        raise typer.BadParameter(f'no file named {missing}; quote the phrase: {" ".join(call)} "{whole}"')
+    return inputs, wanted
+
+
+def refuse_words(inputs: Sequence[str], *, command: str) -> None:
+    """For a command that takes no phrase. Raises BadParameter where words come after inputs."""
+    if stray := _stray_words(inputs, trailing=True):
+        raise typer.BadParameter(
+            f"no file named {' and '.join(map(repr, stray))}; {command} looks for no phrase, groundkit segment does"
+        )
+
+
+def _stray_words(inputs: Sequence[str], *, trailing: bool) -> list[str]:
+    """Arguments that are words and no files, where there are inputs beside them.
+
+    Args:
+        trailing: only those at the end, after the first.
+    """
+    words = [_is_word(each) for each in inputs]
+    if not trailing:
+        return [] if all(words) else [each for each, is_word in zip(inputs, words, strict=True) if is_word]
+    first = next((place + 1 for place in reversed(range(len(words))) if not words[place]), 0)
+    return [*inputs[max(1, first) :]]
+
+
+def _is_word(argument: str) -> bool:
+    """No file, and nothing that would be a file's name: no suffix, no folder, no pattern."""
+    return bool(re.fullmatch(r"[^\W\d_][\w'’.,;-]*", argument)) and not (
+        re.search(r"\.\w{2,5}$", argument) or _exists(argument)
+    )
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 - a Path raises where a phrase is too long
+
+
+def split_unreadable(
+    found: Sequence[Input], *, follows: bool = False
+) -> tuple[list[Input], list[tuple[str, InputError]]]:
+    """The inputs that can be used, as far as a look at the beginning of the first files tells, and why others cannot.
+
+    Args:
+        found: of ``resolve_inputs``.
+        follows: whether the command takes videos.
+    """
+    from groundkit.errors import InputError
+    from groundkit.media.inputs import VIDEO_SUFFIXES
+
+    usable: list[Input] = []
+    refused: list[tuple[str, InputError]] = []
+    for place, item in enumerate(found):
+        try:
+            if not follows and item.path is not None and item.path.suffix.lower() in VIDEO_SUFFIXES:
+                raise InputError(f"{item.name}: a video; groundkit follow takes videos")
+            if place < _LOOKED_AT and item.path is not None and (item.path.is_file() or item.is_video):
+                _look_at(item.path, is_video=item.is_video)
+            usable.append(item)
+        except InputError as error:
+            refused.append((item.name, error))
+    return usable, refused
+
+
+def _look_at(path: Path, *, is_video: bool) -> None:
+    """Raise the error that reading will raise, where the beginning of the file shows it."""
+    if is_video:
+        from groundkit.media.videos import read_video
+
+        read_video(path)
+        return
+    from PIL import Image
+
+    from groundkit.media.images import read_image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(path).close()
+    except Exception:  # Pillow lets exceptions of many kinds through; ours says what is wrong, if anything is
+        read_image(path)

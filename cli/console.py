@@ -1,0 +1,149 @@
+"""What commands print: results on standard output, messages and progress on standard error.
+
+Progress is for people: none in a pipe, none with --quiet. While it is shown, lines are printed above it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_shown: Console | None = None  # where progress is shown
+
+
+def put(text: object) -> None:
+    """Print a line of results on standard output."""
+    if _shown is None or not sys.stdout.isatty():
+        print(text, flush=True)  # at once: a long run can be followed and piped on
+    else:
+        _above(_shown, str(text))
+
+
+def say(text: object) -> None:
+    """Print a message on standard error, in one line that says whose it is."""
+    line = f"groundkit: {text}"
+    if _shown is None:
+        print(line, file=sys.stderr, flush=True)
+    else:
+        _above(_shown, line)
+
+
+def _above(console: Console, line: str) -> None:
+    from rich.text import Text
+
+    console.print(Text(line), soft_wrap=True)
+
+
+class Progress:
+    """Counts steps, and names what is worked on. This one shows nothing."""
+
+    def at(self, name: str) -> None:
+        """Name what is worked on now."""
+
+    def advance(self, count: int = 1) -> None:
+        """Some steps are done."""
+
+
+class _Shown(Progress):
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar = bar
+        self._task = task
+
+    def at(self, name: str) -> None:
+        self._bar.update(self._task, name=name)
+
+    def advance(self, count: int = 1) -> None:
+        self._bar.advance(self._task, count)
+
+
+@contextmanager
+def progress(description: str, total: int | None, *, quiet: bool, done: int = 0) -> Iterator[Progress]:
+    """Show a bar with the rate and the time left while the block runs.
+
+    Args:
+        description: what is done, such as ``segment``.
+        total: number of steps; None for work whose end is not known.
+        quiet: show nothing.
+        done: steps that were done before.
+    """
+    global _shown
+    if quiet or not sys.stderr.isatty():
+        yield Progress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+    from rich.text import Text
+
+    class Times(ProgressColumn):
+        """``0:12, 1.3/s, 0:40 left``, of which what is not known is left out."""
+
+        def render(self, task: Task) -> Text:
+            parts = [_clock(task.finished_time if task.finished else task.elapsed)]
+            if task.speed and task.total is not None:
+                parts.append(f"{task.speed:.2f}/s" if task.speed >= 0.1 else f"{1 / task.speed:.0f} s each")
+                parts.append(f"{_clock(task.time_remaining)} left")
+            return Text(", ".join(parts))
+
+    wide = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    bar = Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        Times(),
+        TextColumn("{task.fields[name]}", markup=False, table_column=wide),
+        console=Console(stderr=True),
+        transient=True,
+        expand=True,
+    )
+    task = bar.add_task(description, total=total, completed=done, name="")
+    before, _shown = _shown, bar.console
+    try:
+        with bar:
+            yield _Shown(bar, task)
+    finally:
+        _shown = before
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def accept_any_text() -> None:
+    """Let standard output take every file name, whatever its encoding.
+
+    Bytes of a name that are no text are given back as they are; characters that the encoding of a terminal or a pipe
+    lacks are written as escapes, so that they never stop the work.
+    """
+    codecs.register_error("groundkit", _encode)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="groundkit")
+
+
+def _encode(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    written = b""
+    for character in error.object[error.start : error.end]:
+        code = ord(character)
+        is_byte = 0xDC80 <= code <= 0xDCFF
+        written += bytes([code - 0xDC00]) if is_byte else character.encode("ascii", "backslashreplace")
+    return written, error.end
+
+
+def count_of(number: int, noun: str) -> str:
+    """``1 result``, ``2 results``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
