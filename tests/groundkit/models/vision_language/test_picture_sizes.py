@@ -75,12 +75,12 @@ def test_a_crop_is_a_closer_look_in_every_family(model: VisionLanguageModel) -> 
 
 def test_the_processor_of_a_family_with_a_fixed_size_is_given_the_crop_itself(model: VisionLanguageModel) -> None:
     whole = np.zeros((360, 480, 3), np.uint8)
-    (picture,) = pipeline(model)._encode(whole[:180, :240], whole)
+    (picture,) = pipeline(model, framing="crop")._encode(whole[:180, :240], whole)  # LLaVA-1.5 would be padded
     assert (picture.image.shape == (180, 240, 3)) == (model.picture_size is None)
 
 
 def test_a_small_picture_is_enlarged_where_its_tokens_would_be_few(model: VisionLanguageModel) -> None:
-    (picture,) = pipeline(model)._encode(np.zeros((60, 80, 3), np.uint8))
+    (picture,) = pipeline(model, framing="crop")._encode(np.zeros((60, 80, 3), np.uint8))
     of_model = model.picture_size
     least = of_model.min_pixels if of_model and of_model.min_pixels else 60 * 80
     assert np.prod(picture.image.shape[:2]) == pytest.approx(least, rel=0.01)
