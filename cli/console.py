@@ -78,16 +78,17 @@ def progress(description: str, total: int | None, *, quiet: bool, done: int = 0)
         yield Progress()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
     from rich.progress import Progress as Bar
     from rich.table import Column
     from rich.text import Text
 
     class Times(ProgressColumn):
-        """``0:12, 1.3/s, 0:40 left``, of which what is not known is left out."""
+        """``3/9, 0:12, 1.30/s, 0:40 left``, of which what is not known is left out."""
 
         def render(self, task: Task) -> Text:
-            parts = [_clock(task.finished_time if task.finished else task.elapsed)]
+            parts = [] if task.total is None and not task.completed else [_steps(task.completed, task.total)]
+            parts.append(_clock(task.finished_time if task.finished else task.elapsed))
             if task.speed and task.total is not None:
                 parts.append(f"{task.speed:.2f}/s" if task.speed >= 0.1 else f"{1 / task.speed:.0f} s each")
                 parts.append(f"{_clock(task.time_remaining)} left")
@@ -98,7 +99,6 @@ def progress(description: str, total: int | None, *, quiet: bool, done: int = 0)
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
         Times(),
         TextColumn("{task.fields[name]}", markup=False, table_column=wide),
         console=Console(stderr=True),
@@ -112,6 +112,10 @@ def progress(description: str, total: int | None, *, quiet: bool, done: int = 0)
             yield _Shown(bar, task)
     finally:
         _shown = before
+
+
+def _steps(done: float, total: float | None) -> str:
+    return f"{done:.0f}" if total is None else f"{done:.0f}/{total:.0f}"
 
 
 def _clock(seconds: float | None) -> str:

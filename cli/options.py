@@ -125,15 +125,21 @@ class PipelineOptions:
     def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
         """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""
         load = self.loader(config, output)
-        with progress(f"loading {self.model}", None, quiet=self.quiet), without_garbage_collection():
+        # Downloads have bars of their own.
+        with progress(f"loading {self.model}", None, quiet=self.quiet or not self._local), without_garbage_collection():
             return load()
+
+    @property
+    def _local(self) -> bool:
+        """Whether nothing has to be downloaded, as far as the names tell."""
+        return all(each == "nano" or Path(each).exists() for each in (*self.model.split(","), self.sam))
 
     def loader(self, config: Mapping[str, Any], output: Path | None = None) -> Callable[[], Pipeline]:
         """What loads, in this process or in another, to which it can be pickled; libraries are told what they need."""
         # huggingface_hub and transformers read these once, when they are imported.
         if self.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet or self._local or not sys.stderr.isatty():
             silence_libraries()
         if "nano" in self.model.split(",") and not self.quiet and sys.stderr.isatty() and not _holds_results(output):
             say(f"nano is a demo model for drawn scenes. For photographs: {real_models(self.pipeline)}")

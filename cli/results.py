@@ -35,7 +35,8 @@ def describe(record: Mapping[str, Any]) -> str:
     if not record.get("scores", record.get("seen")):
         return f"{about}: nothing found{f' (evidence{evidence})' if evidence else ''}"
     if "seen" in record:
-        return f"{about}: found{evidence}, seen on {record['seen']} of {count_of(record['frames'], 'frame')}"
+        mask = f", mask {record['mask_score']:.2f}" if "mask_score" in record else ""
+        return f"{about}: found{evidence}{mask}, seen on {record['seen']} of {count_of(record['frames'], 'frame')}"
     scores = record["scores"]
     masks = f"mask {scores[0]:.2f}" if len(scores) == 1 else f"{len(scores)} masks, the best {max(scores):.2f}"
     return f"{about}: found{evidence}, {masks}"

@@ -6,7 +6,14 @@
 >>> grounding.save("out", formats=("png", "overlay"))
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+# Threads that wait for each other spin, and on a machine whose cores others use they spin where those would work. How
+# long they do is read once, when torch is imported. Rounds, not seconds: see benchmarks/crowded.py.
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from groundkit.errors import (
     AttentionError,

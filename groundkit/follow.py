@@ -206,4 +206,6 @@ def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:
         "key_frame": found.key_frame,
         "grounded": [frame.index for frame in found.frames if frame.grounded],
         "seconds": round(found.seconds, 3),
+        **({} if found.key.evidence is None else {"evidence": round(found.key.evidence.score, 4)}),
+        **({"mask_score": round(float(found.key.scores.max()), 6)} if len(found.key.scores) else {}),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Grounding:
             asked for.
         device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
             that is not known.
+        settings: every setting of the pipeline as it ran, in the types of JSON.
         trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
 
     Raises:
@@ -54,6 +55,7 @@ class Grounding:
     evidence: Evidence | None = None
     device: str = ""
     dtype: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     trace: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +157,7 @@ class Discovery:
         scores: float32 ``(K,)``, falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
-        pipeline, model, seconds, device, dtype: as in :class:`Grounding`.
+        pipeline, model, seconds, device, dtype, settings: as in :class:`Grounding`.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -172,6 +174,7 @@ class Discovery:
     seconds: float
     device: str = ""
     dtype: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -204,6 +207,7 @@ class Discovery:
                     seconds=self.seconds,
                     device=self.device,
                     dtype=self.dtype,
+                    settings=self.settings,
                 )
             )
         return found

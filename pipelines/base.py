@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from groundkit.errors import GroundkitError
 from groundkit.media.images import ImageSource, read_image
@@ -52,6 +53,11 @@ class PhrasePipeline(ABC):
         Args:
             image: uint8 ``(height, width, 3)`` RGB.
         """
+
+
+def settings_of(config: BaseModel) -> dict[str, Any]:
+    """Every setting of a configuration, in the types of JSON."""
+    return config.model_dump(mode="json")
 
 
 def told_of(model: Any, name: Literal["device", "dtype"]) -> str:

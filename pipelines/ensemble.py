@@ -14,7 +14,7 @@ from pydantic import Field
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
-from groundkit.pipelines.base import PhrasePipeline
+from groundkit.pipelines.base import PhrasePipeline, settings_of
 from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import mean_evidence
 from groundkit.prompting.points import PointPrompts
@@ -146,6 +146,7 @@ class Ensemble(PhrasePipeline):
             seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
+            settings=settings_of(self.config),
             trace=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )
         if not config.weighs_evidence:

@@ -23,7 +23,7 @@ from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.models.diffusion import DiffusionModel
-from groundkit.pipelines.base import PhrasePipeline, told_of
+from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.peaks import upsample
@@ -150,6 +150,7 @@ class RefAMSteps(PhrasePipeline):
             seconds=time.perf_counter() - started,
             device=told_of(self.diffusion, "device"),
             dtype=told_of(self.diffusion, "dtype"),
+            settings=settings_of(self.config),
             trace=trace,
         )
         # 5. If asked for: does more speak for it than for a phrase that names nothing?

@@ -31,7 +31,7 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
 from groundkit.models.layout import finest_grid, lay_over, smooth_views
 from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
-from groundkit.pipelines.base import PhrasePipeline, told_of
+from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
     BACKGROUND,
@@ -159,6 +159,7 @@ class VLSAM(PhrasePipeline):
             seconds=time.perf_counter() - started,
             device=told_of(self.vlm, "device"),
             dtype=told_of(self.vlm, "dtype"),
+            settings=settings_of(self.config),
         )
 
     def _choose(self, views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str]) -> list[Candidate]:
@@ -211,6 +212,7 @@ class VLSAM(PhrasePipeline):
                 seconds=time.perf_counter() - started,
                 device=told_of(self.vlm, "device"),
                 dtype=told_of(self.vlm, "dtype"),
+                settings=settings_of(self.config),
                 trace=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),

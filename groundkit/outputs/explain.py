@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from groundkit.errors import GroundkitError
 from groundkit.language.words import Role
+from groundkit.outputs.about import about, draw_settings
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, text_width
 from groundkit.outputs.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import Font, font, legible
@@ -113,6 +114,7 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
         draw_row("From attention to mask", _steps(grounding, trace, image)),
         draw_row("What the segmenter proposed for the point", _proposals(trace, image)),
         draw_row("One map per token, each stretched from its lowest to its highest value", _token_maps(trace, image)),
+        draw_settings(grounding),
     ]
     return stack(sections)
 
@@ -203,8 +205,9 @@ def _header(grounding: Grounding, trace: ExplainTrace) -> Image.Image:
     section = Image.new("RGB", (WIDTH, top + (line + 1) * row + 34), GROUND)
     brush = ImageDraw.Draw(section)
     brush.text((MARGIN, 0), "groundkit explain", font=font(30, bold=True), fill=INK)
-    about = fit_text(f"{grounding.pipeline}, {grounding.model}, {grounding.seconds:.1f} s", font(20), INNER - 400)
-    brush.text((WIDTH - MARGIN, 6), about, font=font(20), fill=FAINT, anchor="ra")
+    brush.text(
+        (WIDTH - MARGIN, 6), fit_text(about(grounding), font(20), INNER - 400), font=font(20), fill=FAINT, anchor="ra"
+    )
     for left, line_number, width, text, face, colour, in_head in placed:
         x, y = MARGIN + left, top + line_number * row
         draw_chip(section, (x, y, width, height), colour)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from groundkit.outputs.about import about, draw_settings
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import font, legible
@@ -31,7 +32,7 @@ def draw_answer_explanation(grounding: Grounding, trace: VLSAMTrace) -> npt.NDAr
         *_result(grounding, image),
     ]
     said = f"read from: {' '.join(trace.tokens)}" if trace.tokens else "read from the last token of the question"
-    return stack([_header(grounding, said), draw_row("From the answer to the mask", tiles)])
+    return stack([_header(grounding, said), draw_row("From the answer to the mask", tiles), draw_settings(grounding)])
 
 
 def draw_ensemble_explanation(grounding: Grounding, trace: EnsembleTrace) -> npt.NDArray[np.uint8]:
@@ -52,6 +53,7 @@ def draw_ensemble_explanation(grounding: Grounding, trace: EnsembleTrace) -> npt
             _header(grounding, f"decided by {trace.decided_by}"),
             draw_row("What each member sees", tiles),
             draw_row("Together", [Tile(image, "Picture", _size(grounding)), *_result(grounding, image)]),
+            draw_settings(grounding),
         ]
     )
 
@@ -78,8 +80,9 @@ def _header(grounding: Grounding, line: str) -> Image.Image:
     section = Image.new("RGB", (WIDTH, 110), GROUND)
     brush = ImageDraw.Draw(section)
     brush.text((MARGIN, 0), "groundkit explain", font=font(30, bold=True), fill=INK)
-    about = fit_text(f"{grounding.pipeline}, {grounding.model}, {grounding.seconds:.1f} s", font(20), INNER - 400)
-    brush.text((WIDTH - MARGIN, 6), about, font=font(20), fill=FAINT, anchor="ra")
+    brush.text(
+        (WIDTH - MARGIN, 6), fit_text(about(grounding), font(20), INNER - 400), font=font(20), fill=FAINT, anchor="ra"
+    )
     for text, size, top, colour in ((grounding.phrase, 26, 48, INK), (line, 18, 84, FAINT)):
         written, face = legible(text, size, bold=size == 26)
         brush.text((MARGIN, top), fit_text(written, face, INNER), font=face, fill=colour)

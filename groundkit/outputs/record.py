@@ -19,9 +19,10 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         mask_files: where the masks were written, in their order; empty when no PNG masks were asked for.
 
     Returns:
-        ``input``, ``phrase``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype``, ``masks``
-        (files), ``scores``, ``boxes`` (XYXY pixels), ``points`` (``[x, y, label]``), ``seconds``, where it was asked
-        for ``evidence``, and of an ensemble ``decided_by``, the member that agrees best with the mask.
+        ``input``, ``phrase``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype``,
+        ``settings`` (as they ran), ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels), ``points``
+        (``[x, y, label]``), ``seconds``, unless it is switched off ``evidence``, and of an ensemble ``decided_by``, the
+        member that agrees best with the mask.
     """
     decided_by = getattr(grounding.trace, "decided_by", None)
     return {
@@ -40,11 +41,12 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
     }
 
 
-def made_with(found: Grounding | Discovery) -> dict[str, str]:
-    """Besides the settings, what a result depends on: the version of groundkit, the device and the dtype."""
+def made_with(found: Grounding | Discovery) -> dict[str, Any]:
+    """What a result depends on: the version of groundkit, the device, the dtype, and every setting as it ran."""
     from groundkit import __version__
 
-    return {"version": __version__, "device": found.device, "dtype": found.dtype}
+    settings = {"settings": dict(found.settings)} if found.settings else {}
+    return {"version": __version__, "device": found.device, "dtype": found.dtype, **settings}
 
 
 def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:

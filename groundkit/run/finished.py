@@ -41,10 +41,8 @@ def details(found: Grounding) -> Record:
 
 def video_details(found: VideoGrounding) -> Record:
     """The same for a video, whose masks are in its lines of run lengths."""
-    evidence = found.key.evidence
     return {
         **_heat(found.key),
-        **({} if evidence is None else {"evidence": round(evidence.score, 4)}),
         "points": [[float(x), float(y), int(label)] for x, y, label in found.key.points],
         "indices": [frame.index for frame in found.frames],
         "frame_scores": [round(frame.score, 6) for frame in found.frames],
@@ -211,6 +209,7 @@ def _restored(record: Record, picture: Picture | None) -> Grounding:
         evidence=_evidence(record),
         device=record["device"],
         dtype=record["dtype"],
+        settings=record.get("settings", {}),
     )
 
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +9,8 @@ import torch
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
+from groundkit.outputs.record import record
+from groundkit.pipelines.resolve import settings_of
 from groundkit.results import Grounding, mask_iou
 from groundkit.weights import catalog
 
@@ -24,6 +29,10 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
     assert isinstance(grounding, Grounding)
     assert grounding.masks.shape == (1, 90, 130)
     assert grounding.model == "nano"
+    told = {each.name: each.value for each in settings_of("refam", "nano") if each.name != "frames"}
+    assert grounding.settings == told  # what groundkit settings shows is what ran
+    assert {"evidence": True, "heads": [2], "direction": "text_to_image"}.items() <= told.items()
+    assert record(grounding, "a.png")["settings"] == told
 
 
 def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
@@ -99,3 +108,21 @@ def test_the_catalog_names_each_source_once_and_nano_is_on_disk() -> None:
         assert (entry.embedded is not None) == (entry.source == "nano")
         if entry.embedded:
             assert catalog.nano_folder(entry.embedded).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("before", "environment", "expected"),
+    [
+        ("", {}, "1000"),
+        ("", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("", {"OMP_WAIT_POLICY": "PASSIVE"}, "None"),
+        ("sys.modules['torch'] = object(); ", {}, "None"),  # too late: it is read when torch is imported
+    ],
+)
+def test_waiting_threads_are_bounded_before_torch_is_imported_unless_somebody_has_decided(
+    before: str, environment: dict[str, str], expected: str
+) -> None:
+    theirs = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = f"import os, sys; {before}import groundkit; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env={**theirs, **environment}, capture_output=True, text=True)
+    assert done.stdout.strip() == expected

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 
 from groundkit.errors import GroundkitError
 from groundkit.language import Role, Token, parse_phrase
+from groundkit.outputs.about import about, draw_settings
 from groundkit.outputs.explain import draw_explanation
 from groundkit.outputs.tiles import WIDTH
+from groundkit.prompting.evidence import Evidence
 
 
 def trace_for(grounding, tokens, *, bias, proposals=3):
@@ -58,6 +61,19 @@ def test_kept_maps_stand_out_from_dropped_ones(make_grounding):
         pages.append(draw_explanation(make_grounding((5, 5, 20, 20), trace=trace)))
     assert pages[0].shape == pages[1].shape
     assert (pages[0] != pages[1]).any()
+
+
+def test_evidence_and_every_setting_that_ran_are_told(make_grounding):
+    found = make_grounding((4, 4, 20, 20), settings={"noise_level": 0.3, "magnets": [], "heads": None})
+    assert about(replace(found, evidence=Evidence(0.2, 0.36, 0.8))) == "refam, nano, 0.2 s, evidence 0.52, mask 0.90"
+    assert about(found) == "refam, nano, 0.2 s, mask 0.90"
+    assert draw_settings(replace(found, settings={})).height == 0
+    few, many = draw_settings(found), draw_settings(replace(found, settings={f"setting_{i}": i for i in range(60)}))
+    assert many.height > few.height > 0
+    for section in (few, many):
+        margin = np.asarray(section)[:, -20:].reshape(-1, 3)
+        assert len(np.unique(margin, axis=0)) == 1  # nothing runs into it
+        assert len(np.unique(np.asarray(section).reshape(-1, 3), axis=0)) > 2
 
 
 def test_without_a_trace_there_is_nothing_to_explain(make_grounding):

@@ -1,0 +1,44 @@
+"""What a picture of the steps says of the run: the method, its model, how sure it is, and every setting."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw
+
+from groundkit.outputs.drawing import fit_text, text_width
+from groundkit.outputs.letters import font
+from groundkit.outputs.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH
+from groundkit.results import Grounding
+
+_LINE = 24  # pixels
+
+
+def about(grounding: Grounding) -> str:
+    """``refam, nano, 0.3 s, evidence 0.57, mask 0.98``."""
+    parts = [grounding.pipeline, grounding.model, f"{grounding.seconds:.1f} s"]
+    if grounding.evidence is not None:
+        parts.append(f"evidence {grounding.evidence.score:.2f}")
+    if len(grounding.scores):
+        parts.append(f"mask {grounding.scores.max():.2f}")
+    return ", ".join(parts)
+
+
+def draw_settings(grounding: Grounding) -> Image.Image:
+    """Every setting as it ran; nothing for a result that does not know them."""
+    face = font(17)
+    lines = [""]
+    for name, value in grounding.settings.items():
+        text = f"{name}={','.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
+        text = fit_text(text, face, INNER)
+        longer = f"{lines[-1]}   {text}" if lines[-1] else text
+        if text_width(longer, face) <= INNER:
+            lines[-1] = longer
+        else:
+            lines.append(text)
+    if not lines[0]:
+        return Image.new("RGB", (WIDTH, 0), GROUND)
+    section = Image.new("RGB", (WIDTH, 40 + _LINE * len(lines)), GROUND)
+    brush = ImageDraw.Draw(section)
+    brush.text((MARGIN, 0), "Settings that ran", font=font(22, bold=True), fill=INK)
+    for number, line in enumerate(lines):
+        brush.text((MARGIN, 36 + _LINE * number), line, font=face, fill=FAINT)
+    return section
