@@ -41,14 +41,13 @@ def run_batch(
         units: what is to be done, see ``Manifest.left``.
         engine: where.
         advance: gets every record when it is in the manifest.
-        alone: whether nobody else writes to the output, so that what a killed run has left there can be removed.
+        alone: whether nobody else writes to the output, so that all temporary files in it are left by killed runs.
 
     Raises:
         GroundkitError: when the models cannot be loaded or the manifest cannot be written. A task that fails is a
             record.
     """
-    if alone:
-        remove_leftovers(job.output)
+    remove_leftovers(job.output, of_dead=not alone)
     try:
         if units:
             with closing(engine(job, units)) as records:
@@ -57,8 +56,7 @@ def run_batch(
                     advance(record)
     finally:
         # Again: processes that outlived their driver for a moment, or were ended by Ctrl-C.
-        if alone:
-            remove_leftovers(job.output)
+        remove_leftovers(job.output, of_dead=not alone)
 
 
 def check_coco(path: Path) -> None:
