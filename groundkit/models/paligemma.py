@@ -40,6 +40,7 @@ class PaliGemmaModel(VisionLanguageModel):
         "describe en",
     )
     phrase_question: ClassVar[str] = "caption en"
+    _gap = ""  # its processor encodes an answer to train on by itself, after the line break that ends the task
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         super().__init__(model, processor, name, device, offload=offload)
@@ -59,11 +60,6 @@ class PaliGemmaModel(VisionLanguageModel):
         """The picture's mark and a task: PaliGemma has no chat template, and its processor adds the rest."""
         task = question if _TASK.match(question) else f"answer en {question}"
         return f"{self.processor.image_token}{task}"
-
-    def answer_ids(self, text: str) -> list[int]:
-        """As its processor encodes an answer to train on: by itself, after the line break that ends the task."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return ids
 
     def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
         inputs = super()._process(image, question)

@@ -26,7 +26,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.attention.layers import LayerAttention
 from groundkit.attention.tap import AttentionTap
-from groundkit.errors import ImageError, ModelError
+from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import explain_loading_errors
@@ -256,7 +256,12 @@ class VisionLanguageModel(ABC):
         return _OPEN_THOUGHT.sub(r"<\1>\n\n</\1>\n\n", text)
 
     def answer_ids(self, text: str) -> list[int]:
-        """The token ids of a text at the place of the model's answer, as it would write the text there itself."""
+        """The token ids of a text at the place of the model's answer, as it would write the text there itself.
+
+        Raises:
+            PhraseError: the text holds a mark of the model's own, such as ``<image>``.
+        """
+        self._refuse_marks(text)
         if self._gap:
             prompt = self.chat("")
             begun, whole = self.tokenizer([prompt, prompt + self._gap + text], add_special_tokens=False).input_ids
@@ -289,13 +294,28 @@ class VisionLanguageModel(ABC):
         }
         return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
 
+    def _refuse_marks(self, text: str) -> None:
+        if mark := next((mark for mark in self._marks if mark in text), None):
+            raise PhraseError(f"{mark!r} is a mark of {self.name} and no word: leave it out")
+
+    @functools.cached_property
+    def _marks(self) -> frozenset[str]:
+        """What stands for a picture, a turn or an end in the model's input, and would do so in a question too."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return frozenset(token.content for token in added if token.special and token.content.strip())
+
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         """The processor's outputs that ``get_image_features`` takes."""
         return ("pixel_values",)
 
     @exclusive
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
-        """Lay a question, and perhaps the token ids of its answer, beside a picture."""
+        """Lay a question, and perhaps the token ids of its answer, beside a picture.
+
+        Raises:
+            PhraseError: the question holds a mark of the model's own, such as ``<image>``.
+        """
+        self._refuse_marks(question)
         inputs = self._process(picture.image, question)
         views = tuple(picture.place(view) for view in self.views(inputs, picture.image))
         asked = {key: value for key, value in inputs.items() if not key.startswith("pixel_")}

@@ -17,7 +17,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from groundkit.errors import ImageError, ModelError
+from groundkit.errors import ImageError, ModelError, PhraseError
+from groundkit.language import parse_phrase
 from groundkit.models.families import load_vision_language
 from groundkit.models.vision_language import VisionLanguageModel
 from groundkit.pipelines.vlsam import QUESTIONS, VLSAM, read_config
@@ -112,6 +113,18 @@ def test_a_strip_that_the_processor_refuses_is_an_unusable_picture_and_no_traceb
 ) -> None:
     with pytest.raises(ImageError, match="takes no picture of 3000 x 3 pixels"):
         load(folder("qwen2_vl")).encode(np.zeros((3, 3000, 3), np.uint8))
+
+
+@pytest.mark.parametrize("family", ["llava", "gemma3", "idefics3", "internvl", "paligemma", "qwen2_5_vl"])
+def test_a_phrase_with_a_mark_of_the_models_own_is_refused_in_one_line(
+    family: str, folder: Callable[[str], Path]
+) -> None:
+    model = load(folder(family))
+    mark = model.tokenizer.convert_ids_to_tokens(model.model.config.image_token_id)
+    pipeline = VLSAM(model, None, read_config({}))  # type: ignore[arg-type]
+    for text in (f"the {mark} cup", "the </s> cup"):
+        with pytest.raises(PhraseError, match="is a mark of"):
+            pipeline._read_phrase(model.encode(PICTURE), parse_phrase(text))
 
 
 # Thoughts
@@ -226,7 +239,7 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
     encoded = model.encode(PICTURE)
     assert pipeline._questions(encoded, 0) == model.listing_questions != QUESTIONS
     asked.clear()
-    pipeline._read_phrase(encoded, importlib.import_module("groundkit.language").parse_phrase("the red cup"))
+    pipeline._read_phrase(encoded, parse_phrase("the red cup"))
     model.agrees(model.ask(encoded, pipeline.config.verify_question.format(name="a cup")))
     model.ask(encoded, "detect the cup")
     assert asked == ["<image>caption en", "<image>answer en Is there a cup in the image?", "<image>detect the cup"]
