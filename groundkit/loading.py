@@ -50,7 +50,8 @@ def load(
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
             segmenter always runs in float32.
-        offload: keep on the GPU only the part of the model that runs.
+        offload: keep on the GPU only the part that runs: one text encoder, the autoencoder, the transformer or the
+            segmenter; of a vision-language model one block of layers.
         revision: branch, tag or commit of the model on the hub.
         variant: of the model's weight files, such as ``fp16``.
         local_files_only: never ask the hub.
@@ -91,7 +92,7 @@ def load(
         for name, source in zip(names, sources, strict=True)
     ]
     # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
-    sam = _load_segmenter(segmenter, model, device=place, local_files_only=local_files_only)
+    sam = _load_segmenter(segmenter, model, device=place, local_files_only=local_files_only, offload=offload)
     if settings is None:
         return makers[0](sam)
     shared = ensemble.EmbeddedOnce(sam)

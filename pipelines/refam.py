@@ -7,11 +7,12 @@ are left point at the object, and a Segment Anything model turns the point into 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from groundkit.segmenters.pointing import point_at
 __all__ = ["PRESETS", "Reading", "RefAM", "RefAMConfig", "RefAMSteps", "RefAMTrace", "read_config"]
 
 Map = npt.NDArray[np.float32]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,28 @@ class RefAMTrace:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A phrase as the text encoders leave it: its T tokens, what ``encode_text`` returned, and how long that took."""
+
+    phrase: Phrase
+    tokens: tuple[Token, ...]
+    states: Any
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What the words of one phrase see: see ``RefAMTrace``. Maps of a clip have an axis of time before h and w."""
+    """What the words of one phrase see: see ``RefAMTrace``. Maps of a clip have an axis of time before h and w.
+
+    ``seconds`` tells how long it took to encode and read them.
+    """
 
     tokens: tuple[Token, ...]
     maps: torch.Tensor
     sinks: torch.Tensor
     kept: torch.Tensor
     filtered: Map
+    seconds: float = 0.0
 
     def at(self, time: int) -> Reading:
         """One slice of a clip, as a picture."""
@@ -158,16 +174,30 @@ class RefAMSteps(PhrasePipeline):
             return grounding
         return judged(grounding, weigh_evidence(read.filtered, null, grounding.mask), config.min_evidence)
 
-    def _read(self, phrase: Phrase, encoded: Any, seed: int) -> Reading:
-        # 1. Append the magnets and read the attention of one noised pass (or several).
+    def _words(self, text: str) -> Words:
+        """Take a phrase apart, append the magnets and encode it."""
+        started = time.perf_counter()
+        phrase = parse_phrase(text)
         tokens = self._tokens(phrase)
-        attention = self._attention(encoded, self._encode(tokens, phrase), seed)
+        states = self._encode(tokens, phrase)
+        return Words(phrase, tokens, states, time.perf_counter() - started)
+
+    def _null_words(self) -> Words | None:
+        """Those of the null phrase, where evidence is weighed."""
+        return self._words(self.config.null_phrase) if self.config.weighs_evidence else None
+
+    def _read(self, words: Words, encoded: Any, seed: int) -> Reading:
+        # 1. Read the attention of one noised pass (or several).
+        started = time.perf_counter()
+        attention = self._attention(encoded, words.states, seed)
 
         # 2. Let the tokens compete at each patch; drop the maps of magnets, stop words, specials and sinks.
         maps = merge_layers(attention.token_maps, self.config.normalisation)
         sinks = find_sinks(attention)
-        kept = torch.tensor(self._kept(phrase, tokens, sinks.tolist()))
-        return Reading(tokens, maps, sinks, kept, reduce_maps(maps[kept], self.config.reduction).numpy())
+        kept = torch.tensor(self._kept(words.phrase, words.tokens, sinks.tolist()))
+        filtered = reduce_maps(maps[kept], self.config.reduction).numpy()
+        seconds = words.seconds + time.perf_counter() - started
+        return Reading(words.tokens, maps, sinks, kept, filtered, seconds)
 
     def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
         return tokenize(
@@ -234,17 +264,49 @@ class RefAM(RefAMSteps):
     def ground(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | GroundkitError]:
-        encoded = embedding = null = None
-        for text in phrases:
-            started = time.perf_counter()
-            try:
-                phrase = parse_phrase(text)
-                if encoded is None:
-                    encoded, embedding = self.diffusion.encode_image(image), self.segmenter.embed(image)
-                    if self.config.weighs_evidence:
-                        null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
-                # 1. and 2. The attention of the words that name the object, then what it points at.
-                read = self._read(phrase, encoded, seed)
-                yield self._point(image, text, phrase, read, embedding, null, started)
-            except GroundkitError as error:
-                yield error
+        # All texts come first: with --offload the text encoders, the transformer and the segmenter take turns on the
+        # GPU, and each comes once for all phrases of a picture.
+        texts = [_attempt(self._words, text) for text in phrases]
+        null_words = self._null_words() if any(isinstance(each, Words) for each in texts) else None
+
+        @functools.cache
+        def encoded() -> Any:
+            return self.diffusion.encode_image(image)
+
+        @functools.cache
+        def null() -> Map | None:
+            return None if null_words is None else self._read(null_words, encoded(), seed).filtered
+
+        @functools.cache
+        def embedding() -> Any:
+            return self.segmenter.embed(image)
+
+        def read(words: Words) -> Reading:
+            null()
+            return self._read(words, encoded(), seed)
+
+        def point(text: str, words: Words, reading: Reading) -> Grounding:
+            started = time.perf_counter() - reading.seconds
+            return self._point(image, text, words.phrase, reading, embedding(), null(), started)
+
+        # 1. and 2. The attention of the words that name the object, then what it points at.
+        readings: Iterable[Reading | GroundkitError] = (
+            _attempt(read, each) if isinstance(each, Words) else each for each in texts
+        )
+        if getattr(self.diffusion, "offload", False):
+            readings = list(readings)
+        for text, words, reading in zip(phrases, texts, readings, strict=True):
+            if isinstance(words, GroundkitError):
+                yield words
+            elif isinstance(reading, GroundkitError):
+                yield reading
+            else:
+                yield _attempt(point, text, words, reading)
+
+
+def _attempt(step: Callable[..., Made], *arguments: Any) -> Made | GroundkitError:
+    """What a step makes, or the error that it meets."""
+    try:
+        return step(*arguments)
+    except GroundkitError as error:
+        return error

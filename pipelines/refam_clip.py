@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
-from groundkit.language import Phrase, parse_phrase
+from groundkit.language import Phrase
 from groundkit.models.video_diffusion import VideoDiffusionModel
 from groundkit.pipelines.refam import Map, RefAMSteps
 from groundkit.pipelines.refam_config import RefAMClipConfig
@@ -75,13 +75,12 @@ class RefAMClip(RefAMSteps):
             PhraseError: a phrase with nothing to look for.
         """
         started = time.perf_counter()
-        phrase = parse_phrase(text)
+        words, null_words = self._words(text), self._null_words()  # with --offload, text encoders come here once
+        phrase = words.phrase
         encoded = self.diffusion.encode_clip(np.stack(frames))
         # 1. and 2. The attention of the words that name the object, over the whole clip.
-        read = self._read(phrase, encoded, seed)
-        null: Map | None = None
-        if self.config.weighs_evidence:
-            null = self._read(parse_phrase(self.config.null_phrase), encoded, seed).filtered
+        read = self._read(words, encoded, seed)
+        null: Map | None = None if null_words is None else self._read(null_words, encoded, seed).filtered
         shown = [slice_ for slice_, covered in enumerate(encoded.covers) if covered]
         if key == "strongest":
             heights = self._heights(read.filtered, phrase)

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
 from groundkit.models.locate import DIFFUSION, locate
-from groundkit.models.offload import check_offload
+from groundkit.models.offload import check_offload, stage_of
 from groundkit.models.weights_check import check_weights, load_weights, only_variant
 
 
@@ -54,10 +54,12 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     if device.type == "mps":
         _drop_float64(pipeline)
-    if offload:
-        pipeline.enable_model_cpu_offload(device=device)
-    else:
+    if not offload:
         pipeline.to(device)
+        return pipeline
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            stage_of(device).add(part)
     return pipeline
 
 

@@ -20,6 +20,7 @@ from groundkit.media.resize import resize
 from groundkit.models.across import read_across
 from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, blocks_of, fit_size, select_layers
 from groundkit.models.diffusion_loading import load_pipeline
+from groundkit.models.offload import stage_of
 
 PATCH = 2  # FLUX packs 2x2 latents into one token
 
@@ -32,9 +33,11 @@ class FluxModel:
         tokenizer: the T5 tokenizer whose tokens are the text columns.
         max_tokens: how many text tokens the model was made for.
         layer_names: every layer with joint attention, first to last.
+        offload: whether its parts take turns on the GPU.
     """
 
     max_tokens = 512
+    offload = False
 
     def __init__(self, pipeline: FluxPipeline, name: str, device: torch.device) -> None:
         self.name = name
@@ -76,7 +79,11 @@ class FluxModel:
             variant=variant,
             local_files_only=local_files_only,
         )
-        return cls(pipeline, name or str(source), device)
+        model = cls(pipeline, name or str(source), device)
+        if offload:
+            model.offload = True
+            stage_of(device).lock_with(model)
+        return model
 
     @property
     def dtype(self) -> torch.dtype:

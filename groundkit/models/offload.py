@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from accelerate import cpu_offload
+from accelerate.hooks import ModelHook, add_hook_to_module
 from torch import nn
 
 from groundkit.errors import ConfigError
+
+
+class Stage:
+    """A GPU that all offloaded parts take turns on: the one that runs is on it, the others wait in main memory.
+
+    Attributes:
+        device: the GPU.
+        lock: held while a part runs, so that no other thread sends it away.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.lock = threading.RLock()
+        self._part: Callable[[], nn.Module | None] = lambda: None  # a weak reference
+
+    def add(self, part: nn.Module) -> None:
+        """Keep a part in main memory; its ``forward``, and the ``encode`` of an autoencoder, bring it here."""
+        part.to("cpu")
+        add_hook_to_module(part, _Entrance(self))
+
+    def enter(self, part: nn.Module | None) -> None:
+        """Send away the part that is here, then bring this one, if any."""
+        here = self._part()
+        if part is here:
+            return
+        if here is not None:
+            here.to("cpu")
+        self._part = lambda: None
+        if part is not None:
+            part.to(self.device)
+            self._part = weakref.ref(part)
+
+    def lock_with(self, model: object) -> None:
+        """Let the exclusive methods of a model whose parts are offloaded wait for those of all others."""
+        vars(model)["_lock"] = self.lock
+
+
+@functools.cache
+def stage_of(device: torch.device) -> Stage:
+    """The one stage of a GPU."""
+    return Stage(device)
+
+
+class _Entrance(ModelHook):  # type: ignore[misc]
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        self._stage.enter(module)
+        return args, kwargs
 
 
 def check_offload(device: torch.device) -> None:
@@ -18,16 +72,19 @@ def check_offload(device: torch.device) -> None:
         raise ConfigError("--offload moves parts to a GPU one at a time; on the CPU leave it out")
 
 
-def offload_blocks(model: Any, device: torch.device) -> None:
-    """Keep the blocks of a transformers model in main memory, and bring each to ``device`` while it runs.
+def offload_blocks(model: Any, stage: Stage) -> None:
+    """Keep the blocks of a transformers model in main memory, and bring each to the stage's GPU while it runs.
 
-    What is in no list of blocks (embeddings, projector, head) is moved there for good: families use some of it outside
+    A part that is on the stage leaves it before the first block of a list runs. What is in no list of blocks
+    (embeddings, projector, head) is moved there for good: families use some of it outside
     of its own ``forward``, where accelerate's hooks do not see it.
     """
     for blocks in _block_lists(model):
         for block in blocks:
-            cpu_offload(block, device)
-    model._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))
+            cpu_offload(block, stage.device)
+        for block in blocks[:1]:
+            block.register_forward_pre_hook(lambda *_: stage.enter(None))
+    model._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(stage.device))
 
 
 def _block_lists(module: nn.Module) -> Iterator[nn.ModuleList]:

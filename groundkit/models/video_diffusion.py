@@ -26,6 +26,7 @@ from groundkit.media.resize import resize
 from groundkit.models.across import read_across
 from groundkit.models.diffusion import AttentionDirection, fit_size, select_layers
 from groundkit.models.diffusion_loading import load_pipeline
+from groundkit.models.offload import stage_of
 
 Clip = npt.NDArray[np.uint8]
 """Frames of a video, uint8 ``(F, height, width, 3)`` RGB."""
@@ -128,7 +129,10 @@ class VideoDiffusionModel(ABC):
             variant=variant,
             local_files_only=local_files_only,
         )
-        return cls(pipeline, name or str(source), device, size or cls._native_size(pipeline))
+        model = cls(pipeline, name or str(source), device, size or cls._native_size(pipeline))
+        if offload:
+            stage_of(device).lock_with(model)
+        return model
 
     @property
     def dtype(self) -> torch.dtype:

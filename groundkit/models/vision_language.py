@@ -31,7 +31,7 @@ from groundkit.exclusive import exclusive, seeded
 from groundkit.models.diffusion import select_layers
 from groundkit.models.loading import explain_loading_errors
 from groundkit.models.locate import VISION_LANGUAGE, locate
-from groundkit.models.offload import check_offload, offload_blocks
+from groundkit.models.offload import check_offload, offload_blocks, stage_of
 from groundkit.models.picture_sizes import PICTURE_SIZES, Framing, PictureSize
 from groundkit.models.weights_check import load_weights
 
@@ -146,7 +146,8 @@ class VisionLanguageModel(ABC):
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         if offload:
-            offload_blocks(model, device)
+            offload_blocks(model, stage_of(device))
+            stage_of(device).lock_with(self)
         else:
             model.to(device)
         self.model = model.eval()

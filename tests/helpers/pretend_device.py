@@ -38,8 +38,12 @@ class PretendTensor(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, inner: Tensor, device: torch.device) -> PretendTensor:
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[no-any-return,attr-defined]
+    def __new__(cls, inner: Tensor, device: torch.device | None = None, **_: Any) -> Any:
+        if (
+            device is None
+        ):  # accelerate makes parameters anew by their class, also those that are on meta or here already
+            return inner if isinstance(inner, PretendTensor) else torch.nn.Parameter(inner, requires_grad=False)
+        wrapper = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
             inner.size(),
             strides=inner.stride(),
@@ -49,9 +53,11 @@ class PretendTensor(torch.Tensor):
             device=device,
             requires_grad=inner.requires_grad,
         )
+        wrapper.inner = inner
+        return wrapper
 
-    def __init__(self, inner: Tensor, device: torch.device) -> None:
-        self.inner = inner
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
 
     def __repr__(self, **_: Any) -> str:
         return f"PretendTensor({tuple(self.shape)}, {self.dtype}, {self.device})"

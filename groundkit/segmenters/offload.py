@@ -1,0 +1,39 @@
+"""A segmenter that waits in main memory while a model runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.models.offload import Stage
+from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.base import MaskProposals, Segmenter
+
+
+class OffloadedSegmenter:
+    """Takes its turn on the GPU with the parts of the models that are offloaded, see :class:`Stage`.
+
+    Args:
+        segmenter: one with a ``model``, which is on the CPU.
+        stage: of the GPU.
+    """
+
+    def __init__(self, segmenter: Any, stage: Stage) -> None:
+        self.name: str = segmenter.name
+        self.model = segmenter.model
+        self._segmenter: Segmenter = segmenter
+        self._stage = stage
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> Any:
+        """See ``Segmenter.embed``."""
+        with self._stage.lock:
+            self._stage.enter(self.model)
+            return self._segmenter.embed(image)
+
+    def segment(self, embedding: Any, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
+        """See ``Segmenter.segment``."""
+        with self._stage.lock:
+            self._stage.enter(self.model)
+            return self._segmenter.segment(embedding, prompts, **prompt)
