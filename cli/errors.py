@@ -7,7 +7,7 @@ import re
 from groundkit.cli.console import say
 
 _FLAGS = {"local_files_only": "offline", "offload": "offload"}
-_VALUES = "pipeline|model|segmenter|device|dtype|revision|variant|seed"
+_VALUES = "pipeline|range|model|segmenter|device|dtype|revision|variant|seed"
 
 
 def for_command_line(message: object) -> str:

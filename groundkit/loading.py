@@ -65,6 +65,9 @@ def load(
     from groundkit.pipelines import ensemble
     from groundkit.pipelines.resolve import check_pipeline, resolve
 
+    _check_kinds(pipeline=pipeline, model=model, segmenter=segmenter or "auto")
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigError(f"config is a mapping of settings to values, not {type(config).__name__}")
     checked = resolve(pipeline, model, config)
     device, dtype = str(device), str(dtype).removeprefix("torch.")
     check_names(device, dtype)
@@ -99,6 +102,13 @@ def load(
     return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
 
 
+def _check_kinds(**names: object) -> None:
+    """Raises ConfigError for what is neither a name nor a path."""
+    for key, value in names.items():
+        if not isinstance(value, (str, Path)):
+            raise ConfigError(f"{key} is a name or a path, not {type(value).__name__}")
+
+
 def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: Any) -> Segmenter:
     from groundkit.segmenters.load import load_segmenter
 
@@ -111,7 +121,7 @@ def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: 
         from groundkit.weights.on_disk import segmenters_on_disk
 
         found = ", ".join(segmenters_on_disk()) or "none that groundkit knows"
-        raise ModelError(f"{error}; it is the default: name another with --segmenter (on disk: {found})") from error
+        raise ModelError(f"{error}; it is the default: name another segmenter (on disk: {found})") from error
 
 
 def _member(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from groundkit.prompting.evidence import Evidence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays there is no one truth: a result equals itself
 class Grounding:
     """Where a phrase was found in a picture.
 
@@ -56,7 +56,7 @@ class Grounding:
     device: str = ""
     dtype: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    trace: Any = field(default=None, repr=False, compare=False)
+    trace: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]
@@ -146,7 +146,7 @@ class Grounding:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Discovery:
     """What was found in a picture without being asked for.
 

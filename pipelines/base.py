@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from groundkit.errors import GroundkitError
+from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.media.images import ImageSource, read_image
 from groundkit.results import Grounding
 
@@ -26,19 +26,22 @@ class PhrasePipeline(ABC):
         Args:
             image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB; or a list of them.
             phrase: what to look for; or a list.
-            seed: of the noise.
+            seed: of the noise, 0 to 2**62.
 
         Returns:
             One ``Grounding``; a list of them where one argument is a list; a list per picture where both are.
 
         Raises:
             ImageError, PhraseError: the first input that cannot be used.
+            ConfigError: a seed that is none.
         """
+        check_seed(seed)
+        phrases = [phrase] if isinstance(phrase, str) else _phrases(phrase)
         if isinstance(image, (list, tuple)):
             return [self(one, phrase, seed=seed) for one in image]
         pixels = read_image(cast(ImageSource, image))
         results = []
-        for result in self.ground(pixels, [phrase] if isinstance(phrase, str) else list(phrase), seed=seed):
+        for result in self.ground(pixels, phrases, seed=seed):
             if isinstance(result, GroundkitError):
                 raise result
             results.append(result)
@@ -53,6 +56,20 @@ class PhrasePipeline(ABC):
         Args:
             image: uint8 ``(height, width, 3)`` RGB.
         """
+
+
+def check_seed(seed: object) -> None:
+    """Raises ConfigError for a seed that is no whole number from 0 to 2**62."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed <= 2**62:
+        raise ConfigError(f"seed={seed!r}: must be a whole number from 0 to 2**62")
+
+
+def _phrases(given: object) -> list[str]:
+    phrases: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else [given]
+    for phrase in phrases:
+        if not isinstance(phrase, str):
+            raise PhraseError(f"a phrase is a text, and several are a list of texts, not {type(phrase).__name__}")
+    return phrases
 
 
 def settings_of(config: BaseModel) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
 from groundkit.models.layout import finest_grid, lay_over, smooth_views
 from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
-from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
+from groundkit.pipelines.base import PhrasePipeline, check_seed, settings_of, told_of
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
     BACKGROUND,
@@ -127,7 +127,9 @@ class VLSAM(PhrasePipeline):
 
         Raises:
             ImageError: a picture that cannot be read.
+            ConfigError: a seed that is none.
         """
+        check_seed(seed)
         started = time.perf_counter()
         pixels = read_image(image)
         views: list[tuple[Crop, list[Candidate]]] = []

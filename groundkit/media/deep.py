@@ -61,7 +61,7 @@ def to_8_bits(
         if least < low or most > high:
             raise ImageError(
                 f"float values must lie in [0, 1], got {least:g} to {most:g}; scale them first, or give the range: "
-                "--range auto, or LOW,HIGH"
+                'range="auto", or two numbers'
             )
         tell_if_flat(least, most, high, notes)
         if kind.kind != "f":
@@ -83,8 +83,7 @@ def tell_if_flat(least: float, most: float, whole: float, notes: list[str]) -> N
     if 0 < most - least < whole * _SHARE:
         share = max((most - least) / whole, 0.001)
         notes.append(
-            f"its values use {share:.1%} of their range, which leaves a dark or flat picture: --range auto spreads "
-            "them (range='auto' in Python)"
+            f'its values use {share:.1%} of their range, which leaves a dark or flat picture: range="auto" spreads them'
         )
 
 

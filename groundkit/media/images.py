@@ -66,6 +66,7 @@ def read_image(source: ImageSource, *, range: Range = "full") -> npt.NDArray[np.
             was changed), is refused unread.
         ConfigError: for a range that is none.
     """
+    _check_kind(source)
     reading = _Reading(parse_range(range))
     try:
         with _pillow_is_quiet:
@@ -84,6 +85,16 @@ def read_image(source: ImageSource, *, range: Range = "full") -> npt.NDArray[np.
     for note in reading.notes:
         warnings.warn(f"{_name_of(source)}: {note}", stacklevel=2)
     return pixels
+
+
+def _check_kind(source: object) -> None:
+    if isinstance(source, (str, Path, bytes, Image.Image, np.ndarray)) or hasattr(source, "read"):
+        return
+    kind = type(source).__name__
+    if kind == "Tensor":
+        raise ImageError("a tensor is no picture here: give an array, such as tensor.permute(1, 2, 0).cpu().numpy()")
+    several = "; give a list of pictures" if hasattr(source, "__iter__") else ""
+    raise ImageError(f"a picture is a path, bytes, an open file, a Pillow image or an array, not {kind}{several}")
 
 
 class _PillowIsQuiet:
@@ -348,7 +359,7 @@ def _as_16_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ImageError(
             "negative and 32-bit integers have no known white; save the picture with 8 or 16 bits, or give the range: "
-            "--range auto, or LOW,HIGH"
+            'range="auto", or two numbers'
         )
     return values.astype(np.uint16)
 

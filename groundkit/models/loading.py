@@ -113,8 +113,8 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
         return f"the Hub has a fault of its own ({status}); try again later"
     if any_is(OfflineModeIsEnabled) or (any_is(LocalEntryNotFoundError) and status is None):
         return (
-            f"no such folder, and not in the local Hub cache; {_meant(source)}go online and run once without --offline "
-            "or HF_HUB_OFFLINE to download it, or give a model folder"
+            f"no such folder, and not in the local Hub cache; {_meant(source)}go online and run once without "
+            "local_files_only=True or HF_HUB_OFFLINE to download it, or give a model folder"
         )
     if any_is(FileMetadataError):
         return f"what answers at {ENDPOINT} is not the Hub; sign in to the network, and check proxy and HF_ENDPOINT"

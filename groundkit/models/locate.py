@@ -158,11 +158,11 @@ def _use(config: Mapping[str, Any], wanted: Wanted) -> str:
     kind = config.get("model_type")
     other = f"give one such as {wanted.example}"
     if "_class_name" in config and wanted is not DIFFUSION:
-        return f"read it with --pipeline refam, or {other}"
+        return f'read it with pipeline="refam", or {other}'
     if kind == "sam":
-        return f"it works as --segmenter; here {other}"
+        return f"it works as the segmenter; here {other}"
     if kind in _SAM_2:
-        return f"it works as --tracker, for videos; here {other}"
+        return f"it works as the tracker of a video; here {other}"
     if wanted is not VISION_LANGUAGE and any(kind in family.model_types for family in FAMILIES):
-        return f"read it with --pipeline vlsam, or {other}"
+        return f'read it with pipeline="vlsam", or {other}'
     return other

@@ -69,7 +69,7 @@ class _Entrance(ModelHook):  # type: ignore[misc]
 def check_offload(device: torch.device) -> None:
     """Raise ConfigError where there is nothing to move the parts to."""
     if device.type == "cpu":
-        raise ConfigError("--offload moves parts to a GPU one at a time; on the CPU leave it out")
+        raise ConfigError("offload=True moves parts to a GPU one at a time; on the CPU leave it out")
 
 
 def offload_blocks(model: Any, stage: Stage) -> None:

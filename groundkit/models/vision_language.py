@@ -367,7 +367,7 @@ class VisionLanguageModel(ABC):
         """
         if self.offload:
             warnings.warn(
-                "with --offload every word of an answer moves the whole model to the GPU, so that naming objects is "
+                "with offload=True every word of an answer moves the whole model to the GPU, so that naming objects is "
                 "very slow: prefer a smaller model that fits without it",
                 stacklevel=2,
             )

@@ -64,7 +64,7 @@ def read_sam_checkpoint(path: str | Path) -> Sam:
         raise ModelError(not_a_sam)
     if any(name.startswith("image_encoder.trunk.") for name in tensors):
         raise ModelError(
-            f"{path}: a checkpoint of SAM 2, not of SAM; as --tracker, for videos, give facebook/sam2.1-hiera-tiny, "
+            f"{path}: a checkpoint of SAM 2, not of SAM; as the tracker of a video, give facebook/sam2.1-hiera-tiny, "
             "and here a SAM such as sam_vit_b_01ec64.pth"
         )
     try:

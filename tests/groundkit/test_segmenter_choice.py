@@ -58,7 +58,7 @@ def test_a_default_that_is_absent_is_one_line_with_what_is_on_disk(
     cache: Path, real_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=r"name another with --segmenter \(on disk: none that groundkit knows\)$"):
+    with pytest.raises(ModelError, match=r"name another segmenter \(on disk: none that groundkit knows\)$"):
         groundkit.load("vlsam", model=real_model, device="cpu", local_files_only=True)
     large = cache / "models--facebook--sam-vit-large" / "blobs" / "0"
     large.parent.mkdir(parents=True)
@@ -73,7 +73,7 @@ def test_a_default_that_is_absent_is_one_line_with_what_is_on_disk(
     message = str(refused.value)
     assert message.startswith("facebook/sam-vit-base: no such folder, and not in the local Hub cache; ")
     assert message.endswith(
-        "; it is the default: name another with --segmenter (on disk: facebook/sam-vit-large, sam_vit_b_01ec64.pth)"
+        "; it is the default: name another segmenter (on disk: facebook/sam-vit-large, sam_vit_b_01ec64.pth)"
     )
     assert "\n" not in message
 

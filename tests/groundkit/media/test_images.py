@@ -367,7 +367,7 @@ def test_what_uses_little_of_its_range_is_told_and_otherwise_read_as_ever(tmp_pa
         pixels, told = read(deep(tmp_path, values))
         assert pixels.max() <= 12
         (text,) = told  # of colours Pillow gives the upper 8 bits alone
-        assert re.search(r"deep\.tif: its values use 4\.[37]% of their range, .* flat picture: --range auto", text)
+        assert re.search(r"deep\.tif: its values use 4\.[37]% of their range, .* flat picture: range=\"auto\"", text)
     for values in (SATELLITE * 21, np.zeros_like(SATELLITE), (SATELLITE * 21)[..., 0]):
         assert read(deep(tmp_path, values))[1] == []
 
@@ -425,7 +425,7 @@ def test_ordinary_pictures_are_the_same_in_every_range(colours: np.ndarray) -> N
 
 def test_floats_and_signed_numbers_are_read_where_they_are_numbers(tmp_path: Path) -> None:
     floats = SATELLITE.astype(np.float32) - 100
-    with pytest.raises(ImageError, match=r"must lie in \[0, 1\], got -100 to .*, or give the range: --range auto"):
+    with pytest.raises(ImageError, match=r"must lie in \[0, 1\], got -100 to .*, or give the range: range=\"auto\""):
         read_image(deep(tmp_path, floats))
     expected = read(SATELLITE, range="auto")[0].astype(int)
     assert np.abs(read(deep(tmp_path, floats), range="auto")[0] - expected).max() <= 1

@@ -173,7 +173,7 @@ def test_a_folder_without_a_part_is_refused_in_one_line(flux_folder: Path, tmp_p
 
 
 def test_offloading_without_a_gpu_is_refused(flux_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="--offload moves parts to a GPU"):
+    with pytest.raises(ConfigError, match="offload=True moves parts to a GPU"):
         FluxModel.from_pretrained(flux_folder, offload=True)
 
 

@@ -154,13 +154,13 @@ def test_a_model_of_another_kind_names_the_option_that_takes_it_before_any_weigh
     hub.asked.clear()
     answers, noise = ask(hub.address, tmp_path, "refam=own/llava", "refam=own/sam", "vlsam=own/flux", "sam=own/llava")
     assert answers == {
-        "refam=own/llava": "own/llava: this is a llava model, not a diffusion pipeline; read it with --pipeline vlsam, "
+        "refam=own/llava": 'own/llava: this is a llava model, not a diffusion pipeline; read it with pipeline="vlsam", '
         "or give one such as black-forest-labs/FLUX.1-schnell",
-        "refam=own/sam": "own/sam: this is a sam model, not a diffusion pipeline; it works as --segmenter; "
+        "refam=own/sam": "own/sam: this is a sam model, not a diffusion pipeline; it works as the segmenter; "
         "here give one such as black-forest-labs/FLUX.1-schnell",
         "vlsam=own/flux": "own/flux: this is a diffusion pipeline (FluxPipeline), not a vision-language model; "
-        "read it with --pipeline refam, or give one such as Qwen/Qwen2.5-VL-3B-Instruct",
-        "sam=own/llava": "own/llava: this is a llava model, not a SAM; read it with --pipeline vlsam, "
+        'read it with pipeline="refam", or give one such as Qwen/Qwen2.5-VL-3B-Instruct',
+        "sam=own/llava": 'own/llava: this is a llava model, not a SAM; read it with pipeline="vlsam", '
         "or give one such as facebook/sam-vit-base",
     }
     assert noise == ""

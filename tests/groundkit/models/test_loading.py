@@ -44,7 +44,7 @@ ANSWER = SimpleNamespace(headers={}, request=None)
             (
                 error,
                 "owner/model: no such folder, and not in the local Hub cache; go online and run once without "
-                "--offline or HF_HUB_OFFLINE to download it, or give a model folder",
+                "local_files_only=True or HF_HUB_OFFLINE to download it, or give a model folder",
             )
             for error in (LocalEntryNotFoundError("x"), OfflineModeIsEnabled("x"))
         ),

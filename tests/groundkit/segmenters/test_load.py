@@ -96,8 +96,8 @@ def test_damaged_json_says_so(folder: Path) -> None:
 def test_another_kind_of_model_says_so(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     for kind, use in (
-        ("sam2_video", "it works as --tracker, for videos; here "),
-        ("qwen2_5_vl", "read it with --pipeline vlsam, or "),
+        ("sam2_video", "it works as the tracker of a video; here "),
+        ("qwen2_5_vl", 'read it with pipeline="vlsam", or '),
         ("sam_hq", ""),
         ("no-such-type", ""),
     ):

@@ -84,7 +84,7 @@ def without_a_tensor(whole: Path, path: Path) -> None:
         ),
         (
             lambda whole, path: torch.save({"model": {"image_encoder.trunk.pos_embed": torch.zeros(2)}}, path),
-            "a checkpoint of SAM 2, not of SAM; as --tracker, for videos, give facebook/sam2.1-hiera-tiny, "
+            "a checkpoint of SAM 2, not of SAM; as the tracker of a video, give facebook/sam2.1-hiera-tiny, "
             "and here a SAM such as sam_vit_b_01ec64.pth",
         ),
         (lambda whole, path: path.mkdir(), "this is a folder; give the .pth file in it"),

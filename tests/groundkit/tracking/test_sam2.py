@@ -329,7 +329,7 @@ def copy(source: Path, folder: Path) -> Path:
 def test_a_folder_of_another_model_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     folder = copy(folders["sam2"], tmp_path)
     (folder / "config.json").write_text(json.dumps({"model_type": "sam"}))
-    with pytest.raises(ModelError, match="this is a sam model, not a SAM 2; it works as --segmenter; here give"):
+    with pytest.raises(ModelError, match="this is a sam model, not a SAM 2; it works as the segmenter; here give"):
         Sam2Tracker.from_pretrained(folder)
 
 

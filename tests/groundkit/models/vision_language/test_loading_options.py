@@ -44,7 +44,7 @@ def test_a_variant_that_the_folder_has_not_is_refused_in_one_line(folder: Path) 
 
 @pytest.mark.parametrize(("pipeline", "models"), [("vlsam", "{}"), ("decaf", "{}"), ("ensemble", "nano,{}")])
 def test_offloading_without_a_gpu_is_refused(folder: Path, pipeline: str, models: str) -> None:
-    with pytest.raises(ConfigError, match="--offload moves parts to a GPU"):
+    with pytest.raises(ConfigError, match="offload=True moves parts to a GPU"):
         groundkit.load(
             pipeline, model=models.format(folder), offload=True, device="cpu", segmenter="nano", local_files_only=True
         )
