@@ -28,13 +28,19 @@ class LlavaModel(VisionLanguageModel):
 
     CLIP's processor scales the shorter side and cuts the middle out of the longer one: what it cut away has no token.
     So the picture is first padded to a square, as LLaVA-1.5's authors do (``image_aspect_ratio: pad``,
-    ``expand2square`` in haotian-liu/LLaVA). A checkpoint whose processor stretches to a square keeps that.
+    ``expand2square`` in haotian-liu/LLaVA). A checkpoint whose processor stretches to a square keeps that, and one with
+    Pixtral's vision tower is shown the picture in its own shape, a token for each 16 x 16 pixels.
     """
 
     model_types = ("llava",)
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         super().__init__(model, processor, name, device, offload=offload)
+        if processor.patch_size is None:  # copies from before processors knew how many tokens a picture has
+            processor.patch_size = model.config.vision_config.patch_size
+            processor.vision_feature_select_strategy = model.config.vision_feature_select_strategy
+            # CLIP's class token, which "default" leaves out again
+            processor.num_additional_image_tokens = int(model.config.vision_config.model_type == "clip_vision_model")
         if not processor.chat_template:
             processor.chat_template = _TEMPLATE
             warnings.warn(

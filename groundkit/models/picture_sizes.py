@@ -36,10 +36,12 @@ def _tokens(pixels: int, source: str) -> PictureSize:
 
 
 _QWEN2 = _tokens(28 * 28, "README of Qwen2-VL and Qwen2.5-VL: min_pixels = 256*28*28, max_pixels = 1280*28*28")
+# By the model's type, or its vision tower's.
 PICTURE_SIZES: dict[str, PictureSize] = {
     "qwen2_vl": _QWEN2,  # its processor alone would allow 16,384 tokens
     "qwen2_5_vl": _QWEN2,
     "qwen3_vl": _tokens(32 * 32, "README of Qwen3-VL: shortest_edge 256*32*32, longest_edge 1280*32*32"),
     "llava_onevision": PictureSize(None, None, "trained with at most 9 squares of tokens (anyres_max_9), then shrunk"),
     "internvl": PictureSize(None, None, "max_patches of the processor, 12 tiles in the published checkpoints"),
+    "pixtral": PictureSize(None, None, "longest_edge of the processor, 1024 pixels in the published checkpoint"),
 }

@@ -165,7 +165,8 @@ class VisionLanguageModel(ABC):
             f"layers.{i}": layer for i, layer in enumerate(model.get_decoder().layers)
         }
         self.layer_names = tuple(self._layers)
-        self.picture_size: PictureSize | None = PICTURE_SIZES.get(model.config.model_type)
+        kinds = (model.config.model_type, model.config.vision_config.model_type)
+        self.picture_size: PictureSize | None = next((PICTURE_SIZES[k] for k in kinds if k in PICTURE_SIZES), None)
 
     @property
     def dtype(self) -> torch.dtype:

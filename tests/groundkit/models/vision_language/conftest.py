@@ -27,6 +27,7 @@ FAMILIES: dict[str, type[VisionLanguageModel]] = {
     "internvl_whole": InternVlModel,
     "llava_onevision": LlavaOnevisionModel,
     "paligemma": PaliGemmaModel,
+    "pixtral": LlavaModel,
     "qwen2_5_vl": Qwen2VlModel,
     "qwen2_vl": Qwen2VlModel,
     "qwen3_vl": Qwen3VlModel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,14 +90,34 @@ def test_a_checkpoint_whose_processor_stretches_the_picture_is_given_the_picture
     assert encoded.box == nano.ask(encoded, "").views[0].box == (0.0, 0.0, 1.0, 1.0)
 
 
-def test_a_copy_without_chat_template_is_asked_in_the_authors_format(tmp_path: Path) -> None:
+def save(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     try:
         import tiny_llava
     finally:
         sys.path.pop(0)
     torch.manual_seed(0)
-    tiny_llava.save(tmp_path)
+    tiny_llava.save(folder)
+
+
+def test_a_copy_whose_processor_does_not_know_the_patches_gets_the_same_tokens(
+    model: LlavaModel, tmp_path: Path
+) -> None:
+    save(tmp_path)
+    file = tmp_path / "processor_config.json"
+    config = json.loads(file.read_text())
+    for name in ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"):
+        del config[name]
+    file.write_text(json.dumps(config))
+    older = LlavaModel.from_pretrained(tmp_path, local_files_only=True)
+    picture = np.zeros((90, 180, 3), np.uint8)
+    talks = [each.ask(each.encode(picture), "where is the cup") for each in (model, older)]
+    assert talks[0].inputs["input_ids"].tolist() == talks[1].inputs["input_ids"].tolist()
+    assert torch.isfinite(older.logits(talks[1])).all()
+
+
+def test_a_copy_without_chat_template_is_asked_in_the_authors_format(tmp_path: Path) -> None:
+    save(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.warns(UserWarning, match="no chat template; it is asked in LLaVA-1.5's format"):
         model = LlavaModel.from_pretrained(tmp_path, local_files_only=True)
