@@ -15,6 +15,7 @@ from groundkit.media.inputs import Input, unique_stems
 from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure, record
 from groundkit.outputs.save import check_formats, file_names, names_a_file, write_files
 from groundkit.results import Grounding
@@ -89,12 +90,17 @@ class Written:
     empty: bool
 
 
-def write_outcome(source: str, phrase: str, outcome: Grounding | GroundkitError, names: Mapping[str, Path]) -> Written:
-    """Write one result to its paths, one a format; an error, or a place that refuses, becomes a failed record."""
+def write_outcome(
+    source: str, phrase: str, outcome: Grounding | GroundkitError, names: Mapping[str, Path], ours: str = ""
+) -> Written:
+    """Write one result to its paths, one a format; an error, or a place that refuses, becomes a failed record.
+
+    ``ours`` is the ``ours.owner`` that pictures name.
+    """
     if isinstance(outcome, GroundkitError):
         return refused(source, phrase, outcome)
     try:
-        files = write_files(outcome, names, source)
+        files = write_files(outcome, names, source, ours)
     except InputError as error:
         return refused(source, phrase, error)
     flat = tuple(file for each in files.values() for file in each)
@@ -133,7 +139,8 @@ class BatchWriter:
         self._spare_inputs([output])
         if pictures:
             file_names(output, "name", formats)  # refuses what does not fit before a model is loaded
-        prepare_folder(output.parent if names_a_file(output) else output)
+        self._folder = output.parent if names_a_file(output) else output
+        prepare_folder(self._folder)
         self._output = output
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
@@ -153,7 +160,8 @@ class BatchWriter:
             self._spare_inputs(names.values())
         except ConfigError as error:
             return refused(item.name, phrase, error)
-        written = write_outcome(item.name, phrase, outcome, names)
+        ours = owner("segment", item, self._folder)
+        written = write_outcome(item.name, phrase, outcome, names, ours)
         if self._coco is not None and not written.failed:
             self._coco.add(outcome, item.place)
         return written

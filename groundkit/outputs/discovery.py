@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from groundkit.media.inputs import Input, unique_stems
 from groundkit.outputs.atomic import prepare_folder, write_text
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.ours import owner, owner_of, tell_other_owner
 from groundkit.outputs.png import write_png
 from groundkit.outputs.record import made_with
 from groundkit.outputs.rle import encode
@@ -89,22 +92,33 @@ class DiscoveryWriter:
         Raises:
             InputError: when the place cannot be written to.
         """
-        stem, written = self._stems[item], []
+        stem, written, ours = self._stems[item], [], owner("discover", item, self._folder)
         if "overlay" in self._formats:
-            written.append(write_png(self._folder / f"{stem}-overlay.png", discovery.overlay()))
+            overlay = self._folder / f"{stem}-overlay.png"
+            tell_other_owner([overlay], ours)
+            written.append(write_png(overlay, discovery.overlay(), ours))
         if "json" in self._formats:
             written.append(write_text(self._folder / f"{stem}.json", json.dumps(record, indent=2) + "\n"))
         single = [name for name in self._formats if name in ("png", "cutout")]
         for grounding in discovery.groundings():
             base = self._names.take(f"{stem}-{slug(grounding.phrase)}")
-            files = write_files(grounding, file_names(self._folder, base, single))
+            files = write_files(grounding, file_names(self._folder, base, single), item.name, ours)
             written += [file for each in files.values() for file in each]
+        for path in self._earlier(stem):
+            if path not in written and owner_of(path) == ours:  # of an object that is not found any more
+                path.unlink(missing_ok=True)
         if self._coco is not None:
             height, width = discovery.image.shape[:2]
             self._coco.add_picture(item.place, (height, width))
             for grounding in discovery.groundings():
                 self._coco.add(grounding, item.place)
         return written
+
+    def _earlier(self, stem: str) -> list[Path]:
+        """The pictures that an earlier run can have written in the formats of this one."""
+        ending = re.compile(r"-(overlay|cutout)(-mask\d+)?$")
+        kinds = {path: ending.search(path.stem) for path in self._folder.glob(f"{glob.escape(stem)}-*.png")}
+        return [path for path, kind in sorted(kinds.items()) if (kind[1] if kind else "png") in self._formats]
 
     def finish(self) -> list[Path]:
         """Write what covers the whole run, and return those files."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import os
 import re
-from collections.abc import Collection, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
@@ -18,11 +21,43 @@ MADE_BY = "groundkit"  # in PNG's "Software" and in the comment of a film
 _HEAD = 1024  # bytes of a PNG in which Pillow writes its texts
 
 
-def png_mark() -> PngInfo:
-    """What every PNG of ours says of its maker."""
+def png_mark(owner: str = "") -> PngInfo:
+    """What every PNG of ours says: who made it and, where that is known, of which input, see ``owner``."""
     info = PngInfo()
     info.add_text("Software", MADE_BY)
+    if owner:
+        info.add_text("Source", owner)
     return info
+
+
+def owner(command: str, item: Input, output: Path) -> str:
+    """A short digest of a command and an input's path relative to the folder of the results."""
+    try:
+        place = Path(os.path.relpath(item.place, real_path(output))).as_posix()
+    except ValueError:  # another drive
+        place = item.place
+    return hashlib.sha256(f"{command} {place}".encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def owner_of(path: Path) -> str | None:
+    """The ``owner`` that a PNG of ours names, "" where it names none; None where it is not ours."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return None
+    if f"tEXtSoftware\0{MADE_BY}".encode() not in head:
+        return None
+    named = re.search(rb"tEXtSource\0([0-9a-f]{16})", head)
+    return named[1].decode() if named else ""
+
+
+def tell_other_owner(paths: Iterable[Path], ours: str) -> None:
+    """Warn where a file that is about to be written over is of another input."""
+    for path in paths:
+        if owner_of(path) not in (None, "", ours):
+            warnings.warn(f"{path} was the result of another input, and is written over", stacklevel=3)
+            return
 
 
 def is_ours(path: Path) -> bool:
@@ -30,12 +65,11 @@ def is_ours(path: Path) -> bool:
     try:
         if path.is_dir():
             return any(is_ours(each) for each in sorted(path.glob("*.png"))[:1])
-        if path.suffix.lower() == ".png":
-            with path.open("rb") as file:
-                return f"tEXtSoftware\0{MADE_BY}".encode() in file.read(_HEAD)
-        return path.suffix.lower() == ".mp4" and _comment(path) == MADE_BY
     except OSError:
         return False
+    if path.suffix.lower() == ".png":
+        return owner_of(path) is not None
+    return path.suffix.lower() == ".mp4" and _comment(path) == MADE_BY
 
 
 def remove_ours(paths: Collection[Path], kept: Collection[Path]) -> None:
@@ -99,5 +133,5 @@ def _comment(path: Path) -> str:
     try:
         with av.open(f"file:{path}") as container:
             return container.metadata.get("comment", "")
-    except av.FFmpegError:
+    except (av.FFmpegError, OSError):
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.cutout import cut_out
 from groundkit.outputs.heatmap import draw_heatmap
 from groundkit.outputs.names import slug
-from groundkit.outputs.ours import earlier_masks, remove_ours
+from groundkit.outputs.ours import earlier_masks, remove_ours, tell_other_owner
 from groundkit.outputs.png import write_mask, write_png
 from groundkit.outputs.record import full_record
 from groundkit.results import Grounding
@@ -93,16 +94,19 @@ def mask_names(path: Path, count: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-mask{number}{path.suffix}") for number in range(1, count + 1)]
 
 
-def write_files(grounding: Grounding, names: Mapping[str, Path], source: str = "") -> dict[str, list[Path]]:
+def write_files(
+    grounding: Grounding, names: Mapping[str, Path], source: str = "", owner: str = ""
+) -> dict[str, list[Path]]:
     """Write one result, each format to its path from ``file_names``.
 
     ``png`` and ``cutout`` give one file a mask, and none when nothing was found. Those of an earlier result with other
-    masks that groundkit has written under these names are removed.
+    masks that groundkit has written under these names are removed. A warning tells of one of another input.
 
     Args:
         grounding: the result.
         names: one path a format.
         source: the input as the user named it, for the formats that tell.
+        owner: of which input pictures are, see ``ours.owner``.
 
     Returns:
         The files of each format.
@@ -110,47 +114,50 @@ def write_files(grounding: Grounding, names: Mapping[str, Path], source: str = "
     Raises:
         InputError: when the place cannot be written to.
     """
-    return {name: _WRITERS[name](grounding, names, source) for name in names}
+    if owner:
+        masks = [earlier_masks(names[name]) for name in ("png", "cutout") if name in names]
+        tell_other_owner([*names.values(), *chain(*masks)], owner)
+    return {name: _WRITERS[name](grounding, names, source, owner) for name in names}
 
 
-def _png(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+def _png(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     files = mask_names(names["png"], len(grounding.masks))
     for file, mask in zip(files, grounding.masks, strict=True):
-        write_mask(file, mask)
+        write_mask(file, mask, owner)
     remove_ours(earlier_masks(names["png"]), files)
     return files
 
 
-def _cutout(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+def _cutout(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     files = mask_names(names["cutout"], len(grounding.masks))
     for file, mask in zip(files, grounding.masks, strict=True):
-        write_png(file, cut_out(grounding.image, mask))
+        write_png(file, cut_out(grounding.image, mask), owner)
     remove_ours(earlier_masks(names["cutout"]), files)
     return files
 
 
-def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
-    return [write_png(names["overlay"], grounding.overlay())]
+def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
+    return [write_png(names["overlay"], grounding.overlay(), owner)]
 
 
-def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     if np.isnan(grounding.heatmap).all():
         raise ConfigError("heatmap: this result has none, as of objects that were discovered; take another format")
-    return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap))]
+    return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap), owner)]
 
 
-def _json(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+def _json(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     mask_files = mask_names(names["png"], len(grounding.masks)) if "png" in names else []
     return [write_text(names["json"], json.dumps(full_record(grounding, source, mask_files), indent=2) + "\n")]
 
 
-def _coco(grounding: Grounding, names: Mapping[str, Path], source: str) -> list[Path]:
+def _coco(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     dataset = CocoDataset()
     dataset.add(grounding, source)
     return [dataset.write(names["coco"])]
 
 
-_WRITERS: dict[str, Callable[[Grounding, Mapping[str, Path], str], list[Path]]] = {
+_WRITERS: dict[str, Callable[[Grounding, Mapping[str, Path], str, str], list[Path]]] = {
     "png": _png,
     "overlay": _overlay,
     "cutout": _cutout,

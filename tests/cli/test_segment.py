@@ -116,6 +116,15 @@ def test_results_beside_the_inputs_are_the_same_after_a_second_run(command, tmp_
     assert len(contents[0]) == 6
 
 
+def test_a_result_of_another_picture_of_the_same_name_is_told_before_it_is_written_over(command, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "b.png").rename(tmp_path / "other" / "a.png")
+    assert command("segment", "a.png", "cup", QUIET).err == command("segment", "./a.png", "cup", QUIET).err == ""
+    answer = command("segment", "other/a.png", "cup", QUIET)
+    told = "groundkit-out/a-cup.png was the result of another input, and is written over"
+    assert (answer.code, answer.err) == (0, f"groundkit: warning: {told}\n")
+
+
 def test_a_phrase_that_is_given_twice_counts_once_and_is_told(command, pipeline, tmp_path):
     answer = command("segment", "a.png", "-p", "cup", "-p", "cup", "-f", "coco", QUIET)
     assert (answer.code, answer.err) == (0, "groundkit: warning: 'cup' is given several times and counts once\n")

@@ -106,3 +106,18 @@ def test_the_heatmap_of_a_discovery_is_refused_and_not_drawn_as_if_nothing_was_h
         grounding.save(tmp_path, ["heatmap"])
     assert list(tmp_path.iterdir()) == []
     assert 'class="heat"' not in picture_entry("a.png", "cup", grounding)
+
+
+def test_objects_that_are_not_found_any_more_are_removed_and_those_of_other_pictures_stay(tmp_path: Path) -> None:
+    written(tmp_path, ("png", "cutout"), {"a.png": found("cup", "ball"), "a-b.png": found("cup")})
+    written(tmp_path, ("cutout",), {"a.png": found("ball", "hat")})
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        *("a-b-cup-cutout.png", "a-b-cup.png", "a-ball-cutout.png", "a-ball.png"),
+        *("a-cup.png", "a-hat-cutout.png"),
+    ]
+
+
+def test_a_picture_of_the_same_name_is_told_before_it_takes_another_s_place(tmp_path: Path) -> None:
+    written(tmp_path, ("overlay",), {"a.png": found("cup")})
+    with pytest.warns(UserWarning, match=r"a-overlay\.png was the result of another input, and is written over"):
+        written(tmp_path, ("overlay",), {"a.jpg": found("cup")})
