@@ -50,6 +50,7 @@ from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.cells import masks_of_cells
 from groundkit.segmenters.choose import agreement, choose_mask
+from groundkit.segmenters.packed import PackedMask
 from groundkit.segmenters.pointing import point_at
 from groundkit.segmenters.refine import cascade, suppress
 from groundkit.segmenters.votes import Candidate, fuse_views
@@ -152,7 +153,7 @@ class VLSAM(PhrasePipeline):
         return Discovery(
             image=pixels,
             labels=tuple(c.label for c in chosen),
-            masks=np.stack([c.mask for c in chosen]) if chosen else empty.astype(np.bool_),
+            masks=np.stack([c.mask.whole() for c in chosen]) if chosen else empty.astype(np.bool_),
             scores=np.array([c.score for c in chosen], dtype=np.float32),
             points=tuple(c.points for c in chosen),
             answers=tuple(answers),
@@ -171,7 +172,7 @@ class VLSAM(PhrasePipeline):
             return fuse_views(views, least=config.least_votes, overlap=config.overlap, power=config.agreement_power)
         candidates = [each for _, found in views for each in found]
         kept = suppress(
-            boxes_of(np.stack([c.mask for c in candidates])) if candidates else np.zeros((0, 4), np.float32),
+            np.array([c.mask.box for c in candidates], dtype=np.float32).reshape(-1, 4),
             np.array([c.score for c in candidates], dtype=np.float32),
             [c.noun if config.suppression == "same_name" else "" for c in candidates],
             overlap=config.overlap,
@@ -198,7 +199,7 @@ class VLSAM(PhrasePipeline):
             except GroundkitError as error:
                 yield error
                 continue
-            masks = np.array([c.mask for c in candidates], np.bool_).reshape(-1, *image.shape[:2])
+            masks = np.array([c.mask.whole() for c in candidates], np.bool_).reshape(-1, *image.shape[:2])
             talk, first = readings[0].talk, readings[0].over_picture()
             ids = talk.inputs["input_ids"][0, talk.answer.start : talk.answer.stop].tolist()
             grounding = Grounding(
@@ -321,16 +322,21 @@ class VLSAM(PhrasePipeline):
                     continue
             for _, candidate in self._candidates(embedding, name.label, heat):
                 if self.config.count:
-                    free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask)
+                    free[name.label] = free.get(name.label, np.True_) & _outside(candidate.mask.whole())
                 if null is not None:
-                    evidence = weigh_evidence(readings[0].over_picture(row), null, candidate.mask)
+                    evidence = weigh_evidence(readings[0].over_picture(row), null, candidate.mask.whole())
                     if evidence.score < self.config.min_evidence:
                         continue
                 placed = candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32)
                 found += [
-                    replace(each, mask=crop.place(each.mask), score=each.score * belief(name.label), points=placed)
+                    replace(
+                        each,
+                        mask=each.mask.placed(crop.x, crop.y, crop.size),
+                        score=each.score * belief(name.label),
+                        points=placed,
+                    )
                     for each in (candidate, *self._rivals(embedding, candidate, heat.pixels))
-                    if not crop.cuts(each.mask)
+                    if not crop.cuts(each.mask.whole())
                 ]
         return answer, found
 
@@ -424,7 +430,9 @@ class VLSAM(PhrasePipeline):
             rule=self.config.mask_rule,
             threshold=self.config.peak_threshold,
         )
-        candidates = [Candidate(label, found.mask, found.score, found.prompts.rows)] if found.mask.any() else []
+        candidates = (
+            [Candidate(label, PackedMask.of(found.mask), found.score, found.prompts.rows)] if found.mask.any() else []
+        )
         return candidates, positive_area(heat, self.config.threshold, self.config.area)
 
     def _candidates(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
@@ -449,7 +457,7 @@ class VLSAM(PhrasePipeline):
             consistent=config.cell_consistency,
         )
         for each in masks:
-            yield area, Candidate(label, each.mask, each.score, each.points)
+            yield area, Candidate(label, PackedMask.of(each.mask), each.score, each.points)
 
     def _refined(self, embedding: Any, label: str, heat: Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
         """Round 1: points, mask, and the mask as a prompt. Round 2: points drawn again from the masked map.
@@ -485,7 +493,7 @@ class VLSAM(PhrasePipeline):
 def _propose(label: str, proposals: MaskProposals, index: int, heat: Heat, prompts: PointPrompts) -> Candidate:
     """One of the segmenter's masks, compared with the map that its points were drawn from."""
     mask = proposals.masks[index]
-    return Candidate(label, mask, float(proposals.scores[index]), prompts.rows, agreement(mask, heat))
+    return Candidate(label, PackedMask.of(mask), float(proposals.scores[index]), prompts.rows, agreement(mask, heat))
 
 
 def _mean(first: Belief, second: Belief) -> Belief:

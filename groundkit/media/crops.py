@@ -33,13 +33,6 @@ class Crop:
         left, top, right, bottom = box
         return bool(self.x <= left and self.y <= top and right <= self.x + width and bottom <= self.y + height)
 
-    def place(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """A mask of the crop, bool ``(h, w)``, in the frame of the whole picture."""
-        whole = np.zeros(self.size, dtype=np.bool_)
-        height, width = mask.shape
-        whole[self.y : self.y + height, self.x : self.x + width] = mask
-        return whole
-
     def cuts(self, mask: npt.NDArray[np.bool_]) -> bool:
         """Whether a mask reaches an inner border of the crop, beyond which the object goes on."""
         height, width = mask.shape

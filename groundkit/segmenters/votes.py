@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.media.crops import Crop
-from groundkit.results import boxes_of, mask_iou
+from groundkit.segmenters.packed import PackedMask
 
 SAME = 0.5  # IoU from which two masks are of one object
 
@@ -25,14 +25,14 @@ class Candidate:
 
     Attributes:
         label: the name, such as ``red cup``.
-        mask: bool ``(height, width)`` of the whole picture.
+        mask: of a view, or of the whole picture.
         score: how sure it is, at least 0.
         points: float32 ``(M, 3)``, x, y and label, that the mask was asked for with.
         agreement: how well the mask agrees with the heatmap that it comes from, at most 1.
     """
 
     label: str
-    mask: npt.NDArray[np.bool_]
+    mask: PackedMask
     score: float
     points: npt.NDArray[np.float32]
     agreement: float = 1.0
@@ -73,14 +73,14 @@ def fuse_views(
     ]
     objects: list[list[_Vote]] = []
     for vote in sorted((v for v in votes if v.weight > 0), key=lambda v: -v.weight):
-        overlaps = [mask_iou(vote.candidate.mask, others[0].candidate.mask) for others in objects]
+        overlaps = [vote.candidate.mask.iou(others[0].candidate.mask) for others in objects]
         if overlaps and max(overlaps) >= SAME:
             objects[int(np.argmax(overlaps))].append(vote)
         else:
             objects.append([vote])
     kept: list[Candidate] = []
     for fused in sorted((_agree(each, crops) for each in objects), key=lambda c: -c.score):
-        if fused.score >= least and all(mask_iou(fused.mask, other.mask) < overlap for other in kept):
+        if fused.score >= least and all(fused.mask.iou(other.mask) < overlap for other in kept):
             kept.append(fused)
     return kept
 
@@ -91,12 +91,17 @@ def _agree(votes: Sequence[_Vote], crops: Sequence[Crop]) -> Candidate:
     named = [vote for vote in votes if vote.candidate.noun == noun]
     heaviest = {vote.view: vote.weight for vote in reversed(named)}
     first = votes[0].candidate
-    (box,) = boxes_of(first.mask[None])
-    covered = sum(vote.weight * vote.candidate.mask for vote in votes)
+    boxes = np.array([vote.candidate.mask.box for vote in votes])
+    left, top = boxes[:, :2].min(axis=0).astype(int).tolist()
+    right, bottom = boxes[:, 2:].max(axis=0).astype(int).tolist()
+    covered = np.zeros((bottom - top, right - left))
+    for vote in votes:
+        covered[vote.candidate.mask.inside(left, top)] += vote.weight * vote.candidate.mask.part()
+    mask = PackedMask.of(covered > sum(vote.weight for vote in votes) / 2)
     return Candidate(
         _favourite(named, lambda candidate: candidate.label),
-        np.asarray(covered > sum(vote.weight for vote in votes) / 2),
-        sum(heaviest.values()) / sum(crop.shows(box) for crop in crops),
+        mask.placed(left, top, first.mask.size),
+        sum(heaviest.values()) / sum(crop.shows(first.mask.box) for crop in crops),
         first.points,
     )
 

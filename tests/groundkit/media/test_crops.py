@@ -1,4 +1,4 @@
-"""Crops: where they lie, and masks placed back."""
+"""Crops: where they lie."""
 
 import math
 
@@ -18,7 +18,6 @@ def test_each_corner_crop_has_its_share_of_the_sides_and_lies_where_it_says(shar
     assert {(c.y, c.x) for c in corners} == {(y, x) for y in (0, 61 - height) for x in (0, 90 - width)}
     for crop in corners:
         assert np.array_equal(crop.pixels, PICTURE[crop.y : crop.y + height, crop.x : crop.x + width])
-        assert crop.place(np.ones((height, width), np.bool_)).sum() == height * width
 
 
 def test_no_crop_of_a_picture_is_empty() -> None:

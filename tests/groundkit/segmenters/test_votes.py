@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.media.crops import Crop, crops
+from groundkit.segmenters.packed import PackedMask
 from groundkit.segmenters.votes import Candidate, fuse_views
 
 WHOLE, *CORNERS = crops(np.zeros((40, 60, 3), np.uint8), [0.5])
@@ -17,7 +18,7 @@ def square(x: int, y: int, side: int = 10) -> npt.NDArray[np.bool_]:
 
 
 def claim(label: str, mask: npt.NDArray[np.bool_], score: float = 1.0, agreement: float = 1.0) -> Candidate:
-    return Candidate(label, mask, score, np.array([[0, 0, 1]], np.float32), agreement)
+    return Candidate(label, PackedMask.of(mask), score, np.array([[0, 0, 1]], np.float32), agreement)
 
 
 def fuse(*views: tuple[Crop, list[Candidate]], least: float = 0.0, overlap: float = 0.3) -> list[Candidate]:
@@ -60,13 +61,13 @@ def test_the_noun_and_its_label_with_most_weight_win_and_others_on_the_place_are
 def test_the_fused_mask_is_where_more_than_half_of_the_weight_lies() -> None:
     masks = [square(5, 5), square(6, 5), square(7, 5)]
     (found,) = fuse(*((WHOLE, [claim("cup", mask, score)]) for mask, score in zip(masks, (1, 0.9, 0.8), strict=True)))
-    np.testing.assert_array_equal(found.mask, np.sum(masks, axis=0) >= 2)
+    np.testing.assert_array_equal(found.mask.whole(), np.sum(masks, axis=0) >= 2)
 
 
 def test_masks_apart_are_objects_apart_though_they_have_one_name() -> None:
     found = fuse((WHOLE, [claim("cup", square(5, 5), 0.5), claim("cup", square(30, 5), 0.9)]))
     assert [each.score for each in found] == pytest.approx([0.9, 0.5])
-    np.testing.assert_array_equal(found[0].mask, square(30, 5))
+    np.testing.assert_array_equal(found[0].mask.whole(), square(30, 5))
 
 
 @pytest.mark.parametrize(("overlap", "left"), [(0.2, 1), (0.3, 2)])
@@ -93,7 +94,7 @@ def test_the_higher_the_power_the_more_agreement_decides_which_mask_stands() -> 
     for power, expected in ((1, sure), (3, agreeing)):
         (found,) = fuse_views([(WHOLE, [sure, agreeing])], least=0, overlap=0.3, power=power)
         assert found.score == pytest.approx(expected.score * expected.agreement**power)
-        np.testing.assert_array_equal(found.mask, expected.mask)
+        np.testing.assert_array_equal(found.mask.whole(), expected.mask.whole())
 
 
 def test_nothing_found_fuses_to_nothing() -> None:
