@@ -254,7 +254,7 @@ class VLSAM(PhrasePipeline):
             allowed = of_model.max_pixels
             warnings.warn(
                 f"pictures above {allowed / 1e6:.1f} megapixels are reduced to that for {self.model}, as its authors "
-                "advise: set most_pixels for finer detail, which needs more memory",
+                'advise: config={"most_pixels": 4000000} shows finer detail, and needs more memory',
                 stacklevel=2,
             )
         if of_model and of_model.min_pixels:
@@ -283,7 +283,8 @@ class VLSAM(PhrasePipeline):
         text, offsets = token_offsets(self.vlm.tokenizer, ids)
         if is_unfinished_thought(text):
             warnings.warn(
-                f"{self.model} was still thinking after {len(ids)} tokens and named nothing: raise max_tokens",
+                f"{self.model} was still thinking after {len(ids)} tokens and named nothing: give it more by "
+                f'config={{"max_tokens": {8 * self.config.max_tokens}}}',
                 stacklevel=2,
             )
         return ids, text, offsets
