@@ -29,8 +29,9 @@ def read_vocabulary(path: Path) -> list[str]:
     """
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the vocabulary {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text; save it as UTF-8"
+        raise InputError(f"cannot read the vocabulary {path}: {reason}") from error
     names = list(dict.fromkeys(name for name in names if name))
     if not names:
         raise InputError(f"the vocabulary {path} has no category: write one a line")

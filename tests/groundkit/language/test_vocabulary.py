@@ -48,3 +48,6 @@ def test_an_empty_or_missing_file_is_refused_in_one_line(tmp_path: Path) -> None
         read_vocabulary(tmp_path / "empty.txt")
     with pytest.raises(InputError, match="cannot read the vocabulary"):
         read_vocabulary(tmp_path / "missing.txt")
+    (tmp_path / "latin.txt").write_bytes("käse\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"it is not UTF-8 text; save it as UTF-8$"):
+        read_vocabulary(tmp_path / "latin.txt")
