@@ -63,9 +63,13 @@ class Worker:
     """A process that does cases, seen from here."""
 
     def __init__(self) -> None:
-        command = [sys.executable, __file__, "--worker"]
+        self._folder = tempfile.TemporaryDirectory(prefix="hostile-")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, __file__, "--worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._folder.name},
         )
         self._answer(_START)
 
@@ -96,6 +100,7 @@ class Worker:
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._folder.cleanup()
 
     def _answer(self, seconds: float) -> dict[str, object] | None:
         assert self._process.stdout is not None
@@ -130,6 +135,7 @@ def campaign(options: argparse.Namespace) -> Iterator[dict[str, object]]:
             while True:
                 kind, number = waiting.get_nowait()
                 if not worker.alive:
+                    worker.end()
                     worker = Worker()
                 done.put({"kind": kind, "number": number, **worker.ask(kind, number, options)})
         worker.end()

@@ -23,6 +23,11 @@ Record = dict[str, Any]
 _FORMAT = 2
 _WHOLE = "manifest.jsonl"
 _MADE_WITH = ("version", "device", "dtype")
+_KINDS = {
+    **dict.fromkeys(("input", "path", "phrase", "name", "error", "pipeline", "model", *_MADE_WITH, "heat"), str),
+    **dict.fromkeys(("files", "formats", "masks", "scores", "boxes", "points", "rle", "size", "grounded"), list),
+    **dict.fromkeys(("indices", "frame_scores"), list),
+}
 
 
 class Manifest:
@@ -288,6 +293,24 @@ def _whole_lines(path: Path) -> tuple[int, list[Record]]:
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     try:
-        return whole, [json.loads(line) for line in content[:whole].splitlines()]
-    except ValueError as error:
+        lines = [json.loads(line) for line in content[:whole].splitlines()]
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it to begin anew") from error
+    if lines and not isinstance(lines[0], dict):
+        lines[0] = {}  # no manifest
+    if lines and lines[0].get("groundkit") == _FORMAT:
+        shaped = [isinstance(lines[0].get("settings"), dict), *map(_is_record, lines[1:])]
+        if not all(shaped):
+            number = shaped.index(False) + 1
+            raise InputError(f"{path} is damaged (line {number} is no record): delete it to begin anew")
+    return whole, lines
+
+
+def _is_record(line: object) -> bool:
+    """Whether a line has the shape of a record, and its names stay in the folder of the results."""
+    if not isinstance(line, dict) or not {"input", "phrase", "name"} <= line.keys():
+        return False
+    if not all(isinstance(line[key], kind) for key, kind in _KINDS.items() if key in line):
+        return False
+    names = [line["name"], *(part for file in line.get("files", []) for part in str(file).split("/"))]
+    return not any(name in ("", ".", "..") or "\0" in name or "\\" in name for name in names) and "/" not in names[0]

@@ -196,6 +196,30 @@ def test_another_version_device_or_dtype_is_told_once(tmp_path, units):
         manifest.append(record(units[2], third, **made))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: [record],
+        lambda record: {**record, "phrase": 3},
+        lambda record: {**record, "name": "../a-cup"},
+        lambda record: {**record, "files": ["../a.png"]},
+        lambda record: {**record, "files": "a.png"},
+        lambda record: {key: value for key, value in record.items() if key != "input"},
+    ],
+)
+def test_a_line_that_is_no_record_is_told_by_its_number(tmp_path, change):
+    header = {"groundkit": 2, "made_with": [], "settings": SETTINGS}
+    good = {"input": "a.png", "phrase": "cup", "name": "a-cup", "files": ["a-cup.png", "v/cup"]}
+    text = "".join(json.dumps(line) + "\n" for line in (header, good, change(good)))
+    (tmp_path / "manifest.jsonl").write_text(text)
+    with (
+        pytest.raises(InputError, match=r"manifest\.jsonl is damaged \(line 3 is no record\): delete it to begin anew"),
+        open_manifest(tmp_path, SETTINGS, Shard()),
+    ):
+        pass
+    assert (tmp_path / "manifest.jsonl").read_text() == text
+
+
 def test_a_file_that_is_no_manifest_is_left_as_it_is(tmp_path):
     path = tmp_path / "manifest.jsonl"
     for content, error in (("hello\n", InputError), ('{"input": "a"}\n', ConfigError)):
