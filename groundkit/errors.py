@@ -5,7 +5,8 @@ GroundkitError
 │   ├── ImageError
 │   └── PhraseError
 ├── ModelError          a model or segmenter that cannot be loaded or does not fit the job
-│   └── AttentionError  a wanted layer whose attention could not be read
+│   ├── AttentionError  a wanted layer whose attention could not be read
+│   └── OutOfMemoryError  memory ran out, on the GPU or the main memory
 └── ConfigError         a setting that does not exist or has no valid value (a usage error)
 """
 
@@ -38,6 +39,10 @@ class ModelError(GroundkitError):
 
 class AttentionError(ModelError):
     """A wanted layer whose attention could not be read."""
+
+
+class OutOfMemoryError(ModelError):
+    """Memory ran out, on the GPU or the main memory, while a model was loaded or ran."""
 
 
 class ConfigError(GroundkitError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from groundkit.errors import ConfigError, ModelError, unknown
+from groundkit.memory import explain_out_of_memory
 from groundkit.weights.catalog import NanoPart, default_segmenter, nano_folder
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+@explain_out_of_memory()
 def load(
     pipeline: str = "refam",
     *,
@@ -60,6 +62,7 @@ def load(
     Raises:
         ConfigError: an unknown pipeline, device, dtype or field.
         ModelError: something that cannot be loaded.
+        OutOfMemoryError: a model is too large for the device.
     """
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
     from groundkit.pipelines import ensemble

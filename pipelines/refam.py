@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from groundkit.attention.maps import AttentionMaps
+from groundkit.attention.maps import AttentionMaps, check_finite
 from groundkit.attention.normalise import merge_layers, reduce_maps
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
+from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
@@ -233,6 +234,8 @@ class RefAMSteps(PhrasePipeline):
             )
             for index in range(config.noise_seeds)
         ]
+        for each in read:
+            check_finite(each.token_maps, self.diffusion)
         mixed = [each.text_to_text for each in read if each.text_to_text is not None]
         return AttentionMaps(
             read[0].layers,
@@ -307,6 +310,7 @@ class RefAM(RefAMSteps):
 def _attempt(step: Callable[..., Made], *arguments: Any) -> Made | GroundkitError:
     """What a step makes, or the error that it meets."""
     try:
-        return step(*arguments)
+        with explain_out_of_memory():
+            return step(*arguments)
     except GroundkitError as error:
         return error

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase
+from groundkit.memory import explain_out_of_memory
 from groundkit.models.video_diffusion import VideoDiffusionModel
 from groundkit.pipelines.refam import Map, RefAMSteps
 from groundkit.pipelines.refam_config import RefAMClipConfig
@@ -56,6 +57,7 @@ class RefAMClip(RefAMSteps):
         spaced = np.linspace(0, count - 1, wanted).round().astype(int)
         return [int(place) for place in spaced]
 
+    @explain_out_of_memory()
     def ground_clip(
         self, frames: Sequence[npt.NDArray[np.uint8]], text: str, *, key: KeySlice = "strongest", seed: int = 0
     ) -> tuple[int, Grounding]:

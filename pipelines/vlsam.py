@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.flow import Flow, Regulariser, image_flow
+from groundkit.attention.maps import check_finite
 from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, parse_phrase
@@ -29,6 +30,7 @@ from groundkit.language.objects import is_unfinished_thought, object_names, toke
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
+from groundkit.memory import explain_out_of_memory
 from groundkit.models.layout import finest_grid, lay_over, smooth_views
 from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.pipelines.base import PhrasePipeline, check_seed, settings_of, told_of
@@ -119,6 +121,7 @@ class VLSAM(PhrasePipeline):
         self.name = name
         self.model = model.name
 
+    @explain_out_of_memory()
     def discover(self, image: ImageSource, *, seed: int = 0) -> Discovery:
         """Find everything that the model names.
 
@@ -188,14 +191,15 @@ class VLSAM(PhrasePipeline):
         for text in phrases:
             started = time.perf_counter()
             try:
-                phrase = parse_phrase(text)
-                if not pictures:
-                    pictures, embedding = self._encode(image), self.segmenter.embed(image)
-                    null = self._read_null(pictures[0])
-                readings = [self._read_phrase(picture, phrase) for picture in pictures]
-                heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
-                directions = phrase.direction if self.config.spatial_bias else ()
-                candidates, area = self._segment(embedding, text, heat, directions)
+                with explain_out_of_memory():
+                    phrase = parse_phrase(text)
+                    if not pictures:
+                        pictures, embedding = self._encode(image), self.segmenter.embed(image)
+                        null = self._read_null(pictures[0])
+                    readings = [self._read_phrase(picture, phrase) for picture in pictures]
+                    heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
+                    directions = phrase.direction if self.config.spatial_bias else ()
+                    candidates, area = self._segment(embedding, text, heat, directions)
             except GroundkitError as error:
                 yield error
                 continue
@@ -345,7 +349,7 @@ class VLSAM(PhrasePipeline):
         """What flows from words of the answer to the image tokens; ``tokens`` count from the answer's start."""
         reduction = self.config.word_tokens
         wanted = [places[-1:] if reduction == "last" else places for places in tokens]
-        rows = torch.zeros(sum(map(len, wanted)), talk.inputs["input_ids"].shape[1])
+        rows = torch.zeros(sum(map(len, wanted)), talk.inputs["input_ids"].shape[1], dtype=torch.float32)
         rows[range(len(rows)), [talk.answer.start + place for places in wanted for place in places]] = 1
         parts = torch.split(self._flow(talk, rows).maps, [len(places) for places in wanted])
         return _Reading(
@@ -359,6 +363,7 @@ class VLSAM(PhrasePipeline):
         by_default = Regulariser.END if config.flow is Flow.FLOW else Regulariser.NONE
         regulariser = (config.regulariser or by_default) if causal else Regulariser.NONE
         maps = image_flow(layers, rows, talk.image_positions, flow=config.flow, regulariser=regulariser)
+        check_finite(maps, self.vlm)
         if config.smoothing:
             maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
         return _Reading(talk, maps)
@@ -383,7 +388,7 @@ class VLSAM(PhrasePipeline):
 
     def _last_token(self, picture: EncodedPicture, question: str) -> _Reading:
         talk = self.vlm.ask(picture, question)
-        rows = torch.zeros(1, talk.inputs["input_ids"].shape[1])
+        rows = torch.zeros(1, talk.inputs["input_ids"].shape[1], dtype=torch.float32)
         rows[0, -1] = 1
         return self._flow(talk, rows)
 

@@ -42,7 +42,7 @@ def flow_rows(
         ``(R, N)``: how much of each row's attention arrives at each token.
     """
     if factor is None:
-        factor = torch.ones(rows.shape[1])
+        factor = torch.ones(rows.shape[1], dtype=rows.dtype)
     factor = factor.to(rows)
     if flow is Flow.MEAN:
         return torch.stack([layer.times(rows) * factor for layer in layers]).mean(dim=0)

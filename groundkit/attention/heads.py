@@ -74,16 +74,16 @@ class WeighedHeads:
     def _taken(self, heads: int) -> Tensor:
         """1 for each head that takes part, else 0."""
         if self.heads is None:
-            return torch.ones(heads)
+            return torch.ones(heads, dtype=torch.float32)
         check_heads(self.heads, heads)
-        return torch.zeros(heads).index_fill(0, torch.tensor(self.heads), 1.0)
+        return torch.zeros(heads, dtype=torch.float32).index_fill(0, torch.tensor(self.heads), 1.0)
 
     def _weigh(self, layer: KeptQueries) -> Tensor:
         heads = len(layer.weights)
         if self.weights is HeadWeights.UNIFORM:
-            return torch.ones(heads)
+            return torch.ones(heads, dtype=torch.float32)
         image = positions_of(self.image, layer.size)
-        total = torch.zeros(heads)
+        total = torch.zeros(heads, dtype=torch.float32)
         for _, entries in layer.heads():
             if self.weights is HeadWeights.IMAGE_MAX:
                 entries = entries[..., image[image < entries.shape[-1]].to(entries.device)]

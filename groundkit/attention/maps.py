@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from groundkit.errors import AttentionError
+
+
+def check_finite(maps: Tensor, model: object) -> None:
+    """Refuse maps that hold NaN or infinity, which would become a mask like any other.
+
+    Raises:
+        AttentionError: naming the dtype that helps: float16 overflows in many text encoders and autoencoders.
+    """
+    if bool(maps.isfinite().all()):
+        return
+    dtype = str(getattr(model, "dtype", "")).removeprefix("torch.")
+    remedy = 'use dtype="bfloat16" or dtype="float32"'
+    if dtype == "float32":
+        remedy = "the model's weights are damaged or do not fit; download them again"
+    raise AttentionError(f"the attention is not finite in {dtype or 'this dtype'}: {remedy}")
+
 
 @dataclass(frozen=True)
 class AttentionMaps:

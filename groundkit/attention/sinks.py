@@ -32,7 +32,7 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     share = _shares(maps)
     patches = share.shape[-1]
     entropy = torch.special.entr(share).sum(dim=-1)
-    flat = entropy > MINIMUM_FLATNESS * torch.log(torch.tensor(float(patches)))
+    flat = entropy > MINIMUM_FLATNESS * torch.log(torch.tensor(float(patches), dtype=torch.float32))
     heavy = mass > MASS_FACTOR * mass.median(dim=-1, keepdim=True).values
     votes: Tensor = (heavy & (variation < MAXIMUM_VARIATION) & flat).float().mean(dim=0)
     return votes >= 0.5

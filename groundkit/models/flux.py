@@ -156,9 +156,10 @@ class FluxModel:
         names = select_layers(self.layer_names, layers)
         tokens, patches = text.states.shape[1], image.tokens.shape[1]
         rows, columns = image.grid
-        noise = torch.randn(image.tokens.shape, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(image.tokens.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
         noisy = torch.lerp(image.tokens, noise, noise_level).to(self.device, self.dtype)
         transformer = self.pipeline.transformer
+        strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
         return read_across(
             {name: self._layers[name] for name in names},
             lambda: transformer(
@@ -166,7 +167,7 @@ class FluxModel:
                 encoder_hidden_states=text.states.to(self.dtype),
                 pooled_projections=text.pooled.to(self.dtype),
                 timestep=torch.tensor([noise_level], device=self.device, dtype=self.dtype),
-                guidance=torch.tensor([guidance], device=self.device) if transformer.config.guidance_embeds else None,
+                guidance=strength if transformer.config.guidance_embeds else None,
                 img_ids=FluxPipeline._prepare_latent_image_ids(1, rows, columns, self.device, self.dtype),
                 txt_ids=torch.zeros(tokens, 3, device=self.device, dtype=self.dtype),
                 return_dict=False,

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from groundkit.errors import GroundkitError, ModelError
+from groundkit.memory import is_out_of_memory
 from groundkit.models.quiet import quiet_libraries
 from groundkit.weights.catalog import similar
 
@@ -44,6 +45,8 @@ def explain_loading_errors(source: str | Path) -> Iterator[None]:
         raise
     # diffusers, transformers and huggingface_hub share no base class and let KeyError or TypeError through as well.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(f"{source}: {_what_to_do(source, error)}") from error
 
 

@@ -58,7 +58,7 @@ class LtxVideoModel(VideoDiffusionModel):
         return self.pipeline.transformer(
             hidden_states=LTXPipeline._pack_latents(noisy, side, slices),
             encoder_hidden_states=text.states.to(self.dtype),
-            encoder_attention_mask=torch.ones(1, text.tokens, device=self.device),
+            encoder_attention_mask=torch.ones(1, text.tokens, dtype=torch.float32, device=self.device),
             timestep=self._timestep(noise_level),
             num_frames=frames // slices,
             height=rows // side,

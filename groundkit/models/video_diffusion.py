@@ -251,7 +251,7 @@ class VideoDiffusionModel(ABC):
         t, h, w = clip.grid
         patches, states = t * h * w, text.states.shape[1]
         words_start, patches_start = (0, states) if self.text_first else (patches if self.joint else 0, 0)
-        noise = torch.randn(clip.latents.shape, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(clip.latents.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
         noisy = self._noised(clip.latents, noise, noise_level).to(self.device, self.dtype)
         return read_across(
             {name: available[name] for name in select_layers(self.layer_names, layers)},

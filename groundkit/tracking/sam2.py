@@ -16,6 +16,7 @@ from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel, Sam2Vide
 
 from groundkit.errors import ModelError
 from groundkit.exclusive import lock_of
+from groundkit.memory import explain_out_of_memory
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import TRACKER, locate, not_wanted
 from groundkit.models.weights_check import load_weights
@@ -118,6 +119,7 @@ class Sam2Track:
         with lock_of(self._tracker):
             return self._step(image)
 
+    @explain_out_of_memory()
     @torch.inference_mode()
     def _step(self, image: Pixels) -> Tracked:
         model, processor = self._tracker.model, self._tracker.processor

@@ -55,7 +55,6 @@ ANSWER = SimpleNamespace(headers={}, request=None)
         ),
         (ValueError("Unrecognised model.\nMore"), "owner/model: cannot be loaded (Unrecognised model)"),
         (KeyError(), "owner/model: cannot be loaded (KeyError)"),
-        (MemoryError(), "owner/model: cannot be loaded (MemoryError)"),
     ],
 )
 def test_each_failure_becomes_one_line_with_its_remedy(error: Exception, message: str) -> None:
