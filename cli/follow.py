@@ -19,6 +19,7 @@ from groundkit.cli.videos import (
     StrideOption,
     TrackerOption,
     split_settings,
+    steps_of,
     video_pipeline,
 )
 
@@ -88,7 +89,7 @@ def follow(
             )
             for item in found:
                 for wanted in phrases:
-                    with progress("follow", None, quiet=chosen.quiet) as bar:
+                    with progress("follow", steps_of(item, stride, max_frames), quiet=chosen.quiet) as bar:
                         bar.at(item.name)
                         results.append(run.follow(item, wanted, bar.advance))
                         tell(results[-1], as_json, chosen.quiet)

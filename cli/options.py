@@ -82,6 +82,12 @@ class PipelineOptions:
         ),
     ] = True
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Say which device, dtype, segmenter and settings are used, and how much memory."
+        ),
+    ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
 
@@ -127,7 +133,15 @@ class PipelineOptions:
         load = self.loader(config, output)
         # Downloads have bars of their own.
         with progress(f"loading {self.model}", None, quiet=self.quiet or not self._local), without_garbage_collection():
-            return load()
+            loaded = load()
+        if self.verbose:
+            for member in getattr(loaded, "members", [loaded]):
+                model = getattr(member, "diffusion", None) or getattr(member, "vlm", None)
+                device, dtype = (str(getattr(model, each, "?")).removeprefix("torch.") for each in ("device", "dtype"))
+                asked = f"--device {self.device}, --dtype {self.dtype}"
+                say(f"{member.name}: {member.model} on {device} in {dtype} ({asked})")
+            say(f"segmenter: {self.sam}")
+        return loaded
 
     @property
     def _local(self) -> bool:
@@ -145,6 +159,9 @@ class PipelineOptions:
             say(f"nano is a demo model for drawn scenes. For photographs: {real_models(self.pipeline)}")
         if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
             say(f"the segmenter is {self.sam}; --segmenter names another")
+        if self.verbose:
+            told = (f"{name}={value}" for name, value in self.effective(config).items())
+            say(f"settings: {', '.join(told)}")
         import groundkit
 
         return functools.partial(
@@ -226,12 +243,31 @@ def _with_options(
     def run(**values: Any) -> None:
         values = {name: _expanded(name, value) for name, value in values.items()}
         chosen = PipelineOptions(**{name: values.pop(name) for name in names})
-        command(**values, chosen=chosen)
+        try:
+            command(**values, chosen=chosen)
+        finally:
+            if chosen.verbose:
+                _tell_memory()
 
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def _tell_memory() -> None:
+    """How much memory this process took at most, and how much of the GPU."""
+    parts = []
+    with contextlib.suppress(ImportError):  # Windows does not tell
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        parts.append(f"{peak / 2**30:.2f} GiB")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU")
+    if parts:
+        say(f"most memory: {', '.join(parts)}")
 
 
 def _expanded(name: str, value: Any) -> Any:

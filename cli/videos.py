@@ -12,6 +12,7 @@ from groundkit.cli.options import PipelineOptions
 from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from groundkit.media.inputs import Input
     from groundkit.pipelines.refam_video import VideoConfig, VideoPipeline
 
 TrackerOption = Annotated[
@@ -49,6 +50,28 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str,
             raise ConfigError("--key-frame evidence needs the evidence that --no-evidence switches off")
         method["evidence"] = True
     return method, video
+
+
+def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
+    """How often following tells that it has got on, two times a frame, as far as the video says how long it is."""
+    import av
+
+    from groundkit.media.inputs import frame_files
+
+    if item.path is None:
+        return None
+    if item.path.is_dir():
+        count = len(frame_files(item.path))
+    else:
+        try:
+            with av.open(item.path) as container:
+                stream = container.streams.video[0]
+                seconds = (container.duration or 0) / av.time_base
+                count = stream.frames or round(seconds * (stream.average_rate or 0))
+        except (av.FFmpegError, IndexError):  # an animated picture, which others read
+            return None
+    frames = min(-(-count // stride), max_frames or count)
+    return 2 * frames or None
 
 
 def tell_coco_of_videos() -> None:

@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from groundkit.cli.console import count_of
+from groundkit.cli.results import describe
+from groundkit.cli.videos import steps_of
+from groundkit.media.inputs import resolve_inputs
+
 SCRIPT = """
 import sys, time
 from groundkit.cli.console import progress, put, say
@@ -161,3 +166,23 @@ def test_the_command_is_a_module_too(module: str) -> None:
     wrong = subprocess.run([sys.executable, "-m", module, "segment"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("Usage: groundkit segment")
+
+
+def test_a_result_is_described_by_evidence_and_mask() -> None:
+    picture = {"input": "a.png", "phrase": "cup", "scores": [0.9, 0.95]}
+    assert describe(picture) == "a.png: 'cup': found, 2 masks, the best 0.95"
+    assert describe({**picture, "evidence": 0.571}) == "a.png: 'cup': found 0.57, 2 masks, the best 0.95"
+    film = {"input": "a.mp4", "phrase": "cup", "seen": 1, "frames": 1, "evidence": 0.5, "mask_score": 0.9}
+    assert describe(film) == "a.mp4: 'cup': found 0.50, mask 0.90, seen on 1 of 1 frame"
+    assert describe({**film, "seen": 0}) == "a.mp4: 'cup': nothing found (evidence 0.50)"
+    assert (count_of(1, "result"), count_of(0, "result"), count_of(1200, "result")) == (
+        "1 result",
+        "0 results",
+        "1,200 results",
+    )
+
+
+@pytest.mark.parametrize(("stride", "limit", "steps"), [(1, None, 48), (5, None, 10), (1, 7, 14), (5, 100, 10)])
+def test_following_knows_how_many_steps_it_has_before_it(stride: int, limit: int | None, steps: int) -> None:
+    (clip,) = resolve_inputs([str(Path(__file__).parents[2] / "samples" / "clip.mp4")], videos=True).found
+    assert steps_of(clip, stride, limit) == steps

@@ -1,8 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import groundkit
+from groundkit.prompting.evidence import Evidence
 
 
 @pytest.fixture
@@ -66,3 +70,48 @@ def test_a_bad_case_file_fails_before_a_model_is_loaded(command, pipeline, tmp_p
     assert answer == (1, "", "groundkit: error: bad.jsonl:1: phrase must be a text that is not empty\n")
     assert command("eval", "bad.jsonl", "--contact-sheet", "x.jpg").code == 2
     assert pipeline.loaded_with == {}
+
+
+def test_several_pipelines_are_each_measured_on_the_same_cases(command, cases, pipeline, monkeypatch):
+    asked = []
+    original = groundkit.load
+
+    def load(name, **options):
+        asked.append((name, options["model"]))
+        loaded = original(name, **options)
+        loaded.name = name
+        return loaded
+
+    monkeypatch.setattr(groundkit, "load", load)
+    path = cases({"phrase": "cup"}, {"phrase": "ball"})
+    both = ("--pipeline", "refam", "--pipeline", "vlsam")
+    reports = json.loads(command("eval", path, *both, "--json", "-q").out)
+    assert [(each["pipeline"], each["n"]) for each in reports] == [("refam", 2), ("vlsam", 2)]
+    assert ["noise_level" in each["settings"] for each in reports] == [True, False]
+    assert asked == [("refam", "nano"), ("vlsam", "nano")]
+    table = command("eval", path, *both, "--model", "x/flux", "--model", "y/vlm", "-q").out
+    assert asked[2:] == [("refam", "x/flux"), ("vlsam", "y/vlm")]
+    assert [name for name in ("refam, fake", "vlsam, fake") if name in table] == ["refam, fake", "vlsam, fake"]
+    assert table.count("guess: ") == 3
+    refused = command("eval", path, *both, "--model", "a", "--model", "b", "--model", "c")
+    assert refused.code == 2
+    assert refused.err.endswith("give one --model, or one for each of the 2 pipelines\n")
+        2,
+        "groundkit: error: give one --model, or one for each of the 2 pipelines\n",
+    )
+
+
+def test_mean_evidence_stands_in_the_report_and_in_a_line(command, cases, pipeline, monkeypatch):
+    original = pipeline.ground
+    weighed = {"cup": Evidence(0.0, 0.64, 0.0), "ball": Evidence(0.0, 0.16, 0.0)}  # sqrt(focus / 2): 0.566, 0.283
+    monkeypatch.setattr(
+        pipeline,
+        "ground",
+        lambda *inputs, **options: (
+            replace(each, evidence=weighed[each.phrase]) for each in original(*inputs, **options)
+        ),
+    )
+    path = cases({"phrase": "cup"}, {"phrase": "ball"})
+    answer = command("eval", path, "--json")
+    assert json.loads(answer.out)["evidence"] == pytest.approx((0.32**0.5 + 0.08**0.5) / 2, abs=1e-4)
+    assert "groundkit: refam, fake: mean evidence 0.42" in answer.err

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 
@@ -194,6 +195,15 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
         assert told in command("segment", "a.png", "cup", "--model", model).err
         assert pipeline.loaded_with["segmenter"] is None
     assert command("segment", "a.png", "cup", "--model", "x/y", QUIET).err == ""
+
+
+def test_verbose_says_what_is_used_and_how_much_memory(command):
+    lines = command("segment", "a.png", "cup", "--verbose", "--set", "peaks=2").err.splitlines()
+    assert lines[0].startswith("groundkit: settings: evidence=True, ")
+    assert ", peaks=2, " in lines[0]
+    assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"
+    assert lines[2] == "groundkit: segmenter: nano"
+    assert re.fullmatch(r"groundkit: most memory: \d+\.\d\d GiB", lines[-1])
 
 
 def test_evidence_can_be_switched_off_but_not_where_it_decides(command, pipeline):
