@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from math import isqrt
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,7 +45,7 @@ class PaliGemmaModel(VisionLanguageModel):
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         super().__init__(model, processor, name, device, offload=offload)
-        if re.search(r"\bpt\b", name.replace("_", "-")):
+        if re.search(r"\bpt\b", Path(name).name.replace("_", "-")):
             warnings.warn(
                 f"{name}: a pt checkpoint of PaliGemma answers no questions before it is fine-tuned: use a mix one, "
                 "such as google/paligemma-3b-mix-448",

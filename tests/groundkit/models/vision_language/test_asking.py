@@ -245,9 +245,7 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
     assert asked == ["<image>caption en", "<image>answer en Is there a cup in the image?", "<image>detect the cup"]
 
 
-@pytest.mark.parametrize(
-    ("name", "told"), [("google/paligemma-3b-pt-224", True), ("google/paligemma-3b-mix-224", False)]
-)
+@pytest.mark.parametrize(("name", "told"), [("google/paligemma-3b-pt-224", True), ("pt/paligemma-3b-mix-224", False)])
 def test_a_pt_checkpoint_of_paligemma_is_said_to_answer_nothing(
     name: str, told: bool, folder: Callable[[str], Path], recwarn: pytest.WarningsRecorder
 ) -> None:
