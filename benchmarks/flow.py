@@ -10,11 +10,12 @@ that is kept) are linear in them, and are scaled to 36; what one layer needs whi
 
     seconds(36) = seconds(L) 36 / L        kept(36) = kept(L) 36 / L
 
-"kept" is what is alive after the forward pass besides its output, counted in bytes of tensors. "peak" is measured, see
-memory.py, for the layers that ran. "matrix" and "queries" are the two ways in which ``WeighedHeads`` keeps a layer, and
-take one row through all layers as the pipeline does; the pipeline takes the smaller one, marked "*". "eager" keeps
-H x N x N a layer; "rollout" is eager and then the product of all layers' N x N matrices, timed apart and added. A case
-that would not fit into the memory that is free is left out, and said to be.
+Seconds are the process's own CPU time, which other work on the machine hardly stretches; run it with one thread
+(``OMP_NUM_THREADS=1``). "kept" is what is alive after the forward pass besides its output, counted in bytes of tensors.
+"peak" is measured, see memory.py, for the layers that ran. "matrix" and "queries" are the two ways in which
+``WeighedHeads`` keeps a layer, and take one row through all layers as the pipeline does; the pipeline takes the smaller
+one, marked "*". "eager" keeps H x N x N a layer; "rollout" is eager and then the product of all layers' N x N matrices,
+timed apart and added. A case that would not fit into the memory that is free is left out, and said to be.
 
 ``--kept`` prints what the pipeline keeps of 36 layers. It is kept for real: one layer runs, and is read 36 times, by
 heads that are not weighed (``uniform``), which changes nothing of what is kept and spares a pass.
@@ -139,7 +140,7 @@ def keep_all(tokens: int, dtype: str) -> dict[str, Any]:
     """What the pipeline keeps of 36 layers: one layer runs, and is read and kept 36 times."""
     subject = Subject(tokens, 1, False, dtype)
     heads = WeighedHeads(slice(0, tokens), HeadWeights.UNIFORM)
-    before, started = resident_mib(), time.perf_counter()
+    before, started = resident_mib(), time.process_time()
     with (
         AttentionTap({"layer": subject.model.layers[0]}, {str(i): heads for i in range(LAYERS)}) as tap,
         torch.inference_mode(),
@@ -154,7 +155,7 @@ def keep_all(tokens: int, dtype: str) -> dict[str, Any]:
         "kept MiB": round(sum(layer.nbytes for layer in layers) / 2**20),
         "resident MiB": round(resident_mib() - before),
         "float32 matrices MiB": round(LAYERS * float32_matrix_bytes(layers[0]) / 2**20),
-        "seconds": round(time.perf_counter() - started),
+        "seconds": round(time.process_time() - started),
     }
 
 
@@ -176,16 +177,16 @@ def measure(tokens: int, layers: int, repeats: int, cases: Sequence[str], dtype:
             eager = case in ("eager", "rollout")
             if case == "rollout" and "eager" in cases:
                 continue
-            started = time.perf_counter()
+            started = time.process_time()
             result, kept[case] = subjects[eager].run(case)
-            passed = time.perf_counter()
+            passed = time.process_time()
             if number:  # the first round warms up
                 seconds[case].append(passed - started)
             if case == "eager" and "rollout" in cases:
                 rollout(result)
                 kept["rollout"] = kept["eager"]
                 if number:
-                    seconds["rollout"].append(time.perf_counter() - started)
+                    seconds["rollout"].append(time.process_time() - started)
             del result
             print(f"  round {number} of {repeats}, {case}: {passed - started:.1f} s", file=sys.stderr)
     del subjects
