@@ -125,9 +125,10 @@ class RowReader:
         mask = call.attn_mask
         self._mask = None if mask is None else mask.expand(batch, head_count, query_count, key_count)
         wanted = positions_of(columns, key_count)
-        self._scored = wanted if log_sum_exp is not None else positions_of(slice(None), key_count)
+        scored = wanted if log_sum_exp is not None else positions_of(slice(None), key_count)
         device = call.query.device
-        self._columns, self._scored_index = (_index(positions, device) for positions in (wanted, self._scored))
+        self._columns, self._scored_index = (_index(positions, device) for positions in (wanted, scored))
+        self._scored = scored.to(device)
         scale = 1 / math.sqrt(size) if call.scale is None else call.scale
         with torch.inference_mode(False), torch.no_grad():
             self._keys = call.key[:, :, self._scored_index].to(self._dtype).mul(scale).mT  # (B, G, D, C)
@@ -154,7 +155,7 @@ class RowReader:
             if self._mask is not None:
                 _apply_mask(scores, self._mask[:, :, index][..., _part(self._scored_index, 0, len(scored))])
             if self._call.is_causal:
-                scores.masked_fill_((scored > rows.unsqueeze(-1)).to(device), -math.inf)
+                scores.masked_fill_(scored > rows.to(device).unsqueeze(-1), -math.inf)
             if self._log_sum_exp is not None:
                 return scores.sub_(self._log_sum_exp[:, :, index].unsqueeze(-1)).exp_()
             return _softmax(scores)[..., _part(self._columns, 0, self.shape[-1] if before is None else before)]
