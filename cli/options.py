@@ -61,7 +61,13 @@ class PipelineOptions:
         ),
     ] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto"
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="auto, float32, bfloat16 or float16. auto is bfloat16 where the GPU or processor computes in it, else "
+            "float32; nano is always in float32."
+        ),
+    ] = "auto"
     offload: Annotated[bool, typer.Option("--offload", help="Keep on the GPU only the part that runs.")] = False
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None
     variant: Annotated[str | None, typer.Option(help="Variant of the weight files, such as fp16.")] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.segmenters.base import Segmenter
 
+_log = logging.getLogger("groundkit")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -50,8 +52,9 @@ def load(
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``. By
             default nano's own for nano models and ``facebook/sam-vit-base`` for real ones, whatever else is on disk.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        dtype: of the model: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``. The
-            segmenter always runs in float32.
+        dtype: of the model: ``float32``, ``bfloat16``, ``float16`` or ``auto``, see
+            :func:`~groundkit.models.dtypes.choose_dtype`: bfloat16 where GPU or processor computes in it, else float32,
+            always float32 for nano. The segmenter always runs in float32.
         offload: keep on the GPU only the part that runs: one text encoder, the autoencoder, the transformer or the
             segmenter; of a vision-language model one block of layers.
         revision: branch, tag or commit of the model on the hub.
@@ -80,7 +83,6 @@ def load(
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
     place = choose_device(device)
-    kind = _dtype(dtype, place)
     makers = [
         _member(
             name,
@@ -88,7 +90,7 @@ def load(
             {"evidence": settings.weighs_evidence} if settings else config or {},
             {
                 "device": place,
-                "dtype": kind,
+                "dtype": dtype,
                 "offload": offload,
                 "revision": revision,
                 "variant": variant,
@@ -145,6 +147,7 @@ def _member(
         family = diffusion_family(folder, **place)
         clips = issubclass(family, VideoDiffusionModel)
         settings = resolve(name, source, config, clips=clips)
+        options = {**options, "dtype": _dtype(options["dtype"], options["device"], source)}
 
         def read_diffusion(segmenter: Segmenter) -> RefAM | RefAMClip:
             model = family.from_pretrained(folder, name=str(source), **options)
@@ -161,6 +164,7 @@ def _member(
         looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
         home = _folder(source, "llava")
         kind = vision_language_family(home, **place)
+        options = {**options, "dtype": _dtype(options["dtype"], options["device"], source, home, **place)}
 
         def read_vision_language(segmenter: Segmenter) -> VLSAM:
             model = kind.from_pretrained(home, name=str(source), **options)
@@ -199,9 +203,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def _dtype(
+    name: str, device: torch.device, source: str | Path, config: str | Path | None = None, **place: Any
+) -> torch.dtype:
+    """What a name stands for with a model; ``config`` is where its ``config.json`` is, if it has one."""
     import torch
 
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return getattr(torch, name)  # type: ignore[no-any-return]
+    if name != "auto":
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    from groundkit.models.dtypes import choose_dtype
+
+    published = None
+    if device.type == "cuda" and config is not None and str(source) != "nano":
+        from transformers import AutoConfig
+
+        from groundkit.models.loading import explain_loading_errors
+
+        with explain_loading_errors(config):
+            published = AutoConfig.from_pretrained(config, trust_remote_code=False, **place).dtype
+    choice = choose_dtype(device, embedded=str(source) == "nano", published=published)
+    _log.info("%s runs in %s: %s", source, str(choice.dtype).removeprefix("torch."), choice.reason)
+    return choice.dtype
