@@ -181,16 +181,19 @@ class CocoDataset:
             found: dict[tuple[str, str], _Found] = {}
             for each in data["annotations"]:
                 key = names[each["image_id"]], phrases[each["category_id"]]
+                mask = each["segmentation"]
+                if tuple(mask["size"]) != self._sizes[key[0]] or not isinstance(mask["counts"], str):
+                    raise ValueError
                 empty = _Found([], [], info["pipeline"], info["model"])
                 before = found.get(key, empty)
                 found[key] = _Found(
-                    [*before.masks, each["segmentation"]],
-                    [*before.scores, each["score"]],
+                    [*before.masks, mask],
+                    [*before.scores, float(each["score"])],
                     info["pipeline"],
                     info["model"],
                 )
             self._found.update(found)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f"{path} was not written by {self._description}: give another --output, or move it away"
             ) from error

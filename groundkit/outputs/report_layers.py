@@ -21,7 +21,7 @@ from groundkit.outputs.drawing import MASK_COLOURS
 from groundkit.outputs.heatmap import colour_map
 
 LONGEST_SIDE = 480  # pixels of a picture in a report
-_LONGEST_HEAT = 128  # attention is smooth: the browser's interpolation shows the same as more pixels would
+LONGEST_HEAT = 128  # attention is smooth: the browser's interpolation shows the same as more pixels would
 _MOST_COVER = 0.75  # how much of the picture the hottest colour covers; the coldest covers nothing
 _TOLERANCE = 0.4  # pixels by which a contour may be straightened
 
@@ -131,7 +131,7 @@ def shrink_heat(heatmap: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | Non
     if heatmap.max() <= heatmap.min():
         return None
     height, width = heatmap.shape
-    scale = min(1.0, _LONGEST_HEAT / max(height, width))
+    scale = min(1.0, LONGEST_HEAT / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.clip(cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA), 0, 1)
     return np.rint(small * 255).astype(np.uint8)

@@ -11,6 +11,7 @@ from typing import Protocol
 from groundkit.outputs.atomic import remove_leftovers
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.save import file_names, mask_names
+from groundkit.run.finished import is_sound
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
 from groundkit.run.worker import Job
@@ -68,7 +69,7 @@ def write_coco(path: Path, records: Iterable[Record]) -> Path:
     """Write the pictures' masks as one COCO data set and return ``path``, in whose folder the results are."""
     dataset = CocoDataset(COCO_DESCRIPTION)
     for record in records:
-        if "rle" in record:
+        if "rle" in record and is_sound(record):
             height, width = record["size"]
             dataset.add_masks(
                 os.path.normpath(path.parent.resolve() / record["path"]),

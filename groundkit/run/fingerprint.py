@@ -43,7 +43,7 @@ def is_same(record: Mapping[str, Any], path: Path) -> bool:
         return stamp is None and "bytes" not in record
     if record["bytes"] != stamp[0]:
         return False
-    return bool(record["modified"] == stamp[1]) or bool(record["digest"] == digest_of(path))
+    return bool(record.get("modified") == stamp[1]) or bool(record.get("digest") == digest_of(path))
 
 
 def _files(path: Path) -> list[Path]:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from groundkit.errors import GroundkitError
+from groundkit.errors import GroundkitError, InputError
 from groundkit.media.videos import read_video
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.report import ReportWriter, failure_entry, picture_entry, video_entry
-from groundkit.outputs.report_layers import shrink_heat
+from groundkit.outputs.report_layers import LONGEST_HEAT, shrink_heat
 from groundkit.outputs.rle import decode, encode
 from groundkit.outputs.save import ENDINGS, file_names, mask_names, write_files
 from groundkit.pipelines.refam_video import FrameMask, VideoGrounding
@@ -58,6 +58,29 @@ def is_video(record: Record) -> bool:
     return "frames" in record
 
 
+def is_sound(record: Record) -> bool:
+    """Whether a record that went well has all that is kept, of the right kind: a manifest may have been changed."""
+    try:
+        height, width = (int(side) for side in record["size"])
+        told = ("path", "pipeline", "model", "version", "device", "dtype", *(("tracker",) if is_video(record) else ()))
+        points = np.array(record["points"], np.float32)
+        float(record.get("evidence", 0))
+        if points.size != 3 * len(record["points"]) or not all(isinstance(record[key], str) for key in told):
+            return False
+        if not (isinstance(record["points"], list) and isinstance(record.get("settings", {}), dict)):
+            return False
+        if is_video(record):
+            lists = (record["files"], record["indices"], record["grounded"], record["frame_scores"])
+            named = [file for file in record["files"] if file.endswith(".jsonl")]
+            listed = all(isinstance(each, list) for each in lists) and len(named) == 1
+            return listed and record["key_frame"] in record["indices"] and len(record["indices"]) > 0
+        masks, scores = record["rle"], [float(score) for score in record["scores"]]
+        sizes = [each["size"] == [height, width] and isinstance(each["counts"], str) for each in masks]
+        return all(sizes) and len(masks) == len(scores) and set(record["formats"]) <= set(ENDINGS)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
 def with_formats(record: Record, output: Path, formats: Collection[str]) -> Record:
     """The record of a picture with the names of its files, of which the JSON file is written here."""
     kinds = _in_order(formats)
@@ -76,6 +99,8 @@ def with_formats(record: Record, output: Path, formats: Collection[str]) -> Reco
 
 def needs_grounding(record: Record, output: Path, formats: Collection[str]) -> bool:
     """Whether files are missing that cannot be made of the record: those of a video, and the heatmap."""
+    if not is_sound(record):
+        return True
     if is_video(record):
         return not all((output / file).exists() for file in record["files"])
     return "heatmap" in formats and "heatmap" not in _there(record, output)
@@ -194,6 +219,8 @@ def _whole(record: Record, output: Path) -> list[str] | None:
 def _restored(record: Record, picture: Picture | None) -> Grounding:
     """The grounding without its heatmap; black where the picture is not needed."""
     height, width = record["size"]
+    if picture is not None and picture.shape[:2] != (height, width):
+        raise InputError(f"the record of {record['input']} is of a picture of another size: delete the manifest")
     masks = np.array([decode(mask) for mask in record["rle"]], np.bool_).reshape(-1, height, width)
     return Grounding(
         image=np.zeros((height, width, 3), np.uint8) if picture is None else picture,
@@ -218,12 +245,16 @@ def _restored_video(record: Record, output: Path) -> VideoGrounding:
     empty = encode(np.zeros((height, width), np.bool_))
     (lines,) = (output / file for file in record["files"] if file.endswith(".jsonl"))
     frames = []
-    with lines.open(encoding="utf-8") as file:
-        for line, index, score in zip(file, record["indices"], record["frame_scores"], strict=True):
-            told: dict[str, Any] = json.loads(line)
-            mask = told["objects"][0]["rle"] if told["objects"] else empty
-            grounded = index in record["grounded"]
-            frames.append(FrameMask(index, Fraction(told["seconds"]), told["frame"], mask, score, grounded))
+    try:
+        with lines.open(encoding="utf-8") as file:
+            for line, index, score in zip(file, record["indices"], record["frame_scores"], strict=True):
+                told: dict[str, Any] = json.loads(line)
+                mask = told["objects"][0]["rle"] if told["objects"] else empty
+                grounded = index in record["grounded"]
+                seconds = Fraction(told["seconds"])
+                frames.append(FrameMask(int(index), seconds, str(told["frame"]), mask, float(score), grounded))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise InputError(f"{lines} is damaged: delete it, and the video is followed again") from error
     key = _restored({**record, "rle": [], "scores": []}, None)
     return VideoGrounding(
         phrase=record["phrase"],
@@ -253,7 +284,9 @@ def _heat(found: Grounding) -> Record:
 
 
 def _unpack(record: Record) -> npt.NDArray[np.uint8] | None:
-    if "heat" not in record:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(record["heat"]))) as picture:
+            small = picture.mode == "L" and max(picture.size) <= LONGEST_HEAT
+            return np.array(picture, np.uint8) if small else None
+    except (KeyError, TypeError, ValueError, OSError):  # none, or changed by others
         return None
-    with Image.open(io.BytesIO(base64.b64decode(record["heat"]))) as picture:
-        return np.array(picture, np.uint8)

@@ -120,7 +120,10 @@ class Manifest:
         So it does not depend on the order in which work was finished, nor on how often the run was stopped.
         """
         records = self.all_records(units)
+        if self._file is not None:
+            self._file.close()  # Windows replaces no file that is open
         write_text(self.path, "".join(_line(each) for each in (self._header(records), *records)))
+        self._file = self.path.open("ab", buffering=0)
 
     def _header(self, records: Iterable[Record] = ()) -> Record:
         made = dict.fromkeys(_made_with(record) for record in records if "files" in record)
@@ -205,7 +208,7 @@ class Manifest:
         """Refuse a manifest of other settings, unless it holds no result that would be lost."""
         if not lines:
             return
-        if lines[0].get("groundkit") != _FORMAT:
+        if lines[0].get("groundkit") != _FORMAT or not isinstance(lines[0].get("settings"), dict):
             raise ConfigError(f"{path} is no manifest of this version of groundkit: give another --output")
         if lines[0]["settings"] == self._settings:
             return
@@ -313,4 +316,5 @@ def _is_record(line: object) -> bool:
     if not all(isinstance(line[key], kind) for key, kind in _KINDS.items() if key in line):
         return False
     names = [line["name"], *(part for file in line.get("files", []) for part in str(file).split("/"))]
-    return not any(name in ("", ".", "..") or "\0" in name or "\\" in name for name in names) and "/" not in names[0]
+    # On Windows a backslash parts folders; elsewhere it is a letter like others.
+    return not any(name in ("", ".", "..") or {"\0", os.sep} & set(name) for name in names) and "/" not in names[0]

@@ -1,11 +1,16 @@
+import io
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from pycocotools.coco import COCO
 
+from groundkit.errors import GroundkitError
 from groundkit.media.videos import read_video
+from groundkit.outputs.report import ReportWriter
 from groundkit.run.batch import run_batch, without_existing, write_coco
+from groundkit.run.finished import add_entries, needs_grounding
 from groundkit.run.manifest import open_manifest
 from groundkit.run.plan import Shard, count_tasks
 from groundkit.run.worker import in_process
@@ -165,3 +170,33 @@ def test_files_that_are_there_can_be_left_out_whoever_wrote_them(job, plan, tmp_
     names = {task.name for unit in left for task in unit.tasks}
     assert {"0-cup", "1-ball", "clip-cup"}.isdisjoint(names)
     assert {"0-bad", "broken-cup", "clip-bad", "0-nothing"} <= names
+
+
+@pytest.mark.filterwarnings("ignore:.*has results of groundkit x")
+def test_no_change_to_a_manifest_ends_in_a_traceback_and_what_it_spoils_is_done_anew(job, plan):
+    run(job, plan)
+    path = job.output / "manifest.jsonl"
+    whole = tree(job.output)
+    header, *lines = path.read_text().splitlines()
+    kinds = {"picture": "0-cup", "video": "clip-cup"}
+    records = {kind: next(r for r in map(json.loads, lines) if r["name"] == name) for kind, name in kinds.items()}
+    for kind, record in records.items():
+        for key in record:
+            for value in ("absent", None, 7, "x", [1], {}):
+                changed = {k: v for k, v in record.items() if k != key or value != "absent"}
+                changed |= {} if value == "absent" else {key: value}
+                path.write_text("\n".join([header, json.dumps(changed)]) + "\n")
+                try:
+                    with open_manifest(job.output, {"model": "none"}, WHOLE, write=False) as manifest:
+                        units = [unit for unit in plan if any(task.name == kinds[kind] for task in unit.tasks)]
+                        lacks = partial(needs_grounding, output=job.output, formats=("png", "json"))
+                        left = list(manifest.left(units, lacks=lacks))
+                        sound = [each for each in manifest.records_of(units) if not lacks(each)]
+                        assert len(sound) <= 1
+                        add_entries(ReportWriter(path, io.StringIO()), manifest, [] if left else units, job.output, 1)
+                        write_coco(job.output / "coco.json", manifest.all_records(units))
+                except GroundkitError:
+                    pass
+    path.write_bytes(whole[path.relative_to(job.output)])
+    run(job, plan)
+    assert tree(job.output) == whole
