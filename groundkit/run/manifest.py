@@ -315,6 +315,9 @@ def _is_record(line: object) -> bool:
         return False
     if not all(isinstance(line[key], kind) for key, kind in _KINDS.items() if key in line):
         return False
-    names = [line["name"], *(part for file in line.get("files", []) for part in str(file).split("/"))]
+    files = line.get("files", [])
+    if not all(isinstance(file, str) for file in files):
+        return False
+    names = [line["name"], *(part for file in files for part in file.split("/"))]
     # On Windows a backslash parts folders; elsewhere it is a letter like others.
     return not any(name in ("", ".", "..") or {"\0", os.sep} & set(name) for name in names) and "/" not in names[0]
