@@ -185,7 +185,7 @@ def batch(
         if dry_run:
             for unit in left:
                 for task in unit.tasks:
-                    put(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{unit.item.kind}")
+                    put(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{'missing' if unit.error else unit.item.kind}")
             return
         before = [record for record in manifest.records_of(left) if "files" in record]
         had = [kind for record in before for kind in record.get("formats", ())]  # whose files stay with the result

@@ -188,7 +188,9 @@ class _Reading:
         except ImageError:
             if image.format != "JPEG" or (mended := _with_end_marker(file)) is None:
                 raise
-            self.notes.append("the file lacks its end marker, and perhaps what came behind; all rows of it are there")
+            self.notes.append(
+                "the file has no end marker, like one that was cut off; every row of the picture is there"
+            )
             return self._decode(mended)
 
     def _decode(self, image: Image.Image) -> npt.NDArray[np.uint8]:

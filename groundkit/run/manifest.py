@@ -302,11 +302,16 @@ def _whole_lines(path: Path) -> tuple[int, list[Record]]:
     if lines and not isinstance(lines[0], dict):
         lines[0] = {}  # no manifest
     if lines and lines[0].get("groundkit") == _FORMAT:
-        shaped = [isinstance(lines[0].get("settings"), dict), *map(_is_record, lines[1:])]
+        shaped = [_is_header(lines[0]), *map(_is_record, lines[1:])]
         if not all(shaped):
             number = shaped.index(False) + 1
             raise InputError(f"{path} is damaged (line {number} is no record): delete it to begin anew")
     return whole, lines
+
+
+def _is_header(line: Mapping[str, object]) -> bool:
+    settings = line.get("settings")
+    return isinstance(settings, dict) and isinstance(settings.get("config", {}), dict)
 
 
 def _is_record(line: object) -> bool:
