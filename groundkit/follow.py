@@ -199,6 +199,7 @@ def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:
         "phrase": found.phrase,
         "pipeline": found.pipeline,
         "model": found.model,
+        "segmenter": found.key.segmenter,
         **made_with(found.key),
         "tracker": found.tracker,
         "frames": len(found.frames),

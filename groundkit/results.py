@@ -33,6 +33,7 @@ class Grounding:
         seconds: wall-clock time that this phrase took.
         evidence: how much speaks for the object being there at all (its ``score`` is in [0, 1]); None when it was not
             asked for.
+        segmenter: id or folder of the segmenter that drew the masks; empty when that is not known.
         device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
             that is not known.
         settings: every setting of the pipeline as it ran, in the types of JSON.
@@ -53,6 +54,7 @@ class Grounding:
     model: str
     seconds: float
     evidence: Evidence | None = None
+    segmenter: str = ""
     device: str = ""
     dtype: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -157,7 +159,7 @@ class Discovery:
         scores: float32 ``(K,)``, falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
-        pipeline, model, seconds, device, dtype, settings: as in :class:`Grounding`.
+        pipeline, model, segmenter, seconds, device, dtype, settings: as in :class:`Grounding`.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -172,6 +174,7 @@ class Discovery:
     pipeline: str
     model: str
     seconds: float
+    segmenter: str = ""
     device: str = ""
     dtype: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -205,6 +208,7 @@ class Discovery:
                     pipeline=self.pipeline,
                     model=self.model,
                     seconds=self.seconds,
+                    segmenter=self.segmenter,
                     device=self.device,
                     dtype=self.dtype,
                     settings=self.settings,

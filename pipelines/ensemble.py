@@ -144,6 +144,7 @@ class Ensemble(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
+            segmenter=self.segmenter.name,
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
             settings=settings_of(self.config),

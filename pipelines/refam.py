@@ -165,6 +165,7 @@ class RefAMSteps(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=time.perf_counter() - started,
+            segmenter=self.segmenter.name,
             device=told_of(self.diffusion, "device"),
             dtype=told_of(self.diffusion, "dtype"),
             settings=settings_of(self.config),

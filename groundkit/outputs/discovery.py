@@ -28,14 +28,15 @@ def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
     """What was found, as values for JSON.
 
     Returns:
-        ``input``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype`` and ``objects``, the
-        best first: ``label``, ``mask`` (COCO run-length encoding), ``box`` (XYXY pixels), ``score`` and ``points``
-        (``[x, y, label]``) each.
+        ``input``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``, ``dtype`` and
+        ``objects``, the best first: ``label``, ``mask`` (COCO run-length encoding), ``box`` (XYXY pixels), ``score``
+        and ``points`` (``[x, y, label]``) each.
     """
     return {
         "input": source,
         "pipeline": discovery.pipeline,
         "model": discovery.model,
+        "segmenter": discovery.segmenter,
         **made_with(discovery),
         "objects": [
             {

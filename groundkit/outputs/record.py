@@ -19,8 +19,8 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         mask_files: where the masks were written, in their order; empty when no PNG masks were asked for.
 
     Returns:
-        ``input``, ``phrase``, ``pipeline``, ``model``, ``version`` (of groundkit), ``device``, ``dtype``,
-        ``settings`` (as they ran), ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels), ``points``
+        ``input``, ``phrase``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``,
+        ``dtype``, ``settings`` (as they ran), ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels), ``points``
         (``[x, y, label]``), ``seconds``, unless it is switched off ``evidence``, and of an ensemble ``decided_by``, the
         member that agrees best with the mask.
     """
@@ -30,6 +30,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "phrase": grounding.phrase,
         "pipeline": grounding.pipeline,
         "model": grounding.model,
+        "segmenter": grounding.segmenter,
         **made_with(grounding),
         "masks": [str(path) for path in mask_files],
         "scores": [round(float(score), 6) for score in grounding.scores],

@@ -234,6 +234,7 @@ def _restored(record: Record, picture: Picture | None) -> Grounding:
         model=record["model"],
         seconds=0.0,
         evidence=_evidence(record),
+        segmenter=record["segmenter"],
         device=record["device"],
         dtype=record["dtype"],
         settings=record.get("settings", {}),

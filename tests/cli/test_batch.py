@@ -122,6 +122,7 @@ def test_json_is_the_records_and_nothing_else(command: Any) -> None:
         "phrase": "cup",
         "pipeline": "refam",
         "model": "fake",
+        "segmenter": "",
         "version": "0.1.0",
         "device": "",
         "dtype": "",

@@ -33,6 +33,7 @@ def test_json_is_one_document_and_nothing_else(command):
         "phrase": "the red cup",
         "pipeline": "refam",
         "model": "fake",
+        "segmenter": "",
         "version": "0.1.0",
         "device": "",
         "dtype": "",

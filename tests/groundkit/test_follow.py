@@ -30,7 +30,9 @@ class Everything:
             for frame in frames()
         )
         self.meanwhile()
-        return VideoGrounding(phrase, found, 0, SimpleNamespace(), "everything", "none", "none", 0.0)
+        return VideoGrounding(
+            phrase, found, 0, SimpleNamespace(segmenter="", device="", dtype=""), "everything", "none", "none", 0.0
+        )
 
 
 @pytest.mark.parametrize("others", [PICTURES[:3], [*PICTURES, *PICTURES], [each[:24] for each in PICTURES]])

@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 
 import groundkit
 from groundkit.errors import ModelError
+from groundkit.outputs.record import record
+from groundkit.results import Grounding
 from groundkit.weights.catalog import default_segmenter, nano_folder
 
 
@@ -45,7 +48,9 @@ def test_a_real_model_gets_the_same_segmenter_whatever_else_is_on_disk(
     for source in ["facebook/sam-vit-base", *others]:
         into_cache(nano_folder("sam"), cache, source)
     pipeline = groundkit.load("vlsam", model=real_model, segmenter=segmenter, device="cpu", local_files_only=True)
-    assert pipeline.segmenter.name == "facebook/sam-vit-base"
+    grounding = pipeline(np.zeros((64, 64, 3), np.uint8), "the red cup")
+    assert isinstance(grounding, Grounding)
+    assert record(grounding, "a.png")["segmenter"] == "facebook/sam-vit-base"
 
 
 def test_an_ensemble_with_a_real_member_gets_the_real_segmenter(cache: Path, real_model: Path) -> None:

@@ -119,6 +119,7 @@ def test_a_record_has_the_documented_fields_and_plain_values(make_grounding, tmp
         "phrase": "the red cup",
         "pipeline": "refam",
         "model": "nano",
+        "segmenter": "",
         "version": "0.1.0",
         "device": "",
         "dtype": "",
