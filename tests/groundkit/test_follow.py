@@ -31,7 +31,14 @@ class Everything:
         )
         self.meanwhile()
         return VideoGrounding(
-            phrase, found, 0, SimpleNamespace(segmenter="", device="", dtype=""), "everything", "none", "none", 0.0
+            phrase,
+            found,
+            0,
+            SimpleNamespace(segmenter="", device="", dtype="", settings={}),
+            "everything",
+            "none",
+            "none",
+            0.0,
         )
 
 
