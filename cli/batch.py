@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundkit.cli.arguments import split_arguments
+from groundkit.cli.arguments import split_arguments, split_unreadable
 from groundkit.cli.console import count_of, progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import (
@@ -34,7 +34,7 @@ from groundkit.cli.videos import (
     split_settings,
     tell_coco_of_videos,
 )
-from groundkit.errors import ConfigError, unknown
+from groundkit.errors import ConfigError, GroundkitError, unknown
 
 if TYPE_CHECKING:
     from groundkit.run.batch import Engine
@@ -143,6 +143,7 @@ def batch(
     config, following = split_settings(given, key_frame=key_frame, ground_every=ground_every)
     video = following.model_dump()
 
+    from groundkit.outputs.record import failure
     from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
     from groundkit.run.batch import check_coco, run_batch, without_existing, write_coco
@@ -214,6 +215,16 @@ def batch(
                     bar.at(f"{record['input']}: {record['phrase']}")
                     bar.advance()
 
+                # What cannot be read is told without a model, as far as a look at the files shows it.
+                unreadable = dict(split_unreadable([unit.item for unit in left], follows=True)[1])
+                lost = {unit.item: unit.error or unreadable.get(unit.item.name) for unit in left}
+                for unit in left:
+                    for task in unit.tasks if lost[unit.item] else ():
+                        error = GroundkitError(str(lost[unit.item]))
+                        record = {**failure(unit.item.name, task.phrase, error), "name": task.name}
+                        manifest.append(record)
+                        finished(record)
+                left = [unit for unit in left if not lost[unit.item]]
                 runs = _engine(engine, address, workers or _default_workers(engine, chosen, len(plan)), chosen)
                 run_batch(job, manifest, left, runs, finished, alone=part.whole)
         except KeyboardInterrupt:

@@ -88,10 +88,13 @@ def progress(description: str, total: int | None, *, quiet: bool, done: int = 0)
 
         def render(self, task: Task) -> Text:
             parts = [] if task.total is None and not task.completed else [_steps(task.completed, task.total)]
-            parts.append(_clock(task.finished_time if task.finished else task.elapsed))
-            if task.speed and task.total is not None:
-                parts.append(f"{task.speed:.2f}/s" if task.speed >= 0.1 else f"{1 / task.speed:.0f} s each")
-                parts.append(f"{_clock(task.time_remaining)} left")
+            elapsed = task.elapsed or 0.0
+            parts.append(_clock(elapsed))
+            # Over the whole run: steps may take longer than the half minute over which rich takes its mean.
+            if task.total is not None and task.completed > done and elapsed:
+                rate = (task.completed - done) / elapsed
+                parts.append(f"{rate:.2f}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
+                parts.append(f"{_clock(max(0.0, task.total - task.completed) / rate)} left")
             return Text(", ".join(parts))
 
     wide = Column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -118,9 +121,7 @@ def _steps(done: float, total: float | None) -> str:
     return f"{done:.0f}" if total is None else f"{done:.0f}/{total:.0f}"
 
 
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "-:--"
+def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -114,6 +114,18 @@ def test_bad_inputs_are_summed_up_at_the_end_and_are_exit_code_1(command: Any, t
     assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-cup-overlay.png", "manifest.jsonl"}
 
 
+def test_no_model_is_loaded_when_no_input_can_be_used(command: Any, pipeline: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    answer = command("batch", "notes.txt", "film.mp4", "missing.png", "cup", "-o", "out")
+    assert (answer.code, pipeline.loaded_with) == (1, {})
+    assert [line.split(": ")[2] for line in answer.err.splitlines()[:3]] == ["notes.txt", "film.mp4", "missing.png"]
+    (tmp_path / "notes.txt").write_bytes((tmp_path / "a.png").read_bytes())  # tried again, as every failure
+    assert command("batch", "notes.txt", "film.mp4", "missing.png", "cup", "-o", "out", "--json", QUIET).code == 1
+    records = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()[1:]
+    assert ["error" in json.loads(record) for record in records] == [False, True, True]
+
+
 def test_json_is_the_records_and_nothing_else(command: Any) -> None:
     answer = command("batch", "a.png", "-p", "cup", "-p", "nothing", "-o", "out", "-f", "png", "--json", QUIET)
     records = json.loads(answer.out)
