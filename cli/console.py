@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,21 @@ def say(text: object) -> None:
         print(line, file=sys.stderr, flush=True)
     else:
         _above(_shown, line)
+
+
+class _Says(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+_says = _Says()
+
+
+def say_what_is_logged() -> None:
+    """Say from now on what the library logs of its choices, such as why a model runs in a dtype."""
+    log = logging.getLogger("groundkit")
+    log.addHandler(_says)
+    log.setLevel(logging.INFO)
 
 
 def _above(console: Console, line: str) -> None:

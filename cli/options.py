@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundkit.cli.console import progress, say
+from groundkit.cli.console import progress, say, say_what_is_logged
 from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
 
@@ -166,6 +166,7 @@ class PipelineOptions:
         if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
             say(f"the segmenter is {self.sam}; --segmenter names another")
         if self.verbose:
+            say_what_is_logged()
             told = (f"{name}={value}" for name, value in self.effective(config).items())
             say(f"settings: {', '.join(told)}")
         import groundkit
