@@ -128,9 +128,9 @@ def test_a_folder_of_pictures_and_videos_gives_all_of_them_and_one_broken_video_
     assert answer.code == 1
     records = json.loads(answer.out)
     assert [(record["input"], "error" in record) for record in records] == [
+        ("broken.mp4", True),  # found before the model is loaded
         ("a.png", False),
         ("b.png", False),
-        ("broken.mp4", True),
         ("clip.mp4", False),
     ]
     assert answer.err.startswith("groundkit: error: broken.mp4: ")
@@ -166,7 +166,7 @@ def test_videos_of_one_name_and_phrases_of_one_slug_get_files_of_their_own(
 def test_what_is_found_on_no_frame_is_told_and_fails_when_asked(command: Command, clip: Path) -> None:
     answer = command("segment", "clip.mp4", "nothing", "--fail-on-empty", "-o", "out")
     assert answer.code == 1
-    assert answer.err.splitlines()[-1] == "groundkit: nothing found for 'nothing' in clip.mp4"
+    assert answer.err.splitlines()[-1] == "groundkit: clip.mp4: 'nothing': nothing found"
     assert command("segment", "clip.mp4", "nothing", "-o", "out").code == 0
 
 

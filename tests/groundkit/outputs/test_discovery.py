@@ -121,3 +121,9 @@ def test_a_picture_of_the_same_name_is_told_before_it_takes_another_s_place(tmp_
     written(tmp_path, ("overlay",), {"a.png": found("cup")})
     with pytest.warns(UserWarning, match=r"a-overlay\.png was the result of another input, and is written over"):
         written(tmp_path, ("overlay",), {"a.jpg": found("cup")})
+
+
+def test_the_name_of_a_file_is_no_place_for_a_discovery(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cup\.png is one file, and discovery writes several: give a folder"):
+        DiscoveryWriter(tmp_path / "cup.png", ("overlay",), [])
+    assert list(tmp_path.iterdir()) == []
