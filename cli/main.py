@@ -27,7 +27,7 @@ from groundkit.cli.models import models
 from groundkit.cli.segment import segment
 from groundkit.cli.settings import settings
 from groundkit.cli.signals import interrupted_by_signals
-from groundkit.errors import GroundkitError
+from groundkit.errors import GroundkitError, explain_opencv
 
 app = typer.Typer(
     name="groundkit",
@@ -83,11 +83,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
             return _flushed(interruption.exit_code if code == 130 else code)
-        except GroundkitError as error:
+        except (GroundkitError, ImportError) as error:
+            known = error if isinstance(error, GroundkitError) else explain_opencv(error)
+            if known is None:
+                raise
             if debug:
                 traceback.print_exc()
-            say(f"error: {for_command_line(error)}")
-            return _flushed(error.exit_code)
+            say(f"error: {for_command_line(known)}")
+            return _flushed(known.exit_code)
         except KeyboardInterrupt:
             return interruption.exit_code
     return 0

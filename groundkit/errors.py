@@ -59,3 +59,13 @@ def unknown(kind: str, name: object, choices: Iterable[str], meant: str | None =
     close = [meant] if meant else difflib.get_close_matches(str(name).lower(), known, n=1)
     guess = f", did you mean {close[0]}? Use" if close else ": use"
     return f"no {kind} named {str(name)!r}{guess} one of {', '.join(known)}"
+
+
+def explain_opencv(error: ImportError) -> GroundkitError | None:
+    """What to do where OpenCV is installed and cannot be imported, as in a slim container; None for other packages."""
+    if error.name != "cv2" and not any(word in str(error) for word in ("libGL", "libgthread", "cv2")):
+        return None
+    return GroundkitError(
+        f"OpenCV cannot be imported ({error}): apt-get install libgl1 libglib2.0-0, or "
+        "pip uninstall opencv-python && pip install opencv-python-headless"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from groundkit.errors import ConfigError, ModelError, unknown
+from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.memory import explain_out_of_memory
 from groundkit.weights.catalog import NanoPart, default_segmenter, nano_folder
 
@@ -67,6 +67,10 @@ def load(
         ModelError: something that cannot be loaded.
         OutOfMemoryError: a model is too large for the device.
     """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise (explain_opencv(error) or error) from error
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
     from groundkit.pipelines import ensemble
     from groundkit.pipelines.resolve import check_pipeline, resolve

@@ -34,7 +34,7 @@ class Everything:
             phrase,
             found,
             0,
-            SimpleNamespace(segmenter="", device="", dtype="", settings={}),
+            SimpleNamespace(segmenter="", device="", dtype="", settings={}, evidence=None, scores=np.array([0.9])),
             "everything",
             "none",
             "none",
