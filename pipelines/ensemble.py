@@ -122,24 +122,26 @@ class Ensemble(PhrasePipeline):
         else:
             fused = np.exp(np.average(np.log(np.maximum(maps, 1e-6)), axis=0, weights=weights))
         heatmap = minmax(fused.astype(np.float32))
-        # What the members' maps cannot tell, "largest" and "smallest", is told by the masks.
-        (found,) = point_at(
+        # What the members' maps cannot tell, sizes and numbers, is told by the masks.
+        found = point_at(
             self.segmenter,
             embedding,
             heatmap,
-            directions=parse_phrase(text).direction,
+            selection=parse_phrase(text).selection,
             rule=config.mask_rule,
             threshold=config.peak_threshold,
         )
-        agreements = tuple(agreement(found.mask, member.heatmap) for member in members)
-        masks = found.mask[None][: int(found.mask.any())]
+        seen = [each for each in found if each.mask.any()]
+        masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, *heatmap.shape)
+        union = np.asarray(masks.any(axis=0))
+        agreements = tuple(agreement(union, member.heatmap) for member in members)
         grounding = Grounding(
             image=members[0].image,
             phrase=text,
             masks=masks,
-            scores=np.array([found.score], np.float32)[: len(masks)],
+            scores=np.array([each.score for each in seen], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=found.prompts.rows,
+            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.prompts.rows for each in seen or found[:1])]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.maps import AttentionMaps, check_finite
-from groundkit.attention.normalise import merge_layers, reduce_maps
+from groundkit.attention.normalise import Reduction, merge_layers, reduce_maps
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
@@ -28,8 +28,9 @@ from groundkit.models.diffusion import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.evidence import weigh_evidence
+from groundkit.prompting.fusion import leave_out
 from groundkit.prompting.peaks import upsample
-from groundkit.prompting.spatial import minmax, weigh_places
+from groundkit.prompting.spatial import minmax
 from groundkit.results import Grounding, boxes_of, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.pointing import point_at
@@ -77,13 +78,15 @@ class Words:
     tokens: tuple[Token, ...]
     states: Any
     seconds: float
+    negated: Words | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
     """What the words of one phrase see: see ``RefAMTrace``. Maps of a clip have an axis of time before h and w.
 
-    ``seconds`` tells how long it took to encode and read them.
+    ``negated`` is what the words see that say what is not meant; ``seconds`` tells how long it took to encode and read
+    them.
     """
 
     tokens: tuple[Token, ...]
@@ -92,10 +95,12 @@ class Reading:
     kept: torch.Tensor
     filtered: Map
     seconds: float = 0.0
+    negated: Reading | None = None
 
     def at(self, time: int) -> Reading:
         """One slice of a clip, as a picture."""
-        return replace(self, maps=self.maps[:, time], filtered=self.filtered[time])
+        negated = self.negated and self.negated.at(time)
+        return replace(self, maps=self.maps[:, time], filtered=self.filtered[time], negated=negated)
 
 
 class RefAMSteps(PhrasePipeline):
@@ -122,9 +127,8 @@ class RefAMSteps(PhrasePipeline):
         config = self.config
         height, width = image.shape[:2]
 
-        # 3. Weight the words' map by the direction words.
-        bias = config.place_ramp(read.filtered.shape, phrase.direction)
-        weighted = weigh_places(read.filtered, bias, power=config.bias_power)
+        # 3. Weight the words' map by the direction words; leave out what is not meant.
+        weighted = self._weigh(read, phrase)
         heatmap = minmax(upsample(weighted, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
@@ -133,14 +137,14 @@ class RefAMSteps(PhrasePipeline):
             embedding,
             heatmap,
             count=config.peaks,
-            directions=phrase.direction if config.spatial_bias else (),
+            selection=config.selection_of(phrase),
             rule=config.mask_rule,
             separation=config.peak_separation,
             threshold=config.peak_threshold,
             centre=config.peak_centre * width / weighted.shape[1],
             redraw=config.redraw,
         )
-        first, seen = found[0], [each for each in found if each.mask.any()]
+        seen = [each for each in found if each.mask.any()]
         masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, height, width)
         trace = RefAMTrace(
             phrase,
@@ -149,10 +153,10 @@ class RefAMSteps(PhrasePipeline):
             read.sinks.numpy(),
             read.kept.numpy(),
             read.filtered,
-            bias,
-            first.proposals.masks,
-            first.proposals.scores,
-            first.chosen,
+            config.place_ramp(read.filtered.shape, phrase.places),
+            found[0].proposals.masks if found else masks,
+            found[0].proposals.scores if found else np.zeros(0, np.float32),
+            found[0].chosen if found else 0,
         )
         grounding = Grounding(
             image=image,
@@ -160,7 +164,7 @@ class RefAMSteps(PhrasePipeline):
             masks=masks,
             scores=np.array([each.score for each in seen], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=np.concatenate([each.prompts.rows for each in seen or [first]]),
+            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.prompts.rows for each in seen or found[:1])]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,
@@ -178,17 +182,20 @@ class RefAMSteps(PhrasePipeline):
 
     def _words(self, text: str) -> Words:
         """Take a phrase apart, append the magnets and encode it."""
+        return self._encoded(parse_phrase(text))
+
+    def _encoded(self, phrase: Phrase) -> Words:
         started = time.perf_counter()
-        phrase = parse_phrase(text)
         tokens = self._tokens(phrase)
         states = self._encode(tokens, phrase)
-        return Words(phrase, tokens, states, time.perf_counter() - started)
+        negated = self._encoded(phrase.negated) if phrase.negated else None
+        return Words(phrase, tokens, states, time.perf_counter() - started, negated)
 
     def _null_words(self) -> Words | None:
         """Those of the null phrase, where evidence is weighed."""
         return self._words(self.config.null_phrase) if self.config.weighs_evidence else None
 
-    def _read(self, words: Words, encoded: Any, seed: int) -> Reading:
+    def _read(self, words: Words, encoded: Any, seed: int, reduction: Reduction | None = None) -> Reading:
         # 1. Read the attention of one noised pass (or several).
         started = time.perf_counter()
         attention = self._attention(encoded, words.states, seed)
@@ -197,9 +204,18 @@ class RefAMSteps(PhrasePipeline):
         maps = merge_layers(attention.token_maps, self.config.normalisation)
         sinks = find_sinks(attention)
         kept = torch.tensor(self._kept(words.phrase, words.tokens, sinks.tolist()))
-        filtered = reduce_maps(maps[kept], self.config.reduction).numpy()
+        filtered = reduce_maps(maps[kept], reduction or self.config.reduction).numpy()
+        # What is not meant is where all of its words look, not what has a part of them: of "red cup", no other cup.
+        negated = self._read(words.negated, encoded, seed, "product") if words.negated else None
         seconds = words.seconds + time.perf_counter() - started
-        return Reading(words.tokens, maps, sinks, kept, filtered, seconds)
+        return Reading(words.tokens, maps, sinks, kept, filtered, seconds, negated)
+
+    def _weigh(self, read: Reading, phrase: Phrase) -> Map:
+        """A phrase's map, weighted by its places, without that of what is not meant."""
+        weighted = self.config.weigh(read.filtered, phrase)
+        if read.negated is None or phrase.negated is None:
+            return weighted
+        return leave_out(weighted, self.config.weigh(read.negated.filtered, phrase.negated))
 
     def _tokens(self, phrase: Phrase) -> tuple[Token, ...]:
         return tokenize(

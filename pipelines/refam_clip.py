@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
-from groundkit.language import Phrase
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.video_diffusion import VideoDiffusionModel
 from groundkit.pipelines.refam import Map, RefAMSteps
 from groundkit.pipelines.refam_config import RefAMClipConfig
-from groundkit.prompting.spatial import weigh_places
 from groundkit.results import Grounding
 from groundkit.segmenters.base import Segmenter
 
@@ -85,8 +83,8 @@ class RefAMClip(RefAMSteps):
         null: Map | None = None if null_words is None else self._read(null_words, encoded, seed).filtered
         shown = [slice_ for slice_, covered in enumerate(encoded.covers) if covered]
         if key == "strongest":
-            heights = self._heights(read.filtered, phrase)
-            chosen = max(shown, key=lambda slice_: heights[slice_])
+            heights = self._weigh(read, phrase)  # on one scale for the clip
+            chosen = max(shown, key=lambda slice_: float(heights[slice_].max()))
         else:
             wanted = 0 if key == "first" else len(frames) // 2
             chosen = next(slice_ for slice_ in shown if wanted in encoded.covers[slice_])
@@ -103,8 +101,3 @@ class RefAMClip(RefAMSteps):
             started,
         )
         return frame, grounding
-
-    def _heights(self, filtered: Map, phrase: Phrase) -> list[float]:
-        """How high the map of each slice is, on one scale for the clip, weighted by the direction words."""
-        bias = self.config.place_ramp(filtered.shape[1:], phrase.direction)
-        return [float(each.max()) for each in weigh_places(filtered, bias, power=self.config.bias_power)]

@@ -10,7 +10,9 @@ from pydantic_core import ErrorDetails
 
 from groundkit.errors import ConfigError, unknown
 from groundkit.language.direction import Direction
-from groundkit.prompting.spatial import Heat, spatial_ramp
+from groundkit.language.phrase import Phrase
+from groundkit.language.selection import Selection
+from groundkit.prompting.spatial import Heat, spatial_ramp, weigh_places
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -40,6 +42,14 @@ class SharedSettings(EvidenceSettings):
     bias_power: float = Field(
         1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
     )
+
+    def selection_of(self, phrase: Phrase) -> Selection:
+        """Which of the objects a phrase means; sizes choose only where the spatial bias is wanted."""
+        return phrase.selection if self.spatial_bias else phrase.selection.without_sizes()
+
+    def weigh(self, heat: Heat, phrase: Phrase) -> Heat:
+        """The map of a phrase, ``(h, w)`` or ``(t, h, w)``, weighted by its places."""
+        return weigh_places(heat, self.place_ramp(heat.shape[-2:], phrase.places), power=self.bias_power)
 
     def place_ramp(self, shape: tuple[int, ...], directions: Sequence[Direction]) -> Heat | None:
         """What place words put on a map ``(h, w)``; None without any, or unwanted."""

@@ -24,9 +24,9 @@ from groundkit.attention.flow import Flow, Regulariser, image_flow
 from groundkit.attention.maps import check_finite
 from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
-from groundkit.language import Phrase, parse_phrase
-from groundkit.language.direction import SIZES, Direction
+from groundkit.language import Phrase, Selection, parse_phrase
 from groundkit.language.objects import is_unfinished_thought, object_names, token_offsets, with_article
+from groundkit.language.tokens import SPACE_PIECE, check_known
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
@@ -44,16 +44,16 @@ from groundkit.pipelines.vlsam_config import (
     read_config,
 )
 from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.fusion import contrast, fuse_sizes
+from groundkit.prompting.fusion import contrast, fuse_sizes, leave_out
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
-from groundkit.prompting.spatial import minmax, weigh_places
+from groundkit.prompting.spatial import minmax
 from groundkit.results import Discovery, Grounding, boxes_of, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.cells import masks_of_cells
 from groundkit.segmenters.choose import agreement, choose_mask
 from groundkit.segmenters.packed import PackedMask
-from groundkit.segmenters.pointing import point_at
+from groundkit.segmenters.pointing import point_at, with_rim
 from groundkit.segmenters.refine import cascade, suppress
 from groundkit.segmenters.votes import Candidate, fuse_views
 
@@ -102,6 +102,10 @@ class _Heat:
 
     pixels: Heat
     cells: Heat
+
+    def without(self, negated: _Heat) -> _Heat:
+        """What is not meant left out."""
+        return _Heat(leave_out(self.pixels, negated.pixels), leave_out(self.cells, negated.cells))
 
 
 class VLSAM(PhrasePipeline):
@@ -197,10 +201,11 @@ class VLSAM(PhrasePipeline):
                     if not pictures:
                         pictures, embedding = self._encode(image), self.segmenter.embed(image)
                         null = self._read_null(pictures[0])
-                    readings = [self._read_phrase(picture, phrase) for picture in pictures]
-                    heat = self._weigh(self._heat(readings, 0, image.shape[:2]), phrase)
-                    directions = phrase.direction if self.config.spatial_bias else ()
-                    candidates, area = self._segment(embedding, text, heat, directions)
+                    readings, heat = self._read_places(pictures, phrase, image.shape[:2])
+                    if phrase.negated:
+                        other = self._read_places(pictures, phrase.negated, image.shape[:2], negated=True)
+                        heat = heat.without(other[1])
+                    candidates, area = self._segment(embedding, text, heat, self.config.selection_of(phrase))
             except GroundkitError as error:
                 yield error
                 continue
@@ -233,6 +238,14 @@ class VLSAM(PhrasePipeline):
                 yield grounding
             else:
                 yield judged(grounding, weigh_evidence(first, null, grounding.mask), self.config.min_evidence)
+
+    def _read_places(
+        self, pictures: Sequence[EncodedPicture], phrase: Phrase, size: tuple[int, int], *, negated: bool = False
+    ) -> tuple[list[_Reading], _Heat]:
+        """What flows from a phrase at each size of the picture, and the map of it, weighted by the phrase's places."""
+        readings = [self._read_phrase(picture, phrase, negated=negated) for picture in pictures]
+        heat = self._heat(readings, 0, size)
+        return readings, _Heat(*(self.config.weigh(each, phrase) for each in (heat.pixels, heat.cells)))
 
     def _read_null(self, picture: EncodedPicture) -> Heat | None:
         """The map of the null phrase, float32 ``(h, w)``, where evidence is weighed."""
@@ -347,9 +360,12 @@ class VLSAM(PhrasePipeline):
                 ]
         return answer, found
 
-    def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]]) -> _Reading:
-        """What flows from words of the answer to the image tokens; ``tokens`` count from the answer's start."""
-        reduction = self.config.word_tokens
+    def _read(self, talk: Conversation, tokens: Sequence[Sequence[int]], *, negated: bool = False) -> _Reading:
+        """What flows from words of the answer to the image tokens; ``tokens`` count from the answer's start.
+
+        What is ``negated`` is where all of its words look, not what has a part of them: of "red cup", no other cup.
+        """
+        reduction = "product" if negated and self.config.word_tokens == "mean" else self.config.word_tokens
         wanted = [places[-1:] if reduction == "last" else places for places in tokens]
         rows = torch.zeros(sum(map(len, wanted)), talk.inputs["input_ids"].shape[1], dtype=torch.float32)
         rows[range(len(rows)), [talk.answer.start + place for places in wanted for place in places]] = 1
@@ -370,15 +386,19 @@ class VLSAM(PhrasePipeline):
             maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
         return _Reading(talk, maps)
 
-    def _read_phrase(self, picture: EncodedPicture, phrase: Phrase) -> _Reading:
+    def _read_phrase(self, picture: EncodedPicture, phrase: Phrase, *, negated: bool = False) -> _Reading:
         """The map of a given phrase."""
         asked = self.config.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION
         question = asked.format(phrase=phrase.text)
+        ids = self.vlm.answer_ids(phrase.text)
+        pieces = zip(self.vlm.tokenizer.convert_ids_to_tokens(ids), ids, strict=True)
+        check_known(
+            [(phrase.text, id_) for piece, id_ in pieces if piece != SPACE_PIECE], self.vlm.tokenizer.unk_token_id
+        )
         if self.config.grounding == "decaf":
             noun = next((name.label for name in object_names(phrase.head)), phrase.head).split()[-1]
             seen = [self._last_token(picture, q) for q in (question, BACKGROUND.format(noun=noun))]
             return _Reading(seen[0].talk, contrast(seen[0].maps, seen[1].maps))
-        ids = self.vlm.answer_ids(phrase.text)
         if not ids:
             raise PhraseError(f"the model has no token for {phrase.text[:40]!r}: say it in other words")
         text, offsets = token_offsets(self.vlm.tokenizer, ids)
@@ -386,7 +406,7 @@ class VLSAM(PhrasePipeline):
         kept = [phrase.words[i] for i in phrase.kept_words(without_directions=self.config.spatial_bias)]
         spans = [(start + word.start, start + word.end) for word in kept if start >= 0]
         inside = [i for i, (a, b) in enumerate(offsets) if any(a < end and b > begin for begin, end in spans)]
-        return self._read(self.vlm.ask(picture, question, ids), [inside or range(len(ids))])
+        return self._read(self.vlm.ask(picture, question, ids), [inside or range(len(ids))], negated=negated)
 
     def _last_token(self, picture: EncodedPicture, question: str) -> _Reading:
         talk = self.vlm.ask(picture, question)
@@ -405,42 +425,31 @@ class VLSAM(PhrasePipeline):
             return _Heat(lay_over(maps, views, size, interpolation=cv2.INTER_CUBIC), cells)
         return _Heat(cv2.resize(cells, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32), cells)
 
-    def _weigh(self, heat: _Heat, phrase: Phrase) -> _Heat:
-        """The map of a phrase with places, weighted by them."""
-
-        def weigh(each: Heat) -> Heat:
-            ramp = self.config.place_ramp(each.shape, phrase.direction)
-            return weigh_places(each, ramp, power=self.config.bias_power)
-
-        return _Heat(weigh(heat.pixels), weigh(heat.cells))
-
     def _segment(
-        self, embedding: Any, label: str, heat: _Heat, directions: Sequence[Direction]
+        self, embedding: Any, label: str, heat: _Heat, selection: Selection
     ) -> tuple[list[Candidate], npt.NDArray[np.bool_]]:
-        """The best mask for one map, or those of its cells, and its positive area."""
-        if SIZES & set(directions) and self.config.points != "cells":
-            return self._of_size(embedding, label, minmax(heat.pixels), directions)
+        """The best mask for one map, or those of its cells, or those of a selection, and its positive area."""
+        if not selection.is_best:
+            return self._select(embedding, label, minmax(heat.pixels), selection)
         found = list(self._candidates(embedding, label, heat))
         if not found:
             return [], np.zeros(heat.pixels.shape, np.bool_)
         area, best = max(found, key=lambda pair: pair[1].score)
         return [each for _, each in found] if self.config.points == "cells" else [best], area
 
-    def _of_size(
-        self, embedding: Any, label: str, heat: Heat, directions: Sequence[Direction]
+    def _select(
+        self, embedding: Any, label: str, heat: Heat, selection: Selection
     ) -> tuple[list[Candidate], npt.NDArray[np.bool_]]:
-        """The largest or the smallest of the masks at the map's peaks."""
-        (found,) = point_at(
+        """Those of all objects that the map shows which a phrase means."""
+        found = point_at(
             self.segmenter,
             embedding,
             heat,
-            directions=directions,
+            selection=selection,
             rule=self.config.mask_rule,
             threshold=self.config.peak_threshold,
         )
-        candidates = (
-            [Candidate(label, PackedMask.of(found.mask), found.score, found.prompts.rows)] if found.mask.any() else []
-        )
+        candidates = [Candidate(label, PackedMask.of(each.mask), each.score, each.prompts.rows) for each in found]
         return candidates, positive_area(heat, self.config.threshold, self.config.area)
 
     def _candidates(self, embedding: Any, label: str, heat: _Heat) -> Iterator[tuple[npt.NDArray[np.bool_], Candidate]]:
@@ -523,7 +532,5 @@ def _as_often_as_named(candidates: Sequence[Candidate], answers: Sequence[str]) 
 
 
 def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """What lies outside a mask and its rim, over which a coarse map runs."""
-    rim = np.ones((2 * round(max(mask.shape) / 32) + 1,) * 2, np.uint8)
-    outside: npt.NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), rim) == 0
-    return outside
+    """What lies outside a mask and its rim."""
+    return ~with_rim(mask)

@@ -3,6 +3,7 @@
 from groundkit.language.direction import Direction, find_directions
 from groundkit.language.magnets import DEFAULT_MAGNETS, PIPELINE_FIGURE_MAGNETS
 from groundkit.language.phrase import Phrase, parse_phrase
+from groundkit.language.selection import Selection
 from groundkit.language.tokens import Token, tokenize
 from groundkit.language.words import STOP_WORDS, Role, Word
 
@@ -13,6 +14,7 @@ __all__ = [
     "Direction",
     "Phrase",
     "Role",
+    "Selection",
     "Token",
     "Word",
     "find_directions",

@@ -13,7 +13,7 @@ Of two opposite directions the first counts. RefAM defines no rule: this one is 
 from collections.abc import Sequence
 from enum import StrEnum
 
-from groundkit.language.words import Word, plain, word_set
+from groundkit.language.words import ORDINALS, Word, plain, word_set
 
 
 class Direction(StrEnum):
@@ -126,7 +126,7 @@ def possible_directions(texts: Sequence[str], tags: Sequence[str]) -> dict[int, 
     """Index of each word that can be a direction word, counted or not. ``texts`` are in lower case."""
     found: dict[int, Directions] = {}
     for index, text in enumerate(texts):
-        parts = [part for part in text.split("-") if part not in ("most", "hand", "far")]
+        parts = [part for part in text.split("-") if part not in ("most", "hand", "far", *ORDINALS)]
         if not parts or any(part not in _LEXICON for part in parts):
             continue
         previous, next_tag = texts[index - 1] if index else "", tags[index + 1] if index + 1 < len(tags) else ""

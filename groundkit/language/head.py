@@ -9,14 +9,8 @@ from collections.abc import Container, Sequence
 
 from groundkit.language.direction import possible_directions
 from groundkit.language.tagging import COMMANDS
-from groundkit.language.words import is_punctuation, plain, word_set
+from groundkit.language.words import COLOURS, is_punctuation, plain, word_set
 
-_COLOURS = word_set(
-    """
-    red orange yellow green blue purple pink brown black white gray grey teal cyan magenta turquoise beige tan
-    maroon golden
-    """
-)
 # "a slice of pizza" is pizza: the noun after "of" belongs to the head.
 _TRANSPARENT = word_set(
     """
@@ -150,7 +144,7 @@ class _Chunker:
         if not self.tag(end).startswith(_PREPOSITION):
             return 0
         place = end + 1 + (self.tag(end + 1) in _DETERMINER)
-        owns_nothing = place in self.directions or self.text(place) in _COLOURS
+        owns_nothing = place in self.directions or self.text(place) in COLOURS
         return place + 1 if owns_nothing and self.tag(place + 1) == "POS" else 0
 
     def is_governed(self, index: int) -> bool:
@@ -170,7 +164,7 @@ class _Chunker:
     def _is_modifier(self, index: int, opened: int) -> bool:
         if index in self.directions:
             return True
-        if self.text(index) in _COLOURS:
+        if self.text(index) in COLOURS:
             # A colour with nothing to colour is the noun itself: "the orange".
             return self.tag(index + 1).startswith((*_MODIFIER, *_NOUN)) or self.text(index + 1) in (
                 "and",
@@ -186,7 +180,7 @@ class _Chunker:
         return self.tag(index).startswith(_MODIFIER)
 
     def _describes(self, index: int) -> bool:
-        return self.tag(index).startswith("AJ") or self.text(index) in _COLOURS or index in self.directions
+        return self.tag(index).startswith("AJ") or self.text(index) in COLOURS or index in self.directions
 
     def _is_noun(self, index: int) -> bool:
         return self.tag(index).startswith(_NOUN) and index not in self.directions and not self._is_command(index)
@@ -197,7 +191,7 @@ class _Chunker:
             index += 1
             pair = f"{self.text(index)} {self.text(index + 1).removesuffix('s')}"
             if not (
-                (self._is_noun(index) and self.text(index) not in _COLOURS)
+                (self._is_noun(index) and self.text(index) not in COLOURS)
                 or (self.tag(index) == "CRD" and self.text(index)[:1].isdigit())
                 or pair in _ING_COMPOUNDS
                 or (self.text(index) == "&" and self.tag(index - 1) == "NP0" == self.tag(index + 1))

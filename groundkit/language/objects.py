@@ -11,7 +11,7 @@ from typing import Any
 from groundkit.language.head import noun_phrases
 from groundkit.language.splitting import word_spans
 from groundkit.language.tagging import lemma, tag_words
-from groundkit.language.words import STOP_WORDS, plain, word_set
+from groundkit.language.words import PLURAL_ONLY, STOP_WORDS, plain, word_set
 
 # What answers speak of that is no object in the picture.
 _NO_OBJECTS = word_set(
@@ -49,7 +49,6 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _DENIALS = word_set("no not none without neither nor")
-_PLURAL_ONLY = word_set("glasses sunglasses scissors trousers pants jeans shorts pliers tongs binoculars people")
 _NOUN = ("NN", "NP", "UNC", "ZZ", "PNI")
 
 
@@ -87,7 +86,7 @@ def object_names(answer: str) -> list[ObjectName]:
             kept = [i for i in range(begin, end) if _names_something(words[i], tags[i])]
             if kept and begin not in denied and tags[kept[-1]].startswith(_NOUN) and not _is_no_object(words, kept):
                 *before, noun = (plain(words[i]) for i in kept)
-                plural = tags[kept[-1]].startswith("NN2") and noun not in _PLURAL_ONLY
+                plural = tags[kept[-1]].startswith("NN2") and noun not in PLURAL_ONLY
                 label = " ".join([*before, lemma(noun) if plural else noun])
                 names.append(ObjectName(label, spans[kept[0]][0], spans[kept[-1]][1]))
     return names
@@ -101,7 +100,7 @@ def is_unfinished_thought(answer: str) -> bool:
 
 def with_article(label: str) -> str:
     """A label as a question names it: "a red cup", "an apple", "scissors"."""
-    if label.split()[-1] in _PLURAL_ONLY:
+    if label.split()[-1] in PLURAL_ONLY:
         return label
     return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
 

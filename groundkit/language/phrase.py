@@ -1,11 +1,16 @@
 """A referring expression, taken apart: its words, the noun phrase that names the object, and where the object is."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from groundkit.errors import PhraseError
-from groundkit.language.direction import Directions, direction_words, find_directions
+from groundkit.language.direction import Directions, direction_words, find_directions, possible_directions
 from groundkit.language.head import head_noun, head_span
+from groundkit.language.negation import part_negation
+from groundkit.language.selection import BEST, Selection, find_selection
 from groundkit.language.splitting import normalise, word_spans
 from groundkit.language.tagging import tag_words
 from groundkit.language.words import STOP_WORDS, Role, Word, is_punctuation, plain
@@ -16,12 +21,16 @@ class Phrase:
     """A referring expression.
 
     Attributes:
-        text: the expression, in Unicode form NFC, with single spaces and no control characters.
+        text: the expression, in Unicode form NFC, with single spaces and no control characters; of a negated one, the
+            part that says what to look for.
         words: its words and punctuation marks in order; together they cover every character of ``text`` but the spaces.
             At least one is CONTENT, and at least one of those is in the head.
         direction: where in the picture the object is, or its size, in order of mention.
         direction_words: indices of the words that ``direction`` was read from.
         noun_word: index of the word that the head noun phrase is about.
+        selection: which of the objects that the phrase describes are meant.
+        counting_words: indices of the words that ``selection`` was read from: ordinals, numbers, "all".
+        negated: what of these objects is not meant: "the red cup" for "the cup that is not red".
     """
 
     text: str
@@ -29,6 +38,9 @@ class Phrase:
     direction: Directions = ()
     direction_words: frozenset[int] = frozenset()
     noun_word: int = 0
+    selection: Selection = BEST
+    counting_words: frozenset[int] = frozenset()
+    negated: Phrase | None = None
 
     @property
     def head(self) -> str:
@@ -41,8 +53,16 @@ class Phrase:
         """The noun that the head noun phrase is about: "dog" of "the 3 year old dog"."""
         return self.words[self.noun_word].text
 
+    @property
+    def places(self) -> Directions:
+        """The directions that weigh the map: not the side that an ordinal counts from."""
+        return tuple(each for each in self.direction if each is not self.selection.by)
+
     def kept_words(self, *, head_only: bool = True, without_directions: bool = False) -> frozenset[int]:
         """Indices of the content words whose maps are worth reading; never empty.
+
+        Words that say which of the objects are meant do not say what they look like, and are left out if others are
+        there.
 
         Args:
             head_only: keep those of the head noun phrase only (RefAM's noun-phrase filter).
@@ -51,23 +71,45 @@ class Phrase:
         content = {index for index, word in enumerate(self.words) if word.role is Role.CONTENT}
         if head_only:
             content = {index for index in content if self.words[index].in_head}
+        content = content - self.counting_words or content
         return frozenset((without_directions and content - self.direction_words) or content)
 
 
 def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phrase:
     """Take a referring expression apart.
 
-    A phrase of stop words only, such as "it", keeps all its words as content: there is nothing else to look for.
-    Likewise the whole phrase is its head where no noun phrase with a content word is found, as in other languages.
+    The whole phrase is its head where no noun phrase with a content word is found, as in other languages.
 
     Args:
         text: the expression, in any language; parts of speech are English.
         stop_words: words that describe nothing, in lower case. Punctuation is always a stop word.
 
     Raises:
-        PhraseError: ``text`` has no letter, digit or pictograph.
+        PhraseError: ``text`` has no letter, digit or pictograph, or stop words only; a negation that leaves nothing to
+            look for, or an ordinal that counts by what cannot be seen.
     """
     cleaned = normalise(text)
+    phrase = read_words(cleaned, stop_words)
+    texts, tags = [word.text for word in phrase.words], [word.tag for word in phrase.words]
+    places = possible_directions([plain(text) for text in texts], tags)
+    parted = part_negation(cleaned, texts, tags, phrase.noun_word, places)
+    if parted is None:
+        return _with_selection(phrase)
+    wanted, negated = (
+        _with_selection(read_words(_joined(part), stop_words)) for part in (parted.wanted, parted.negated)
+    )
+    words = tuple(
+        replace(word, in_head=word.in_head or index in parted.inside) for index, word in enumerate(negated.words)
+    )
+    return replace(wanted, negated=replace(negated, words=words))
+
+
+def read_words(cleaned: str, stop_words: Collection[str] = STOP_WORDS) -> Phrase:
+    """The words of a phrase as they stand, and its head: negations and numbers are words like others.
+
+    Raises:
+        PhraseError: as ``parse_phrase``, for a phrase without a content word.
+    """
     spans = list(word_spans(cleaned))
     texts = [cleaned[start:end] for start, end in spans]
     if all(map(is_punctuation, texts)):
@@ -75,18 +117,25 @@ def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phra
     tags = tag_words(texts)
     roles = [_role(word, tag, stop_words) for word, tag in zip(texts, tags, strict=True)]
     if Role.CONTENT not in roles:
-        roles = [Role.CONTENT] * len(texts)
-
+        raise PhraseError(f"{cleaned[:40]!r} names nothing: say what to look for, such as 'the red cup on the left'")
     first, last = head_span(texts, tags)
     if Role.CONTENT not in roles[first:last]:
         first, last = 0, len(texts)
-
     words = tuple(
         Word(word, start, end, tag, role, in_head=first <= index < last)
         for index, (word, (start, end), tag, role) in enumerate(zip(texts, spans, tags, roles, strict=True))
     )
     noun = head_noun(texts, tags, (first, last))
     return Phrase(cleaned, words, find_directions(words), frozenset(direction_words(words)), noun)
+
+
+def _joined(words: Sequence[str]) -> str:
+    return re.sub(r" (?=['\u2019]|,)", "", " ".join(words))
+
+
+def _with_selection(phrase: Phrase) -> Phrase:
+    selection, counting = find_selection(phrase.words, phrase.noun_word, phrase.direction)
+    return replace(phrase, selection=selection, counting_words=counting)
 
 
 def _role(word: str, tag: str, stop_words: Collection[str]) -> Role:

@@ -85,6 +85,8 @@ def _corrected(words: Sequence[str], tags: Sequence[str], index: int) -> str:
         return _tag_can(tag, before, later if after == "AV0" else after)
     if word.endswith("n't"):
         return "VBZ"
+    if _is_from_the_end(words, index):
+        return "ORD"
     if word in ("behind", "beside", "near") or (word == "next" and following == "to"):
         return "PRP"
     if word == "half":
@@ -113,6 +115,17 @@ def _spelled(word: str) -> str:
 
 def _at(values: Sequence[str], index: int) -> str:
     return values[index] if 0 <= index < len(values) else ""
+
+
+def _is_from_the_end(words: Sequence[str], index: int) -> bool:
+    """Whether a word is of "second to last", "second from last" or "next to last", its first one perhaps left out."""
+    start = index - 1 if words[index] in ("to", "from") else index - 2 if words[index] == "last" else index
+    return (
+        start >= 0
+        and _at(words, start + 1) in ("to", "from")
+        and _at(words, start + 2) == "last"
+        and (index > start or words[index] == "next")
+    )
 
 
 def _tag_can(tag: str, before: str, after: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # How a SentencePiece tokenizer writes a space, as a token of its own before some words.
-_SPACE_PIECE = "▁"
+SPACE_PIECE = "▁"
 
 MagnetTokenisation = Literal["separate", "appended"]
 
@@ -63,7 +63,7 @@ def tokenize(
 
     Raises:
         ModelError: the tokenizer reports no character offsets.
-        PhraseError: no token is left that belongs to a content word.
+        PhraseError: no token is left that belongs to a content word, or the tokenizer knows none of them.
         ConfigError: a magnet is blank, ``magnet_tokenisation`` is unknown, or ``max_tokens`` leaves no room.
     """
     if not getattr(tokenizer, "is_fast", False):
@@ -91,7 +91,33 @@ def tokenize(
         raise PhraseError(
             f"the text encoder has no token for a content word of {phrase.text[:40]!r}: say it in other words"
         )
+    check_known(
+        [(phrase.words[t.word].text, t.id) for t in tokens if t.role is Role.CONTENT and t.word is not None],
+        tokenizer.unk_token_id,
+    )
     return tuple(tokens)
+
+
+def check_known(pieces: Sequence[tuple[str, int]], unknown: int | None) -> None:
+    """Warn of words that a tokenizer does not know, in whole or in part.
+
+    All that it does not know becomes one token, whatever it means: two phrases of unknown words would be the same
+    phrase. T5's vocabulary, which FLUX reads, has hardly any letters but those of western Europe.
+
+    Args:
+        pieces: of the content words, each with its word and its id.
+        unknown: id of the token for what is not known; None where everything is.
+
+    Raises:
+        PhraseError: no piece is known.
+    """
+    lost = list(dict.fromkeys(word for word, piece in pieces if piece == unknown))
+    if unknown is None or not lost:
+        return
+    names = f"the model's tokenizer does not know the letters of {', '.join(lost)[:60]!r}"
+    if all(piece == unknown for _, piece in pieces):
+        raise PhraseError(f"{names}: say it in English")
+    warnings.warn(f"{names} and reads what is left: say it in English", stacklevel=3)
 
 
 def _encode(phrase: Phrase, text: str, tokenizer: PreTrainedTokenizerBase) -> Iterator[Token]:
@@ -109,7 +135,7 @@ def _encode(phrase: Phrase, text: str, tokenizer: PreTrainedTokenizerBase) -> It
         elif start >= len(phrase.text):
             yield Token(id_, piece, None, Role.MAGNET)
         # The space's offsets claim the first character of the word that follows it.
-        elif piece == _SPACE_PIECE or not covered:
+        elif piece == SPACE_PIECE or not covered:
             yield Token(id_, piece, None, Role.SPECIAL)
         else:
             # One unknown piece may cover several words: "(cup)".

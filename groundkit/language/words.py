@@ -62,6 +62,28 @@ def word_set(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(" ".join(entry.split()) for entry in text.split(separator))
 
 
+COLOURS = word_set(
+    """
+    red orange yellow green blue purple pink brown black white gray grey teal cyan magenta turquoise beige tan
+    maroon golden
+    """
+)
+# A pair of trousers is one thing; people are several without an s.
+PLURAL_ONLY = word_set(
+    """
+    glasses eyeglasses sunglasses goggles scissors trousers pants jeans shorts tights leggings overalls pliers tongs
+    tweezers binoculars headphones earphones people
+    """
+)
+NUMBERS = {
+    **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
+    **{"eleven": 11, "twelve": 12, "dozen": 12},
+}
+ORDINALS = {
+    **{"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9},
+    **{"tenth": 10, "eleventh": 11, "twelfth": 12, "last": -1},
+}
+
 # The English list of NLTK's stop-word corpus (Porter et al.), in its edition of 179 words. RefAM names no list: the
 # choice is ours.
 STOP_WORDS = word_set(

@@ -21,6 +21,19 @@ def contrast(object_map: Tensor, background_map: Tensor) -> Tensor:
     return (object_map - background_map).clamp_min(0)
 
 
+LEFT_OVER = 0.5
+
+
+def leave_out(heat: Heat, negated: Heat) -> Heat:
+    """What a phrase's map has and that of its negated part has not, as for "the cup that is not red".
+
+    The difference of both, each stretched to [0, 1], cut off at 0; all 0 where none of it reaches half of the highest
+    heat: then nothing else is there.
+    """
+    left = np.maximum(minmax(heat) - minmax(negated), 0, dtype=np.float32)
+    return left if left.max(initial=0) >= LEFT_OVER else np.zeros_like(left)
+
+
 def fuse_sizes(heats: Sequence[Heat]) -> Heat:
     """The mean of maps read at several sizes of one picture, on one grid; each is stretched to [0, 1], and so is it."""
     return minmax(np.mean([minmax(heat) for heat in heats], axis=0, dtype=np.float32))

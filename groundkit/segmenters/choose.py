@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import ConfigError
+from groundkit.language.direction import Direction
 from groundkit.prompting.points import PointPrompts
-from groundkit.results import mask_iou
 from groundkit.segmenters.base import MaskProposals
 
 MaskRule = Literal["agreement", "score", "largest", "middle"]
@@ -66,20 +66,27 @@ def choose_mask(
     return int(competing[np.lexsort((scores, worth))[-1]])
 
 
-def rank_by_area(masks: npt.NDArray[np.bool_], *, largest: bool) -> list[int]:
-    """Indices of the masks that lie apart, the largest (or the smallest) first; empty masks come last.
+def rank_masks(masks: npt.NDArray[np.bool_], by: Direction) -> list[int]:
+    """Indices of the masks in order: from a side of the picture, from its middle, or the largest or smallest first.
 
-    Of masks that share more than half of their union, which are one object, the first alone takes part.
+    Places are those of the masks' centres of mass.
 
     Args:
-        masks: bool ``(N, height, width)``, N at least 1.
+        masks: bool ``(N, height, width)``, none of them empty.
     """
-    apart: list[int] = []
-    for index, mask in enumerate(masks):
-        if all(mask_iou(mask, masks[other]) <= 0.5 for other in apart):
-            apart.append(index)
-    areas = masks.sum(axis=(1, 2))
-    return sorted(apart, key=lambda index: (areas[index] == 0, -areas[index] if largest else areas[index]))
+    height, width = masks.shape[1:]
+    centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks]).reshape(-1, 2)
+    areas, down, across = masks.sum(axis=(1, 2)), centres[:, 0], centres[:, 1]
+    keys = {
+        Direction.LEFT: across,
+        Direction.RIGHT: -across,
+        Direction.TOP: down,
+        Direction.BOTTOM: -down,
+        Direction.MIDDLE: np.hypot(down - (height - 1) / 2, across - (width - 1) / 2),
+        Direction.LARGEST: -areas,
+        Direction.SMALLEST: areas,
+    }
+    return [int(index) for index in np.argsort(keys[by], kind="stable")]
 
 
 def agreement(mask: npt.NDArray[np.bool_], heatmap: npt.NDArray[np.float32]) -> float:

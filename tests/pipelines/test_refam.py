@@ -214,6 +214,64 @@ def test_without_the_spatial_bias_sizes_choose_nothing() -> None:
     assert patch(RefAM(Twins(), LowerIsLarger(), config)(IMAGE, "the largest cup")) == Twins.strong
 
 
+class Row(PlantedModel):
+    """Three cups side by side: red, blue and red again; the map sees the blue one best."""
+
+    cups = ((3, 0), (3, 3), (3, 6))
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def read_attention(self, image: EncodedImage, text: EncodedText, **settings: object) -> AttentionMaps:
+        read = super().read_attention(image, text, **settings)
+        for index, token in enumerate(TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())):
+            word = token.removeprefix("▁")
+            for place, colour, heat in zip(self.cups, ("red", "blue", "red"), (0.8, 1.0, 0.9), strict=True):
+                if word in ("cup", "cups", colour):
+                    read.token_maps[:, index, *place] = heat
+        return read
+
+
+@pytest.mark.parametrize("preset", ["refam", "cross-attention"])
+@pytest.mark.parametrize(
+    ("phrase", "cups"),
+    [
+        ("the cup", [1]),
+        ("the first cup from the left", [0]),
+        ("the second cup from the left", [1]),
+        ("the third cup from the left", [2]),
+        ("the second cup from the right", [1]),
+        ("the last cup from the left", [2]),
+        ("the fourth cup from the left", []),
+        ("two cups", [1, 2]),
+        ("all cups", [1, 2, 0]),
+        ("the cups", [1, 2, 0]),
+        ("the cup that is not blue", [2]),
+        ("the cups that are not blue", [2, 0]),
+        ("the cups except the red one", [1]),
+        ("the cup that is not red", [1]),
+    ],
+)
+def test_numbers_ordinals_and_negations_choose_among_planted_objects(preset: str, phrase: str, cups: list[int]) -> None:
+    settings = {**PRESETS[preset], "normalisation": "none", "mask_rule": "agreement", "magnets": ()}
+    grounding = ground(Row(), phrase, **settings)
+    assert len(grounding.masks) == len(grounding.scores) == len(grounding.boxes) == len(cups)
+    found = [(int(y // CELL), int(x // CELL)) for x, y, _ in grounding.points]
+    assert found == [Row.cups[cup] for cup in cups]
+
+
+def test_what_is_not_meant_is_never_the_answer_where_nothing_else_is_there() -> None:
+    grounding = ground(PlantedModel({"red": (2, 2), "cup": (2, 2)}), "the cup that is not red", normalisation="none")
+    assert len(grounding.masks) == len(grounding.points) == 0
+    assert not grounding.heatmap.any()
+
+
+@pytest.mark.parametrize("phrase", ["not the red cup", "everything except the cup", "none of the cups"])
+def test_a_phrase_that_says_only_what_is_not_meant_is_refused(phrase: str) -> None:
+    with pytest.raises(PhraseError, match="says what to leave out, not what to look for"):
+        ground(PlantedModel({"cup": (1, 1)}), phrase)
+
+
 @pytest.mark.parametrize(("power", "place"), [(1.0, Twins.strong), (0.2, Twins.faint)])
 def test_a_low_power_lets_the_bias_prefer_a_fainter_twin(power: float, place: tuple[int, int]) -> None:
     grounding = ground(Twins(), "the cup at the bottom", normalisation="none", bias_power=power, bias_floor=0.5)

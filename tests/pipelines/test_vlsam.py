@@ -44,6 +44,8 @@ def is_of(image: Pixels, colour: str) -> npt.NDArray[np.bool_]:
 class Words:
     """One token a word; the ids are places in a growing list."""
 
+    unk_token_id = None
+
     def __init__(self) -> None:
         self.words: list[str] = []
 
@@ -538,7 +540,7 @@ class LookingModel(PlantedModel):
         self.questions.append(question)
         rows, columns = (side // 8 for side in picture.image.shape[:2])
         ids = torch.zeros(1, 1 + rows * columns + 3).long()
-        colour = next((c for c in COLOURS if c in question), "none")
+        colour = next((c for c in COLOURS if c in question.split()), "none")
         (ids[0, -1],) = self.tokenizer(colour).input_ids
         end = ids.shape[1]
         view = View(torch.arange(1, 1 + rows * columns), (rows, columns))
@@ -588,11 +590,52 @@ def test_what_only_one_size_of_the_picture_sees_is_outvoted(resolutions: tuple[f
 
 def test_decaf_s_cells_find_every_object_of_the_name_where_one_pair_of_points_finds_one() -> None:
     scene = picture(("red", 16, 16, 32), ("red", 80, 72, 32))
-    several = pipeline(LookingModel(), "decaf")(scene, "the red cups")
+    several = pipeline(LookingModel(), "decaf")(scene, "the red cup")
     assert len(several.masks) == len(several.scores) == len(several.points) == 2
     np.testing.assert_array_equal(several.mask, is_of(scene, "red"))
     assert all(mask[int(y), int(x)] for mask, (x, y, _) in zip(several.masks, several.points, strict=True))
-    assert len(pipeline(LookingModel(), "decaf", points="pair")(scene, "the red cups").masks) == 1
+    assert len(pipeline(LookingModel(), "decaf", points="pair")(scene, "the red cup").masks) == 1
+
+
+def colour_model(name: str) -> PlantedModel:
+    return LookingModel() if name == "decaf" else PlantedModel()
+
+
+TWO = picture(("red", 16, 16, 32), ("red", 80, 72, 32))
+
+
+@pytest.mark.parametrize("name", ["vlsam", "decaf"])
+@pytest.mark.parametrize("phrase", ["the red cups", "two red cups", "all red cups"])
+def test_a_phrase_of_several_gives_as_many_objects_as_it_means(name: str, phrase: str) -> None:
+    grounding = pipeline(colour_model(name), name)(TWO, phrase)
+    assert len(grounding.masks) == len(grounding.scores) == 2
+    np.testing.assert_array_equal(grounding.mask, is_of(TWO, "red"))
+
+
+@pytest.mark.parametrize("name", ["vlsam", "decaf"])
+@pytest.mark.parametrize(
+    ("phrase", "left"), [("the second red cup from the left", 80), ("the first red cup from the left", 16)]
+)
+def test_an_ordinal_counts_along_its_side(name: str, phrase: str, left: int) -> None:
+    grounding = pipeline(colour_model(name), name)(TWO, phrase)
+    assert grounding.boxes[:, 0].tolist() == [left]
+
+
+@pytest.mark.parametrize("name", ["vlsam", "decaf"])
+def test_there_is_no_third_of_two(name: str) -> None:
+    assert len(pipeline(colour_model(name), name)(TWO, "the third red cup from the left").masks) == 0
+
+
+@pytest.mark.parametrize("name", ["vlsam", "decaf"])
+def test_what_is_not_meant_is_never_the_answer(name: str) -> None:
+    scene = picture(("red", 16, 16, 32), ("blue", 80, 72, 32))
+    model = colour_model(name)
+    np.testing.assert_array_equal(
+        pipeline(model, name)(scene, "the red cup, not the blue ball").mask, is_of(scene, "red")
+    )
+    assert not pipeline(model, name)(scene, "the red cup, not the red cup").mask.any()
+    with pytest.raises(PhraseError, match="says what to leave out"):
+        pipeline(model, name)(scene, "not the blue ball")
 
 
 def test_decaf_finds_nothing_where_the_question_sees_no_more_than_the_background() -> None:

@@ -157,11 +157,11 @@ CASES = [tuple(field.strip() for field in line.split("|")) for line in READINGS.
 
 ODD_TEXTS = [
     "the red cup",
-    "don't touch the man's t-shirt, please!",
+    "touch the man's t-shirt, please!",
     "赤いカップ と हिन्दी कप",
     "👨\u200d👩\u200d👧 beside 🐶🐱 and 👍🏽",
     "??? ... $5",
-    "'s",
+    "'s hat",
     "x" * 3000,
 ]
 
@@ -182,13 +182,11 @@ def test_head_and_directions_are_what_a_reader_takes_from_the_phrase(text: str, 
         ("the cup, and the man's hat!", "cup man hat"),
         ("a can that can open", "can open"),
         ("left zebra", "left zebra"),
-        ("DON\u2019T touch it", "touch"),
         ("the 👍🏽 sign", "👍🏽 sign"),
-        ("it", "it"),
-        ("what is this?", "what is this ?"),
+        ("it on the left", "left"),
     ],
 )
-def test_content_is_what_stop_words_and_punctuation_leave_and_never_nothing(text: str, content: str) -> None:
+def test_content_is_what_stop_words_and_punctuation_leave(text: str, content: str) -> None:
     assert [word.text for word in parse_phrase(text).words if word.role is Role.CONTENT] == content.split()
 
 
@@ -251,6 +249,12 @@ def test_a_blank_phrase_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(PhraseError) as caught:
         parse_phrase(text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["it", "the", "him", "what is this?", "'s", "with a"])
+def test_a_phrase_of_stop_words_alone_is_refused_with_a_remedy(text: str) -> None:
+    with pytest.raises(PhraseError, match="names nothing: say what to look for, such as"):
+        parse_phrase(text)
 
 
 @pytest.mark.parametrize("word", ["red", "left", "walking", "piece of", "the red cup on the left of", "赤い"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from groundkit.errors import PhraseError
-from groundkit.language import parse_phrase
+from groundkit.language.phrase import read_words
 
 
 def read(name: str) -> dict[str, str]:
@@ -20,7 +20,7 @@ def read(name: str) -> dict[str, str]:
 
 def noun(phrase: str) -> str:
     try:
-        return parse_phrase(phrase).noun
+        return read_words(phrase).noun
     except PhraseError:
         return "refused"
 

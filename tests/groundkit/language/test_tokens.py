@@ -1,5 +1,6 @@
 """The oracle is the tokenizer's own decoder, and the token list drawn in RefAM's teaser figure."""
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import pre_tokenizers
 from transformers import (
+    AutoTokenizer,
     BertTokenizer,
     ByT5Tokenizer,
     CLIPTokenizer,
@@ -21,15 +23,17 @@ from transformers import (
 from groundkit.errors import ConfigError, ModelError, PhraseError
 from groundkit.language import DEFAULT_MAGNETS, PIPELINE_FIGURE_MAGNETS, Role, parse_phrase, tokenize
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model.s tokenizer does not know:UserWarning")
+
 PHRASES = [
     "a largest orange goldfish",
     "the red cup, to the left of the t-shirt!",
     "the man's hat isn't (red)",
     "red cups 赤い カップ 😀 a café",
-    "A Red 👨\u200d👩\u200d👧 CUP",
-    "red😀cup",
+    "A red 👨\u200d👩\u200d👧 CUP",
+    "red😀 cup",
     "the </s> <s> <|endoftext|> [SEP] cup",
-    "it",
+    "it on the red",
 ]
 
 
@@ -102,9 +106,9 @@ def test_the_tokens_of_a_word_decode_to_that_word(tokenizer: Any, text: str) -> 
 
 
 def test_an_unknown_piece_over_several_words_goes_to_the_content_word() -> None:
-    tokens = tokenize(parse_phrase("the (x)"), t5())
+    tokens = tokenize(parse_phrase("the red (x)"), t5())
     assert [(token.text, token.word, token.role) for token in tokens if token.text == "<unk>"] == [
-        ("<unk>", 2, Role.CONTENT)
+        ("<unk>", 3, Role.CONTENT)
     ]
 
 
@@ -230,3 +234,49 @@ def test_wrong_magnet_settings_are_refused() -> None:
         tokenize(phrase, t5(), magnets=("with", " "))
     with pytest.raises(ConfigError, match="'glued' does not exist: use 'separate' or 'appended'"):
         tokenize(phrase, t5(), magnets=("with",), magnet_tokenisation="glued")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def real_t5() -> Any:
+    """The tokenizer that FLUX reads phrases with."""
+    checkpoints = os.environ.get("GROUNDKIT_CHECKPOINTS")
+    if not checkpoints:
+        pytest.skip("GROUNDKIT_CHECKPOINTS, a folder of real tokenizers, is not set")
+    return AutoTokenizer.from_pretrained(Path(checkpoints) / "FLUX.1-schnell" / "tokenizer_2", local_files_only=True)
+
+
+@pytest.mark.parametrize("text", ["红色的杯子", "蓝色的球", "赤いカップ", "ο κόκκινος", "🥤", "the 🍎"])
+def test_a_phrase_of_which_t5_knows_nothing_is_refused(real_t5: Any, text: str) -> None:
+    with pytest.raises(PhraseError, match=r"does not know the letters of .*: say it in English"):
+        tokenize(parse_phrase(text), real_t5)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("красная чашка", "красная, чашка"),
+        ("kırmızı fincan", "kırmızı"),
+        ("the red 杯子", "杯子"),
+        ("cốc đỏ", "cốc, đỏ"),
+    ],
+)
+def test_a_phrase_of_which_t5_knows_a_part_is_read_with_one_line_that_names_the_rest(
+    real_t5: Any, text: str, named: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"does not know the letters of '{named}' and reads what is left") as told:
+        tokenize(parse_phrase(text), real_t5)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("text", ["the red cup", "la tasse rouge", "der grüne Stuhl", "a 3 year old dog", "t.v."])
+def test_of_what_t5_knows_nothing_is_said(real_t5: Any, text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tokenize(parse_phrase(text), real_t5)
+
+
+def test_a_tokenizer_that_knows_every_byte_refuses_no_script() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tokenize(parse_phrase("红色的杯子"), byte_level(Qwen2Tokenizer))
+        assert tokenize(parse_phrase("🥤"), llama())

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from groundkit.prompting.fusion import contrast, fuse_sizes
+from groundkit.prompting.fusion import contrast, fuse_sizes, leave_out
 
 
 def test_equal_maps_have_no_contrast_and_what_the_background_has_more_of_counts_nothing() -> None:
@@ -18,3 +18,17 @@ def test_sizes_count_alike_however_strong_their_maps_are_and_a_constant_one_coun
     np.testing.assert_allclose(fuse_sizes([weak, strong]), [[0, 1], [0.25, 0.5]])
     np.testing.assert_allclose(fuse_sizes([weak, np.full((2, 2), 7, np.float32)]), [[0, 1], [0.5, 0]])
     assert not fuse_sizes([np.zeros((2, 2), np.float32)]).any()
+
+
+def test_what_is_negated_is_left_out_of_a_map_and_other_objects_stay() -> None:
+    cups = np.array([[0.0, 0.4, 0.0, 0.5]], np.float32)
+    red = np.array([[0.0, 0.0, 0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(leave_out(cups, red), [[0, 0.8, 0, 0]])
+    np.testing.assert_allclose(leave_out(red, cups), [[0, 0, 0, 0]])
+
+
+def test_nothing_stays_where_the_negated_map_is_the_whole_one_or_nearly() -> None:
+    cup = np.array([[0.0, 1.0, 0.3, 0.0]], np.float32)
+    assert not leave_out(cup, 7 * cup).any()
+    assert not leave_out(cup, np.array([[0.0, 1.0, 0.1, 0.0]], np.float32)).any()
+    np.testing.assert_array_equal(leave_out(cup, np.zeros_like(cup)), cup)

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from groundkit.errors import ConfigError
+from groundkit.language.direction import Direction
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.choose import agreement, choose_mask, rank_by_area
+from groundkit.segmenters.choose import agreement, choose_mask, rank_masks
 
 HEIGHT, WIDTH = 60, 80
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
@@ -162,12 +163,22 @@ def test_what_cannot_be_chosen_from_is_refused() -> None:
         chosen(CANDIDATES, np.zeros((4, 4)))
 
 
-@pytest.mark.parametrize(("largest", "order"), [(True, [0, 2, 1, 3]), (False, [1, 2, 0, 3])])
-def test_masks_rank_by_area_and_empty_ones_come_last(largest: bool, order: list[int]) -> None:
-    assert rank_by_area(np.stack([WHOLE, SPECK, ELSEWHERE, NOTHING]), largest=largest) == order
+@pytest.mark.parametrize(
+    ("by", "order"),
+    [
+        (Direction.LEFT, [0, 1, 2, 3]),
+        (Direction.RIGHT, [3, 2, 1, 0]),
+        (Direction.TOP, [3, 2, 0, 1]),
+        (Direction.BOTTOM, [1, 0, 2, 3]),
+        (Direction.MIDDLE, [2, 1, 0, 3]),
+        (Direction.LARGEST, [2, 0, 3, 1]),
+        (Direction.SMALLEST, [1, 3, 0, 2]),
+    ],
+)
+def test_masks_are_ordered_by_place_and_by_area(by: Direction, order: list[int]) -> None:
+    masks = np.stack([disc(30, 12, 8), disc(40, 26, 2), disc(28, 44, 14), disc(9, 70, 6)])
+    assert rank_masks(masks, by) == order
 
 
-def test_masks_of_one_object_rank_once_by_the_first_of_them() -> None:
-    again = disc(30, 34, 13)
-    assert rank_by_area(np.stack([ELSEWHERE, again, WHOLE]), largest=True) == [1, 0]
-    assert rank_by_area(np.stack([again, WHOLE]), largest=False) == [0]
+def test_no_masks_have_no_order() -> None:
+    assert rank_masks(np.zeros((0, HEIGHT, WIDTH), np.bool_), Direction.LEFT) == []
