@@ -25,6 +25,7 @@ class CogVideoXModel(VideoDiffusionModel):
     pipeline_names = ("CogVideoXPipeline",)
     max_tokens = 226
     text_first = True
+    encoded_frames = 8
 
     @property
     def compression(self) -> tuple[int, int]:

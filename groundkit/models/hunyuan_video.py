@@ -36,6 +36,7 @@ class HunyuanVideoModel(VideoDiffusionModel):
     pipeline_class = HunyuanVideoPipeline
     pipeline_names = ("HunyuanVideoPipeline",)
     max_tokens = 256
+    encoded_frames = 17
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, size: tuple[int, int]) -> None:
         super().__init__(pipeline, name, device, size)

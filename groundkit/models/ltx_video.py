@@ -24,6 +24,7 @@ class LtxVideoModel(VideoDiffusionModel):
     pipeline_names = ("LTXPipeline", "LTXConditionPipeline")
     max_tokens = 128
     joint = False
+    encoder_channels = 8  # 128 for each 4 x 4 pixels
 
     @property
     def compression(self) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class MochiModel(VideoDiffusionModel):
     pipeline_class = MochiPipeline
     pipeline_names = ("MochiPipeline",)
     max_tokens = 256
+    encoder_channels = 64
 
     @property
     def compression(self) -> tuple[int, int]:

@@ -28,6 +28,9 @@ from groundkit.models.diffusion import AttentionDirection, fit_size, select_laye
 from groundkit.models.diffusion_loading import load_pipeline
 from groundkit.models.offload import stage_of
 
+ENCODER_BYTES = 2**30
+"""The largest tensor of the encoder's first stage; above it the autoencoder works in tiles."""
+
 Clip = npt.NDArray[np.uint8]
 """Frames of a video, uint8 ``(F, height, width, 3)`` RGB."""
 
@@ -78,6 +81,8 @@ class VideoDiffusionModel(ABC):
         max_tokens: how many text tokens the model was made for.
         joint: whether words and patches are one sequence; otherwise words are the keys of a cross-attention.
         text_first: whether words stand before the patches in that sequence.
+        encoded_frames: how many frames the autoencoder encodes at a time; None for all of a clip.
+        encoder_channels: numbers for each pixel in its encoder's first stage.
     """
 
     pipeline_class: ClassVar[Any]
@@ -85,6 +90,8 @@ class VideoDiffusionModel(ABC):
     max_tokens: ClassVar[int]
     joint: ClassVar[bool] = True
     text_first: ClassVar[bool] = False
+    encoded_frames: ClassVar[int | None] = None
+    encoder_channels: ClassVar[int] = 128
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, size: tuple[int, int]) -> None:
         self.pipeline = pipeline
@@ -171,6 +178,18 @@ class VideoDiffusionModel(ABC):
     def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
         """One forward pass of the transformer on latents ``(1, C, f, rows, columns)`` of that noise level."""
 
+    def _tile_large(self, frames: int, height: int, width: int) -> None:
+        """Let the autoencoder work in overlapping tiles where a tensor of its first stage would be too large.
+
+        Several such tensors are alive at a time. Tiles leave every latent where it is; at seams they are blended.
+        """
+        vae = self.pipeline.vae
+        at_once = frames if self.encoded_frames is None else min(frames, self.encoded_frames)
+        if at_once * height * width * self.encoder_channels * vae.dtype.itemsize > ENCODER_BYTES:
+            vae.enable_tiling()
+        else:
+            vae.disable_tiling()
+
     def clip_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which a clip is encoded: the model's own area, the clip's own shape, whole patches."""
         step = self.compression[1] * self.patch[1]
@@ -191,6 +210,7 @@ class VideoDiffusionModel(ABC):
         while self.clip_length(len(resized)) != len(resized):
             resized.append(resized[-1])
         pixels = torch.from_numpy(np.stack(resized)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        self._tile_large(len(resized), height, width)
         latents = self._encode(pixels.to(self.device, self.pipeline.vae.dtype)).float().cpu()
         (slices, side), sizes = self.patch, latents.shape[2:]
         grid = (sizes[0] // slices, sizes[1] // side, sizes[2] // side)

@@ -22,6 +22,8 @@ class WanModel(VideoDiffusionModel):
     pipeline_names = ("WanPipeline",)
     max_tokens = 512
     joint = False
+    encoded_frames = 4
+    encoder_channels = 96
 
     @property
     def compression(self) -> tuple[int, int]:

@@ -4,7 +4,10 @@ time, and that text, noise and time steps are those of the family's own pipeline
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +21,12 @@ from torch.overrides import TorchFunctionMode
 
 from groundkit.attention.sinks import find_sinks
 from groundkit.errors import ConfigError
+from groundkit.models import video_diffusion
 from groundkit.models.cogvideox import CogVideoXModel
 from groundkit.models.diffusion import AttentionDirection
 from groundkit.models.hunyuan_video import HunyuanVideoModel
 from groundkit.models.ltx_video import LtxVideoModel
+from groundkit.models.mochi import MochiModel
 from groundkit.models.video_diffusion import ClipText, EncodedClip, VideoDiffusionModel
 from groundkit.models.wan import WanModel
 
@@ -241,6 +246,59 @@ def test_changed_pixels_of_one_patch_change_the_query_of_that_patch_most(
         moved = (calls(model, model.encode_clip(changed), text)[0][0] - queries).norm(dim=-1).norm(dim=0)
         first = text.states.shape[1] if model.text_first else 0
         assert int(moved.argmax()) == first + (slice_ * 3 + row) * 5 + column, (slice_, row, column)
+
+
+@torch.inference_mode()
+def test_a_large_clip_is_encoded_in_tiles_that_leave_every_latent_where_it_is(
+    load_model: Callable[..., VideoDiffusionModel], clip: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model()
+    vae, step = model.pipeline.vae, model.compression[1] * model.patch[1]
+    # Tiles of 2 x 2 patches at every patch. CogVideoX lays them 5/6 of their height and 4/5 of their width apart.
+    sizes = (6, 5) if isinstance(model, CogVideoXModel) else (2 * model.patch[1],) * 2
+    for side, latents in zip(("height", "width"), sizes, strict=True):
+        setattr(vae, f"tile_sample_min_{side}", latents * model.compression[1])
+        if hasattr(vae, f"tile_sample_stride_{side}"):
+            setattr(vae, f"tile_sample_stride_{side}", step)
+    whole = model.encode_clip(clip)
+    assert not vae.use_tiling
+    monkeypatch.setattr(video_diffusion, "ENCODER_BYTES", 0)
+    tiled = model.encode_clip(clip)
+    assert vae.use_tiling
+    assert tiled.grid == whole.grid
+    assert tiled.covers == whole.covers
+    assert tiled.latents.shape == whole.latents.shape
+    assert not torch.equal(tiled.latents, whole.latents), "nothing was tiled"
+    for row, column in [(0, 0), (2, 4), (1, 2)]:
+        changed = clip.copy()
+        changed[:, row * step : (row + 1) * step, column * step : (column + 1) * step] = 255
+        moved = (model.encode_clip(changed).latents - tiled.latents).norm(dim=1)[0].norm(dim=0)
+        latents = model.patch[1]  # a side of a patch
+        sums = moved.reshape(3, latents, 5, latents).sum(dim=(1, 3))
+        assert divmod(int(sums.argmax()), 5) == (row, column)
+
+
+NATIVE = {  # frames, height, width; whether bfloat16 and float32 need tiles
+    HunyuanVideoModel: ((17, 720, 1280), True, True),
+    CogVideoXModel: ((49, 480, 720), False, True),
+    MochiModel: ((19, 480, 848), False, True),
+    WanModel: ((81, 480, 832), False, False),
+    LtxVideoModel: ((161, 512, 704), False, True),
+}
+
+
+@pytest.mark.parametrize("kind", NATIVE, ids=lambda kind: kind.__name__)
+def test_tiles_are_taken_where_one_tensor_of_the_encoder_is_above_a_gibibyte(
+    kind: type[VideoDiffusionModel],
+) -> None:
+    size, *expected = NATIVE[kind]
+    for dtype, tiled in zip((torch.bfloat16, torch.float32), expected, strict=True):
+        vae = SimpleNamespace(dtype=dtype, enable_tiling=Mock(), disable_tiling=Mock())
+        model = object.__new__(kind)
+        model.pipeline = SimpleNamespace(vae=vae)
+        model._tile_large(*size)
+        assert vae.enable_tiling.called is tiled
+        assert vae.disable_tiling.called is not tiled
 
 
 def test_the_slices_of_a_clip_cover_its_frames_in_order_and_each_once(model: VideoDiffusionModel) -> None:
