@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -143,6 +144,7 @@ def _member(
 
     place = {key: options[key] for key in ("revision", "local_files_only")}
     if name in refam.PRESETS:
+        _check_attention_backend()
         from groundkit.models.diffusion_families import diffusion_family
         from groundkit.models.video_diffusion import VideoDiffusionModel
         from groundkit.pipelines import refam_clip, refam_config
@@ -177,6 +179,20 @@ def _member(
 
         return read_vision_language
     raise ConfigError(f"{name} has members of its own, and cannot be one")
+
+
+def _check_attention_backend() -> None:
+    """Attention is read where it calls torch's scaled_dot_product_attention, and diffusers can be told to call others.
+
+    Raises:
+        ConfigError: it is told so; where the other's package is missing, its own error would be a NoneType.
+    """
+    backend = os.environ.get("DIFFUSERS_ATTN_BACKEND", "native")
+    if backend != "native":
+        raise ConfigError(
+            f"DIFFUSERS_ATTN_BACKEND={backend}: attention can be read from torch's own alone; "
+            "unset this environment variable, or set it to native"
+        )
 
 
 def _folder(source: str | Path, part: NanoPart) -> str | Path:

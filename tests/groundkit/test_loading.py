@@ -126,3 +126,12 @@ def test_waiting_threads_are_bounded_before_torch_is_imported_unless_somebody_ha
     code = f"import os, sys; {before}import groundkit; print(os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run([sys.executable, "-c", code], env={**theirs, **environment}, capture_output=True, text=True)
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("backend", ["flash", "flex", "no-such-backend"])
+def test_another_attention_than_torchs_own_is_refused_in_one_line(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIFFUSERS_ATTN_BACKEND", backend)
+    with pytest.raises(ConfigError, match=f"^DIFFUSERS_ATTN_BACKEND={backend}: attention can be read from torch's"):
+        groundkit.load(device="cpu")
