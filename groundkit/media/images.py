@@ -172,7 +172,7 @@ class _Reading:
         if image.format == "EPS":
             # Pillow would start Ghostscript, which runs the file as a program and writes temporary files.
             raise ImageError("EPS is not read; convert it to PNG or JPEG")
-        if image.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(image, "n_frames", 1) > 1:
+        if _is_animation(image):
             self.notes.append("an animation, of which the first picture is read: groundkit follow takes it as a video")
         if self.range != "full" and _is_deep_colour(image):
             file.seek(0)
@@ -282,6 +282,13 @@ class _Reading:
         if kind == np.uint16 or kind.kind == "f" or (kind.kind in "iu" and self.range != "full"):
             return to_8_bits(array, self.range, self.notes)
         raise ImageError(f"values of type {array.dtype} have no known range; give uint8, or floats in [0, 1]")
+
+
+def _is_animation(image: Image.Image) -> bool:
+    """Not a stack of pages, nor the pictures that cameras keep in one file."""
+    with suppress(Exception):  # of many kinds on damaged files, in which nothing is counted then
+        return image.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(image, "n_frames", 1) > 1
+    return False
 
 
 def _deep_tiff(file: BinaryIO) -> npt.NDArray[np.generic] | None:

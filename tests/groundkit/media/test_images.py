@@ -328,10 +328,15 @@ def test_a_name_of_two_lines_still_makes_a_message_of_one() -> None:
     assert str(failure.value) == "'no\\nsuch.png': no such file; check the path"
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "ICO", "JPEG2000", "TGA"])
+@pytest.mark.parametrize(
+    "kind",
+    ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "ICO", "JPEG2000", "TGA", "GIF clip", "PNG clip", "WEBP clip"],
+)
 def test_damaged_files_are_read_or_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    whole = encode(Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)), kind)
+    first, second = (Image.fromarray(each) for each in rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+    more = {"save_all": True, "append_images": [second]} if "clip" in kind else {}
+    whole = encode(first, kind.removesuffix(" clip"), **more)
     path = tmp_path / "damaged"
     for _ in range(150):
         data = bytearray(whole[: rng.integers(1, len(whole) + 1)])
