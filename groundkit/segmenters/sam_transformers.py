@@ -86,6 +86,8 @@ class TransformersSam:
             processor = SamImageProcessor.from_pretrained(
                 name_or_folder, size={"longest_edge": side}, pad_size={"height": side, "width": side}, **where
             )
+            # Values of its configuration without a meaning show when a picture is read, and not before.
+            processor(np.zeros((8, 8, 3), np.uint8), input_data_format="channels_last", return_tensors="pt")
         return cls(model, processor, name=name or str(name_or_folder), device=device, dtype=dtype)
 
     @exclusive
