@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundkit.cli.arguments import split_arguments, split_unreadable
-from groundkit.cli.console import count_of, progress, put, say
+from groundkit.cli.console import progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import (
     JsonOption,
@@ -35,6 +35,7 @@ from groundkit.cli.videos import (
     tell_coco_of_videos,
 )
 from groundkit.errors import ConfigError, GroundkitError, unknown
+from groundkit.wording import count_of
 
 if TYPE_CHECKING:
     from groundkit.run.batch import Engine

@@ -163,8 +163,3 @@ def _encode(error: UnicodeError) -> tuple[bytes, int]:
         is_byte = 0xDC80 <= code <= 0xDCFF
         written += bytes([code - 0xDC00]) if is_byte else character.encode("ascii", "backslashreplace")
     return written, error.end
-
-
-def count_of(number: int, noun: str) -> str:
-    """``1 result``, ``2 results``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

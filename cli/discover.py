@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from groundkit.cli.arguments import refuse_words, split_unreadable
-from groundkit.cli.console import count_of, progress, put, say
+from groundkit.cli.console import progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, RangeOption, with_pipeline_options
 from groundkit.errors import ConfigError, GroundkitError
+from groundkit.wording import count_of
 
 if TYPE_CHECKING:
     from groundkit.language.vocabulary import Vocabulary

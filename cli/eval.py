@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundkit.cli.console import count_of, progress, put, say
+from groundkit.cli.console import progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings, video_pipeline
 from groundkit.errors import ConfigError
+from groundkit.wording import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundkit.cli.console import count_of, put, say
+from groundkit.cli.console import put, say
 from groundkit.cli.errors import tell_error
+from groundkit.wording import count_of
 
 if TYPE_CHECKING:
     from groundkit.batch import Written

@@ -30,6 +30,7 @@ from groundkit.outputs.tiles import (
     shrink,
     stack,
 )
+from groundkit.wording import count_of
 
 PREDICTED = MASK_COLOURS[0]
 Result = TypeVar("Result")
@@ -87,7 +88,7 @@ def _tile(result: CaseResult) -> Tile:
 
 def _about(report: Report) -> str:
     miou = report.metrics["miou"]["value"]
-    judged = f"{report.metrics['n']} cases" + ("" if miou is None else f", mIoU {miou:.3f}")
+    judged = count_of(report.metrics["n"], "case") + ("" if miou is None else f", mIoU {miou:.3f}")
     return f"{report.pipeline}, {report.model}, {judged}"
 
 

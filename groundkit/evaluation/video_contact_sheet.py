@@ -14,6 +14,7 @@ from groundkit.media.images import read_image
 from groundkit.outputs.drawing import POSITIVE, outline, stroke
 from groundkit.outputs.rle import decode
 from groundkit.outputs.tiles import Tile, draw_row, paint, shrink, stack
+from groundkit.wording import count_of
 
 _FRAMES = 8  # of each case
 
@@ -31,7 +32,7 @@ def draw_video_contact_sheet(report: VideoReport, about: str, count: int = 5) ->
     """
     worst, best = worst_and_best(report.results, lambda result: result.score.j_and_f, count)
     value = report.metrics["j_and_f"]["value"]
-    judged = f"{report.metrics['n']} cases" + ("" if value is None else f", J&F {value:.3f}")
+    judged = count_of(report.metrics["n"], "case") + ("" if value is None else f", J&F {value:.3f}")
     rows = [_strip("worst", result) for result in worst] + [_strip("best", result) for result in best]
     return stack([draw_header(f"{about}, {judged}"), *rows])
 

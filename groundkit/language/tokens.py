@@ -11,6 +11,7 @@ from groundkit.errors import ConfigError, ModelError, PhraseError
 from groundkit.language.phrase import Phrase
 from groundkit.language.splitting import normalise
 from groundkit.language.words import Role
+from groundkit.wording import count_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -172,7 +173,7 @@ def _truncated(tokens: list[Token], max_tokens: int) -> list[Token]:
         )
     warnings.warn(
         f"the phrase and its magnets have {len(tokens)} tokens, the text encoder takes {max_tokens}: "
-        f"the phrase's last {last - cut} tokens are ignored",
+        f"the phrase's last {count_of(last - cut, 'token')} {'is' if last - cut == 1 else 'are'} ignored",
         stacklevel=3,
     )
     return tokens[:cut] + tokens[last:]

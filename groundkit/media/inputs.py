@@ -20,6 +20,7 @@ from groundkit.media import heif
 from groundkit.media.deep import Range, parse_range
 from groundkit.media.images import read_image
 from groundkit.media.paths import expand_home, has_magic, matches, real_path
+from groundkit.wording import count_of
 
 STDIN = "-"
 
@@ -334,7 +335,7 @@ def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
 
 
 def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+    return count_of(len(things), name)
 
 
 def _is_file_of(path: Path, suffixes: frozenset[str]) -> bool:

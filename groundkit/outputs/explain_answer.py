@@ -14,6 +14,7 @@ from groundkit.outputs.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Ti
 from groundkit.pipelines.ensemble import EnsembleTrace
 from groundkit.pipelines.vlsam import VLSAMTrace
 from groundkit.results import Grounding
+from groundkit.wording import count_of
 
 
 def draw_answer_explanation(grounding: Grounding, trace: VLSAMTrace) -> npt.NDArray[np.uint8]:
@@ -71,7 +72,9 @@ def _result(grounding: Grounding, image: npt.NDArray[np.uint8]) -> list[Tile]:
         paint(found, mask, MASK_COLOURS[0])
     note = f"score {grounding.scores[0]:.2f}" if len(grounding.scores) else "nothing found"
     return [
-        Tile(draw_heatmap(image, grounding.heatmap), "Heatmap and points", f"{len(points)} points", points=points),
+        Tile(
+            draw_heatmap(image, grounding.heatmap), "Heatmap and points", count_of(len(points), "point"), points=points
+        ),
         Tile(found, "Mask", note, points=points, frame=POSITIVE),
     ]
 

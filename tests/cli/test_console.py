@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from groundkit.cli.console import count_of
 from groundkit.cli.results import describe
 from groundkit.cli.videos import steps_of
 from groundkit.media.inputs import resolve_inputs
+from groundkit.wording import count_of
 
 SCRIPT = """
 import sys, time

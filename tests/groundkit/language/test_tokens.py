@@ -203,7 +203,7 @@ def test_a_phrase_that_just_fits_is_not_cut() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(tokenize(phrase, t5(), magnets=DEFAULT_MAGNETS, max_tokens=19)) == 19
-    with pytest.warns(UserWarning, match="the phrase's last 1 tokens are ignored"):
+    with pytest.warns(UserWarning, match="the phrase's last 1 token is ignored"):
         shorter = tokenize(phrase, t5(), magnets=DEFAULT_MAGNETS, max_tokens=18)
     assert [token.text for token in shorter[:6]] == ["▁", "a", "▁largest", "▁orange", "▁gold", "</s>"]
 
