@@ -57,8 +57,10 @@ def load_pipeline(
     if not offload:
         pipeline.to(device)
         return pipeline
-    for part in pipeline.components.values():
-        if isinstance(part, nn.Module):
+    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+    stage_of(device).add(*(part for name, part in parts.items() if name.startswith("text_encoder")))
+    for name, part in parts.items():
+        if not name.startswith("text_encoder"):
             stage_of(device).add(part)
     return pipeline
 

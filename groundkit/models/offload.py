@@ -29,10 +29,11 @@ class Stage:
         self.lock = threading.RLock()
         self._part: Callable[[], nn.Module | None] = lambda: None  # a weak reference
 
-    def add(self, part: nn.Module) -> None:
-        """Keep a part in main memory; its ``forward``, and the ``encode`` of an autoencoder, bring it here."""
-        part.to("cpu")
-        add_hook_to_module(part, _Entrance(self))
+    def add(self, *parts: nn.Module) -> None:
+        """Keep parts in main memory; the ``forward`` of one, or the ``encode`` of an autoencoder, brings all here."""
+        together = nn.ModuleList(parts).to("cpu")
+        for part in parts:
+            add_hook_to_module(part, _Entrance(self, together))
 
     def enter(self, part: nn.Module | None) -> None:
         """Send away the part that is here, then bring this one, if any."""
@@ -58,11 +59,12 @@ def stage_of(device: torch.device) -> Stage:
 
 
 class _Entrance(ModelHook):  # type: ignore[misc]
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, parts: nn.Module) -> None:
         self._stage = stage
+        self._parts = parts
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        self._stage.enter(module)
+        self._stage.enter(self._parts)
         return args, kwargs
 
 

@@ -41,8 +41,10 @@ class Squares:
 def outcome(model: VisionLanguageModel) -> dict[str, Any]:
     talk = model.ask(model.encode(PICTURE), "list all the objects in this picture")
     answer = model.generate(talk, max_tokens=4)
-    found = VLSAM(model, Squares(), read_config({"evidence": True, "refine": "none"}))(PICTURE, PHRASE)
-    decaf = VLSAM(model, Squares(), read_config({"flow": "rollout", "head_weights": "image_max", "grounding": "decaf"}))
+    taught = {"evidence": True, "null_phrase": "ball", "refine": "none"}
+    found = VLSAM(model, Squares(), read_config(taught))(PICTURE, PHRASE)
+    rollout = {"flow": "rollout", "head_weights": "image_max", "grounding": "decaf", "evidence": False}
+    decaf = VLSAM(model, Squares(), read_config(rollout))
     return {
         "answer": np.array(answer),
         "agreement": np.array(model.agrees(talk), np.float32),
