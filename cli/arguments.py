@@ -6,12 +6,13 @@ import os
 import re
 import shlex
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from groundkit.language.several import split_phrases
 
 if TYPE_CHECKING:
     from groundkit.errors import InputError
@@ -45,9 +46,7 @@ def split_arguments(
             )
         wanted = [last]
     else:
-        for phrase in [phrase for phrase, times in Counter(phrases).items() if times > 1]:
-            warnings.warn(f"{phrase!r} is given several times and counts once", stacklevel=2)
-        wanted = list(dict.fromkeys(phrases))
+        wanted = list(phrases)
     stray = _stray_words(inputs, trailing=not phrases)
     if stray:
         files = [each for each in inputs if each not in stray]
@@ -55,7 +54,7 @@ def split_arguments(
         call = ["groundkit", command, *(shlex.quote(each) for each in files), *(["-p"] if phrases else [])]
         missing = " and ".join(repr(each) for each in stray)
         raise typer.BadParameter(f'no file named {missing}; quote the phrase: {" ".join(call)} "{whole}"')
-    return inputs, wanted
+    return inputs, split_phrases(wanted)
 
 
 def refuse_words(inputs: Sequence[str], *, command: str) -> None:

@@ -30,7 +30,9 @@ def explain(
 
     It holds the words with their roles, each token's map, the sinks, the heatmap, the points and the mask.
     """
-    inputs, (phrase,) = split_arguments(arguments, [], command="explain")
+    inputs, (phrase, *others) = split_arguments(arguments, [], command="explain")
+    if others:
+        raise typer.BadParameter(f"one phrase is explained at a time: give {phrase!r} alone")
     if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
         raise ConfigError(f"{output} must be a file name ending in .png")
     method = chosen.config()

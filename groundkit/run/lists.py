@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError, InputError
+from groundkit.language.several import split_phrases
 from groundkit.media.paths import expand_home
 
 _NO_TEXT = r"[\0\ud800-\udc7f\udd00-\udfff]"  # what lies between stands for the bytes of a name that is no UTF-8
@@ -46,7 +47,7 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
         source, phrase = (str(value).strip() for value in values)
         if re.search(_NO_TEXT, source + phrase):
             raise ConfigError(f"{path}, line {line}: \\u0000 and halves of surrogate pairs are no text; take them out")
-        wanted.append((_beside(path, source), [phrase]))
+        wanted.append((_beside(path, source), split_phrases([phrase])))
     if not wanted:
         raise ConfigError(f"{path}: no input and phrase in this list")
     return wanted

@@ -133,6 +133,16 @@ def test_a_phrase_that_is_given_twice_counts_once_and_is_told(command, pipeline,
     assert len(json.loads((tmp_path / "groundkit-out" / "coco.json").read_text())["annotations"]) == 1
 
 
+@pytest.mark.parametrize(
+    "typed", [["cup . ball"], ["cup; ball"], ["-p", "cup. ball."], ["-p", "cup", "-p", "ball;cup"]]
+)
+def test_phrases_parted_by_full_stops_or_semicolons_are_looked_for_one_by_one_and_told(command, tmp_path, typed):
+    answer = command("segment", "a.png", *typed, "-f", "png", QUIET)
+    assert answer.code == 0
+    assert "is read as 2 phrases: " in answer.err
+    assert sorted(each.name for each in (tmp_path / "groundkit-out").iterdir()) == ["a-ball.png", "a-cup.png"]
+
+
 @pytest.mark.parametrize("name", ["segment", "discover", "batch"])
 def test_an_output_that_cannot_be_written_to_is_told_before_a_model_is_loaded(command, pipeline, name):
     phrase = [] if name == "discover" else ["cup"]
