@@ -11,7 +11,7 @@ import typer
 
 from groundkit.cli.arguments import refuse_words, split_unreadable
 from groundkit.cli.console import progress, put, say
-from groundkit.cli.errors import tell_error
+from groundkit.cli.errors import for_command_line, tell_error
 from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, RangeOption, with_pipeline_options
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.wording import count_of
@@ -164,4 +164,4 @@ def _renamed(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discov
 
 def _refused(name: str, error: GroundkitError) -> dict[str, Any]:
     tell_error(name, error)
-    return {"input": name, "error": str(error)}
+    return {"input": name, "error": for_command_line(error)}

@@ -132,7 +132,7 @@ def _pictures(
     for chosen, config in zip(methods, configs, strict=True):
         loaded = chosen.load(config)
         with progress(f"eval {chosen.pipeline}", len(cases), quiet=chosen.quiet) as bar:
-            report = run_evaluation(loaded, cases, seed=chosen.seed, advance=bar.advance)
+            report = run_evaluation(loaded, cases, seed=chosen.seed, advance=bar.advance, at=bar.at)
         reports.append(report)
         if contact_sheet is not None:
             sheet = contact_sheet
@@ -186,7 +186,9 @@ def _videos(
         about = {"pipeline": grounding.name, "model": grounding.model} | about
     keep = None if output is None else partial(write_masks, output)
     with progress("eval", len(cases), quiet=chosen.quiet) as bar:
-        report = evaluate_video(predict, cases, controls=controls, seed=chosen.seed, advance=bar.advance, keep=keep)
+        report = evaluate_video(
+            predict, cases, controls=controls, seed=chosen.seed, advance=bar.advance, at=bar.at, keep=keep
+        )
     if as_json:
         put(json.dumps({**about, "given_mask": given_mask, **report.to_dict()}, indent=2))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundkit.cli.console import put, say
-from groundkit.cli.errors import tell_error
+from groundkit.cli.errors import for_command_line, tell_error
 from groundkit.wording import count_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def tell(result: Written, as_json: bool, quiet: bool) -> None:
     """Print what was written at once, so that a long run can be followed and piped on."""
     if result.failed:
+        result.record["error"] = for_command_line(result.record["error"])
         tell_error(result.record["input"], result.record["error"])
     elif not quiet:
         say(describe(result.record))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
+from groundkit.media.paths import expand_home
 from groundkit.memory import explain_out_of_memory
 from groundkit.weights.catalog import NanoPart, default_segmenter, nano_folder
 
@@ -196,7 +197,9 @@ def _check_attention_backend() -> None:
 
 
 def _folder(source: str | Path, part: NanoPart) -> str | Path:
-    return nano_folder(part) if str(source) == "nano" else source
+    if str(source) == "nano":
+        return nano_folder(part)
+    return expand_home(source) if str(source).startswith("~") else source
 
 
 def check_names(device: str, dtype: str) -> None:

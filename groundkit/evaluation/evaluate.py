@@ -100,6 +100,7 @@ def evaluate(
     seed: int = 0,
     resamples: int = 2000,
     advance: Callable[[int], None] = lambda count: None,
+    at: Callable[[str], None] = lambda name: None,
 ) -> Report:
     """Run a pipeline over cases and compare it with the truth and with three controls.
 
@@ -114,11 +115,13 @@ def evaluate(
         seed: of the pipeline's noise and of the bootstrap.
         resamples: bootstrap samples.
         advance: called with the number of cases done since the last call.
+        at: called with the name of what is worked on.
     """
     results: dict[Case, CaseResult] = {}
     guesses: dict[str, dict[Case, Score]] = {name: {} for name in CONTROLS}
     failures: list[Failure] = []
     for path, group in group_by_image(cases).items():
+        at(str(path))
         try:
             image = read_image(path)
         except InputError as error:

@@ -122,6 +122,7 @@ def evaluate_video(
     seed: int = 0,
     resamples: int = 2000,
     advance: Callable[[int], None] = lambda count: None,
+    at: Callable[[str], None] = lambda name: None,
     keep: Callable[[VideoCase, Masks], None] | None = None,
 ) -> VideoReport:
     """Run a method over cases and compare it with the truth and with guesses.
@@ -137,6 +138,7 @@ def evaluate_video(
         seed: of the bootstrap.
         resamples: bootstrap samples.
         advance: called with the number of cases done since the last call.
+        at: called with the name of what is worked on.
         keep: takes the masks of each case, also of those whose truth a data set keeps to itself: without it these are
             left out like others without truth, with it they are predicted and not judged.
     """
@@ -144,6 +146,7 @@ def evaluate_video(
     guesses: dict[str, list[VideoScore]] = {name: [] for name in controls}
     failures: list[VideoFailure] = []
     for case in cases:
+        at(f"{case.id}: {case.phrase}")
         if case.truth is None and keep is not None:
             secret = _predict(predict, case, None)
             if isinstance(secret, str):
