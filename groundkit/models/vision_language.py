@@ -148,7 +148,7 @@ class VisionLanguageModel(ABC):
         if offload:
             offload_blocks(model, stage_of(device))
             stage_of(device).lock_with(self)
-        else:
+        elif not getattr(model, "is_quantized", False):  # what is quantised was loaded to its device, and stays there
             model.to(device)
         self.model = model.eval()
         self.model.generation_config = GenerationConfig(
@@ -199,6 +199,8 @@ class VisionLanguageModel(ABC):
         if offload:
             check_offload(device)
         options: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
+        # A checkpoint that was saved quantised.
+        placed: dict[str, Any] = {"device_map": {"": str(device)}} if "quantization_config" in located.config else {}
         with explain_loading_errors(source):
             processor = AutoProcessor.from_pretrained(source, **options)
             # The tap needs it where the words are read; vision towers without any attention would refuse it.
@@ -210,6 +212,7 @@ class VisionLanguageModel(ABC):
                 dtype=dtype,
                 attn_implementation=attention,
                 variant=variant,
+                **placed,
                 **options,
             )
         if model.config.model_type not in cls.model_types:

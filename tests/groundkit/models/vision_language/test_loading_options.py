@@ -2,13 +2,19 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
+from groundkit.models.families import load_vision_language
+from groundkit.models.qwen2_vl import Qwen2VlModel
 from groundkit.pipelines.vlsam import VLSAM
 
 
@@ -48,3 +54,17 @@ def test_offloading_without_a_gpu_is_refused(folder: Path, pipeline: str, models
         groundkit.load(
             pipeline, model=models.format(folder), offload=True, device="cpu", segmenter="nano", local_files_only=True
         )
+
+
+def test_a_checkpoint_that_was_saved_quantised_is_read(
+    load_tiny: Callable[[Path, str, Any], Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    plain = load_tiny(Path(__file__).parent, "qwen2_5_vl", Qwen2VlModel)
+    eight_bits = BitsAndBytesConfig(load_in_8bit=True)
+    AutoModelForImageTextToText.from_pretrained(plain.name, quantization_config=eight_bits).save_pretrained(tmp_path)
+    plain.processor.save_pretrained(tmp_path)
+    model = load_vision_language(tmp_path, local_files_only=True)
+    assert model.model.is_quantized
+    picture = model.encode(np.zeros((64, 64, 3), np.uint8))
+    assert torch.isfinite(model.logits(model.ask(picture, "What is this?"))).all()
