@@ -71,18 +71,23 @@ def _stray_words(inputs: Sequence[str], *, trailing: bool) -> list[str]:
     Args:
         trailing: only those at the end, after the first.
     """
-    words = [_is_word(each) for each in inputs]
     if not trailing:
-        return [] if all(words) else [each for each, is_word in zip(inputs, words, strict=True) if is_word]
-    first = next((place + 1 for place in reversed(range(len(words))) if not words[place]), 0)
-    return [*inputs[max(1, first) :]]
+        words = [each for each in inputs if _is_word(each)]
+        return words if len(words) < len(inputs) else []
+    last = next((place for place in reversed(range(len(inputs))) if not _is_part(inputs[place])), 0)
+    rest = [*inputs[last + 1 :]]
+    return rest if any(_is_word(each) for each in rest) else []
 
 
 def _is_word(argument: str) -> bool:
-    """No file, and nothing that would be a file's name: no suffix, no folder, no pattern."""
-    return bool(re.fullmatch(r"[^\W\d_][\w'’.,;-]*", argument)) and not (
-        re.search(r"\.\w{2,5}$", argument) or _exists(argument)
-    )
+    """Part of a phrase that begins with a letter."""
+    return argument[:1].isalpha() and _is_part(argument)
+
+
+def _is_part(argument: str) -> bool:
+    """No file, and nothing that would be a file's name: no suffix, no folder, no pattern, no option."""
+    plain = re.fullmatch(r"[\w&][\w'’.,;:!&+-]*", argument) and not re.search(r"\.\w{2,5}$", argument)
+    return bool(plain) and not _exists(argument)
 
 
 def _exists(path: str) -> bool:

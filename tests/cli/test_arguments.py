@@ -34,6 +34,7 @@ def usage(command, pipeline):
         (["segment", "a.png", "-p", "the", "zebra"], 'groundkit segment a.png -p "the zebra"'),
         (["segment", "-p", "the", "zebra", "a.png"], 'groundkit segment a.png -p "the zebra"'),
         (["segment", "photo", "the", "red", "cup"], 'groundkit segment photo "the red cup"'),
+        (["segment", "a.png", "the", "2", "cups"], 'groundkit segment a.png "the 2 cups"'),
         (["segment", "a.png", "the", "dog's", "hat"], 'groundkit segment a.png "the dog\'s hat"'),
     ],
 )
