@@ -95,16 +95,16 @@ def test_bad_pictures_and_phrases_are_one_line_each_and_the_rest_is_cut_out(grou
     assert [file.name for file in (tmp_path / "groundkit-out").iterdir()] == ["scene_2-the-hat.png"]
 
 
-def test_any_language_and_any_length_give_a_mask(groundkit_command):
-    phrases = ["it", "la taza roja", "赤いカップ", "word " * 2000 + "cup"]
+def test_any_length_gives_a_mask_and_letters_that_the_model_does_not_know_are_refused(groundkit_command):
+    phrases = ["cup", "la taza roja", "赤いカップ", "word " * 2000 + "cup"]
     options = [option for phrase in phrases for option in ("-p", phrase)]
     answer = groundkit_command("segment", SAMPLES / "scene_2.png", *options, "--json")
-    assert answer.returncode == 0
-    assert [len(record["masks"]) for record in json.loads(answer.stdout)] == [1] * len(phrases)
-    # Where no font has Japanese letters, that is told as well.
-    warnings = [line for line in answer.stderr.splitlines() if "no font here has the letters of" not in line]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("groundkit: warning: the phrase and its magnets have ")
+    assert answer.returncode == 1
+    assert [len(record.get("masks", ())) for record in json.loads(answer.stdout)] == [1, 1, 0, 1]
+    refusal, warning = sorted(answer.stderr.splitlines())
+    assert refusal.startswith("groundkit: error: ")
+    assert "does not know the letters of '赤いカップ'" in refusal
+    assert warning.startswith("groundkit: warning: the phrase and its magnets have ")
 
 
 def test_a_model_folder_without_a_part_is_one_line(groundkit_command, tmp_path):
