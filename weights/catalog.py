@@ -165,6 +165,11 @@ def entries() -> list[Entry]:
     ]
 
 
+def find(source: str) -> Entry | None:
+    """The entry of a Hub id, None for one that the catalog does not have."""
+    return next((entry for entry in entries() if entry.source == source and entry.embedded is None), None)
+
+
 def similar(name: str) -> Entry | None:
     """The checkpoint that a misspelt or shortened name stands for: "flux", "black-forest-labs/FLUX.1-schnel"."""
 

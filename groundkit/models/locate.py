@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 
 from groundkit.errors import ModelError
 from groundkit.models.loading import explain_loading_errors, is_passing
-from groundkit.weights.catalog import similar
+from groundkit.weights.catalog import find, similar
 
 # Seconds to wait for the Hub's first answer, where the user did not set the Hub client's own variable.
 _PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "") or 5)
@@ -82,6 +82,13 @@ def locate(
         is_file = "this is a file" if place.is_file() else "no such file, and a file would not do"
         raise ModelError(
             f"{source}: {is_file}; {wanted.what} is a folder in the layout of {example}: give such a folder or this id"
+        )
+    known = None if place.exists() else find(str(source))
+    if known and known.kind != (wanted.kind or "pipeline"):
+        use = {"segmenter": "the segmenter", "tracker": "the tracker of a video", "pipeline": "the model"}[known.kind]
+        raise ModelError(
+            f"{source}: this is {known.name}, not {wanted.what}; it works as {use}; "
+            f"here give one such as {wanted.example}"
         )
     with explain_loading_errors(source):
         local = local_files_only or bool(HF_HUB_OFFLINE)

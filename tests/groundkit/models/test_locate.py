@@ -58,3 +58,22 @@ def test_a_file_that_is_no_json_object_is_damaged(text: str, tmp_path: Path) -> 
 def test_what_the_file_says_is_returned(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam"}))
     assert locate(tmp_path, SEGMENTER).config == {"model_type": "sam"}
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted", "said"),
+    [
+        ("facebook/sam-vit-huge", DIFFUSION, "this is SAM ViT-H, not a diffusion pipeline; it works as the segmenter"),
+        (
+            "facebook/sam2.1-hiera-tiny",
+            SEGMENTER,
+            "this is SAM 2.1 tiny, not a SAM; it works as the tracker of a video",
+        ),
+        ("facebook/sam-vit-base", VISION_LANGUAGE, "this is SAM ViT-B, not a vision-language model; it works as the"),
+        ("black-forest-labs/FLUX.1-dev", TRACKER, "this is FLUX.1 dev, not a SAM 2; it works as the model"),
+    ],
+)
+def test_a_known_id_of_another_kind_is_told_without_asking_the_hub(source: str, wanted: Wanted, said: str) -> None:
+    message = refusal(Path(source), wanted)
+    assert message.startswith(said)
+    assert message.endswith(f"; here give one such as {wanted.example}")
