@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import Input, unique_stems
+from groundkit.memory import explain_out_of_memory
 from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.coco import CocoDataset
 from groundkit.outputs.names import UniqueNames, shorten, slug
@@ -43,11 +44,12 @@ def ground_phrases(
     """
     answered = 0
     try:
-        for outcome in pipeline.ground(image, phrases, seed=seed):
-            if isinstance(outcome, ConfigError):
-                raise outcome
-            answered += 1
-            yield outcome
+        with explain_out_of_memory():
+            for outcome in pipeline.ground(image, phrases, seed=seed):
+                if isinstance(outcome, ConfigError):
+                    raise outcome
+                answered += 1
+                yield outcome
     except ConfigError:
         raise
     except GroundkitError as error:

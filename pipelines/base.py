@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.media.images import ImageSource, read_image
+from groundkit.memory import explain_out_of_memory
 from groundkit.results import Grounding
 
 
 class PhrasePipeline(ABC):
     """Phrases and pictures in, groundings out."""
 
+    @explain_out_of_memory()
     def __call__(
         self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
     ) -> Any:
@@ -34,6 +36,7 @@ class PhrasePipeline(ABC):
         Raises:
             ImageError, PhraseError: the first input that cannot be used.
             ConfigError: a seed that is none.
+            OutOfMemoryError: memory ran out.
         """
         check_seed(seed)
         phrases = [phrase] if isinstance(phrase, str) else _phrases(phrase)
