@@ -247,7 +247,8 @@ class _Search:
                 found, left_out = [Input(argument, path, is_video=True)], _told_folders(argument, inside)
             else:
                 found, left_out = self._among(inside)
-                left_out += _told_folders(argument, [each for each in inside if each not in {e.path for e in found}])
+                taken = {item.path for item in found}
+                left_out += _told_folders(argument, [each for each in inside if each not in taken])
                 if self.pictures and self.frame_folders and any(not item.is_video for item in found):
                     left_out.append(f"its pictures are taken one by one: {_FRAMES_RULE}")
             missing = f"no {kinds} in this folder", "give a folder that holds some, or a quoted glob"

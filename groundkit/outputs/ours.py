@@ -117,9 +117,9 @@ def resolve_sources(
 
 
 def _without_results(argument: str, found: Sequence[Input], output: Path | None) -> list[Input]:
-    inside = [item for item in found if item.name != argument and _is_in(item, output)]
-    if len(inside) < len(found):
-        return [item for item in found if item not in inside]
+    outside = [item for item in found if item.name == argument or not _is_in(item, output)]
+    if outside or not found:
+        return outside
     return [item for item in found if item.path is not None and not is_ours(item.path)]
 
 
