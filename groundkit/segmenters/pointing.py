@@ -118,13 +118,17 @@ def _find_objects(
 def summits(heatmap: Heat, threshold: float) -> list[tuple[int, int]]:
     """Row and column of each place that is the highest around and reaches ``threshold`` times the highest of all.
 
-    The flanks that a mask leaves uncovered are none, so that an object's parts are not taken for further objects.
+    The flanks that a mask leaves uncovered are none, so that an object's parts are not taken for further objects. A
+    plateau, as enlarging leaves one in a corner of the picture, counts once.
     """
     around = np.ones((_rim(heatmap.shape),) * 2, np.uint8)
     highest = heatmap >= cv2.dilate(heatmap, around)
-    rows, columns = np.nonzero(highest & (heatmap >= threshold * heatmap.max()) & (heatmap > 0))
+    tops = highest & (heatmap >= threshold * heatmap.max()) & (heatmap > 0)
+    _, labels = cv2.connectedComponents(tops.astype(np.uint8))
+    rows, columns = np.nonzero(tops)
     order = np.argsort(-heatmap[rows, columns], kind="stable")
-    return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
+    highest_of_each = np.sort(np.unique(labels[rows, columns][order], return_index=True)[1])
+    return [(int(rows[place]), int(columns[place])) for place in order[highest_of_each]]
 
 
 def hill(heatmap: Heat, row: int, column: int) -> Heat:

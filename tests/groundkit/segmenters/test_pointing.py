@@ -12,7 +12,7 @@ from groundkit.language.direction import Direction
 from groundkit.language.selection import Selection
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.pointing import deepest_point, point_at
+from groundkit.segmenters.pointing import deepest_point, point_at, summits
 
 
 def ring() -> npt.NDArray[np.bool_]:
@@ -137,6 +137,14 @@ def test_of_planted_objects_those_are_taken_that_a_selection_means(selection: Se
 def test_all_means_those_above_the_threshold() -> None:
     found = point_at(Discs(), None, planted(), selection=Selection(None), threshold=0.8)
     assert [each.mask.sum() for each in found] == [disc("middle").sum(), disc("large").sum()]
+
+
+def test_a_plateau_in_the_corner_is_one_summit_and_hides_no_other() -> None:
+    heat = np.zeros((96, 160), np.float32)
+    heat[:12, :12] = 1.0  # as a patch that is enlarged 24 times
+    heat[60, 100] = 0.9
+    heat[70, 20] = 0.8
+    assert summits(heat, 0.5) == [(0, 0), (60, 100), (70, 20)]
 
 
 def test_a_map_of_nothing_shows_nothing() -> None:
