@@ -182,8 +182,11 @@ def _is_animated(path: Path) -> bool:
     """Whether a file is a WebP or AVIF of several pictures, of which FFmpeg reads one or none."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        start = file.read(12)
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:  # no permission; FFmpeg will tell
+        return False
     if not (start[:4] == b"RIFF" and start[8:] == b"WEBP") and start[4:] not in (b"ftypavif", b"ftypavis"):
         return False
     try:

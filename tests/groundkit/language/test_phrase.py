@@ -222,6 +222,7 @@ def test_words_cover_every_character_but_the_spaces_once(text: str) -> None:
     assert all(phrase.text[word.start : word.end] == word.text for word in phrase.words)
 
 
+@pytest.mark.filterwarnings("ignore:.* is read as one phrase:UserWarning")
 def test_any_text_is_either_refused_or_has_something_to_look_for() -> None:
     generator = random.Random(0)
     ranges = [(0x20, 0x7F), (0x20, 0x7F), (0, 0x3000), (0, 0x110000)]

@@ -37,6 +37,8 @@ def test_full_stops_and_semicolons_part_phrases_and_it_is_told(text: str, phrase
         "the t.v. on the wall",
         "a 1.5 liter bottle",
         "no. 12 jersey",
+        "Mt. Fuji",
+        "man vs. dog",
         "the dog, the cat",
         "file.txt",
         "...",

@@ -418,6 +418,19 @@ def test_a_file_that_went_away_is_one_line(tmp_path: Path) -> None:
             list(gone.frames())
 
 
+def test_a_file_that_may_not_be_opened_is_left_to_ffmpeg_to_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"no video")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError, match=r"^.*clip\.mp4: "):
+        read_video(path)
+
+
 def test_a_broadcast_file_that_ends_within_a_packet_is_incomplete(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.ts", moving(20))
     assert len(list(read_video(path).frames())) == 20
