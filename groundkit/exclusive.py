@@ -42,7 +42,7 @@ def exclusive(method: Method) -> Method:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global random numbers, one thread at a time, and put them back as they were at the end."""
     on_cpu = device.type == "cpu"
-    with _sampling, torch.random.fork_rng([] if on_cpu else [device]):
+    with _sampling, torch.random.fork_rng([] if on_cpu else [device], device_type=device.type):
         if on_cpu:
             torch.default_generator.manual_seed(seed)  # those of a GPU stay as they are
         else:

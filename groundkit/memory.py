@@ -53,6 +53,8 @@ def explain_out_of_memory() -> Iterator[None]:
     if any(sign in text for sign in _ON_GPU) or isinstance(cause, torch.OutOfMemoryError):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if torch.backends.mps.is_available():
+            torch.mps.empty_cache()
         raise OutOfMemoryError(
             f'the GPU is out of memory: try offload=True, {remedies}, dtype="bfloat16", or device="cpu"'
         ) from cause

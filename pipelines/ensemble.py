@@ -14,6 +14,7 @@ from pydantic import Field
 from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
+from groundkit.memory import explain_out_of_memory
 from groundkit.pipelines.base import PhrasePipeline, settings_of
 from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import mean_evidence
@@ -110,8 +111,14 @@ class Ensemble(PhrasePipeline):
                 yield errors[0]
                 continue
             members = cast(tuple[Grounding, ...], found)
-            embedding = embedding or (self.segmenter.embed(image),)
-            yield self._fuse(text, members, embedding[0], started)
+            try:
+                with explain_out_of_memory():
+                    embedding = embedding or (self.segmenter.embed(image),)
+                    fused = self._fuse(text, members, embedding[0], started)
+            except GroundkitError as error:
+                yield error
+            else:
+                yield fused
 
     def _fuse(self, text: str, members: tuple[Grounding, ...], embedding: Any, started: float) -> Grounding:
         config = self.config

@@ -191,6 +191,7 @@ class RefAMSteps(PhrasePipeline):
         negated = self._encoded(phrase.negated) if phrase.negated else None
         return Words(phrase, tokens, states, time.perf_counter() - started, negated)
 
+    @explain_out_of_memory()
     def _null_words(self) -> Words | None:
         """Those of the null phrase, where evidence is weighed."""
         return self._words(self.config.null_phrase) if self.config.weighs_evidence else None

@@ -13,7 +13,8 @@ _WORD = re.compile(r"w[wm]*(?:jw[wm]*)*|s[sm]*|[pjm]+")
 _POSSESSIVE = re.compile("(?<=.)['\u2019][sS]$", re.DOTALL)
 # Dots that end no sentence, and commas within a number: "t.v.", "Dr. Pepper", "1.5".
 _ABBREVIATION = re.compile(
-    r"\b(?:[^\W\d_]\.(?=[^\W\d_]\b))+[^\W\d_]\.?|\b(?:Dr|Jr|Mr|Mrs|Ms|Mt|No|Sr|St|vs)\.(?=\s*\w)|\d[.,]\d", re.IGNORECASE
+    r"\b(?:[^\W\d_]\.(?=[^\W\d_]\b))+[^\W\d_]\.?|\b(?:Dr|Jr|Mr|Mrs|Ms|Mt|No|Sr|St|vs)\.(?=\s*\w)|\d[.,]\d",
+    re.IGNORECASE,
 )
 
 

@@ -151,8 +151,8 @@ class CocoDataset:
         return {
             "description": self._description,
             "version": __version__,
-            "pipeline": ", ".join(sorted({each.pipeline for each in found})),
-            "model": ", ".join(sorted({each.model for each in found})),
+            "pipeline": _joined_names(each.pipeline for each in found),
+            "model": _joined_names(each.model for each in found),
             "folder": folder,
         }
 
@@ -197,6 +197,11 @@ class CocoDataset:
             raise ConfigError(
                 f"{path} was not written by {self._description}: give another --output, or move it away"
             ) from error
+
+
+def _joined_names(names: Iterable[str]) -> str:
+    """Each once; what was read from a file may be several names already."""
+    return ", ".join(sorted({part for name in names for part in name.split(", ")}))
 
 
 def _common_folder(names: Iterable[str]) -> str:

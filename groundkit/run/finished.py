@@ -62,7 +62,8 @@ def is_sound(record: Record) -> bool:
     """Whether a record that went well has all that is kept, of the right kind: a manifest may have been changed."""
     try:
         height, width = (int(side) for side in record["size"])
-        told = ("path", "pipeline", "model", "version", "device", "dtype", *(("tracker",) if is_video(record) else ()))
+        told = ["path", "pipeline", "model", "segmenter", "version", "device", "dtype"]
+        told += ["tracker"] if is_video(record) else []
         points = np.array(record["points"], np.float32)
         float(record.get("evidence", 0))
         if points.size != 3 * len(record["points"]) or not all(isinstance(record[key], str) for key in told):

@@ -101,6 +101,30 @@ def test_the_next_picture_is_tried(pipeline: str, monkeypatch: pytest.MonkeyPatc
     assert isinstance(found, Grounding)
 
 
+@pytest.mark.parametrize("pipeline", ["refam", "ensemble"])
+def test_a_step_between_pictures_and_phrases_says_it_too(pipeline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = "nano,nano" if pipeline == "ensemble" else "nano"
+    loaded: Any = groundkit.load(pipeline, model=model, device="cpu", local_files_only=True)
+    calls: list[int] = []
+
+    def full_at_second(*arguments: Any, **options: Any) -> Any:
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(*arguments, **options)
+
+    if pipeline == "refam":  # the null phrase comes after the phrase
+        run = loaded.diffusion.encode_text
+        monkeypatch.setattr(loaded.diffusion, "encode_text", full_at_second)
+        expected = [OutOfMemoryError]
+    else:
+        run = loaded._fuse
+        monkeypatch.setattr(loaded, "_fuse", full_at_second)
+        expected = [Grounding, OutOfMemoryError, Grounding]
+    phrases = ["the red cup", "the cup", "the ball"][: len(expected)]
+    assert [type(each) for each in ground_phrases(loaded, PICTURE, phrases)] == expected
+
+
 def test_discovery_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: Any = groundkit.load("vlsam", device="cpu", local_files_only=True)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,15 @@ def test_a_coco_file_says_what_made_it_and_names_pictures_below_their_common_fol
     }
     assert data["licenses"] == []
     assert [image["file_name"] for image in data["images"]] == ["one.png", "below/two.png"]
+
+
+def test_a_coco_file_that_grows_names_each_pipeline_and_model_once(make_grounding, tmp_path):
+    for name in ("refam", "vlsam", "refam", "vlsam"):
+        dataset = CocoDataset()
+        dataset.add(replace(make_grounding(), pipeline=name), f"{name}.png")
+        dataset.merge_into(tmp_path / "coco.json")
+    info = json.loads((tmp_path / "coco.json").read_text())["info"]
+    assert info["pipeline"] == "refam, vlsam"
 
 
 def test_a_coco_file_scores_one_against_itself_in_cocoeval(make_grounding, tmp_path, capsys):
