@@ -28,7 +28,7 @@ from groundkit.models.diffusion import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.fusion import leave_out
+from groundkit.prompting.fusion import is_left, leave_out
 from groundkit.prompting.peaks import upsample
 from groundkit.prompting.spatial import minmax
 from groundkit.results import Grounding, boxes_of, judged
@@ -144,6 +144,9 @@ class RefAMSteps(PhrasePipeline):
             centre=config.peak_centre * width / weighted.shape[1],
             redraw=config.redraw,
         )
+        if phrase.negated:
+            whole = config.weigh(read.filtered, phrase)
+            found = [each for each in found if is_left(each.mask, weighted, whole)]
         seen = [each for each in found if each.mask.any()]
         masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, height, width)
         trace = RefAMTrace(

@@ -44,7 +44,7 @@ from groundkit.pipelines.vlsam_config import (
     read_config,
 )
 from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.fusion import contrast, fuse_sizes, leave_out
+from groundkit.prompting.fusion import contrast, fuse_sizes, is_left, leave_out
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.prompting.spatial import minmax
@@ -204,8 +204,12 @@ class VLSAM(PhrasePipeline):
                     readings, heat = self._read_places(pictures, phrase, image.shape[:2])
                     if phrase.negated:
                         other = self._read_places(pictures, phrase.negated, image.shape[:2], negated=True)
-                        heat = heat.without(other[1])
+                        whole, heat = heat, heat.without(other[1])
                     candidates, area = self._segment(embedding, text, heat, self.config.selection_of(phrase))
+                    if phrase.negated:
+                        candidates = [
+                            each for each in candidates if is_left(each.mask.whole(), heat.pixels, whole.pixels)
+                        ]
             except GroundkitError as error:
                 yield error
                 continue

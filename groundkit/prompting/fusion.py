@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -32,6 +33,21 @@ def leave_out(heat: Heat, negated: Heat) -> Heat:
     """
     left = np.maximum(minmax(heat) - minmax(negated), 0, dtype=np.float32)
     return left if left.max(initial=0) >= LEFT_OVER else np.zeros_like(left)
+
+
+def is_left(mask: npt.NDArray[np.bool_], left: Heat, whole: Heat) -> bool:
+    """Whether a mask is of what is left of a map, and not of what was left out: it keeps half of its heat.
+
+    Args:
+        mask: bool ``(height, width)``.
+        left: what ``leave_out`` made of ``whole``; both of any size.
+    """
+    height, width = mask.shape
+    kept, all_of_it = (
+        float(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)[mask].sum())
+        for heat in (left, minmax(whole))
+    )
+    return kept >= all_of_it / 2
 
 
 def fuse_sizes(heats: Sequence[Heat]) -> Heat:

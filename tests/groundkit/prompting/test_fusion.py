@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from groundkit.prompting.fusion import contrast, fuse_sizes, leave_out
+from groundkit.prompting.fusion import contrast, fuse_sizes, is_left, leave_out
 
 
 def test_equal_maps_have_no_contrast_and_what_the_background_has_more_of_counts_nothing() -> None:
@@ -32,3 +32,11 @@ def test_nothing_stays_where_the_negated_map_is_the_whole_one_or_nearly() -> Non
     assert not leave_out(cup, 7 * cup).any()
     assert not leave_out(cup, np.array([[0.0, 1.0, 0.1, 0.0]], np.float32)).any()
     np.testing.assert_array_equal(leave_out(cup, np.zeros_like(cup)), cup)
+
+
+def test_a_mask_of_what_was_left_out_is_not_left_and_that_of_another_object_is() -> None:
+    cups = np.array([[0.9, 0.5, 0.0, 0.8, 0.6]], np.float32)
+    red = np.array([[1.0, 0.2, 0.0, 0.1, 0.0]], np.float32)  # the first, whose flank it does not see
+    left = leave_out(cups, red)
+    assert not is_left(np.array([[True, True, False, False, False]]), left, cups)
+    assert is_left(np.array([[False, False, False, True, True]]), left, cups)
