@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -56,13 +57,18 @@ def outcome(model: VisionLanguageModel) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=len(DTYPES))  # for both devices
+def outcome_on_cpu(load_model: Callable[..., VisionLanguageModel], dtype: torch.dtype) -> dict[str, Any]:
+    return outcome(load_model(dtype=dtype))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
 def test_a_family_finds_on_the_device_what_it_finds_on_the_cpu(
     device: Device, dtype: torch.dtype, load_model: Callable[..., VisionLanguageModel]
 ) -> None:
     if device.name == "mps" and dtype is torch.float16:
         pytest.skip("float32 and bfloat16 are enough of an Apple device: float16 takes the same path")
-    expected = outcome(load_model(dtype=dtype))
+    expected = outcome_on_cpu(load_model, dtype)
     with device.used():
         actual = outcome(load_model(dtype=dtype, device=device.name))
     for name, value in actual.items():
