@@ -72,6 +72,8 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> D
 
     name, wanted = request.param, request.config.getoption("--device")
     if wanted == "pretend":
+        if name == "cuda" and not hasattr(torch._C, "_ensureCUDADeviceGuardSet"):
+            pytest.skip("this torch has no device guard for a make-believe CUDA device")
         # No fused kernel returns a log-sum-exp there: rows are computed the general way, on the CPU, too.
         monkeypatch.setattr(fused, "_TRUSTED", {})
         monkeypatch.setattr(torch.nn.Module, "to", _to_memory_of_its_own(torch.nn.Module.to))
