@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError
+from groundkit.media.inputs import STDIN
 from groundkit.outputs.atomic import told_refusals, write_text
 from groundkit.outputs.locks import locked
 from groundkit.outputs.rle import RunLength, area, box, encode
@@ -221,4 +222,4 @@ def _relative(name: str, folder: str) -> str:
 
 
 def _joined(folder: str, name: str) -> str:
-    return str(Path(folder) / name) if folder else name
+    return str(Path(folder) / name) if folder and name != STDIN else name

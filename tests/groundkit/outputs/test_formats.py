@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,13 +80,16 @@ def test_a_coco_file_says_what_made_it_and_names_pictures_below_their_common_fol
     assert [image["file_name"] for image in data["images"]] == ["one.png", "below/two.png"]
 
 
-def test_a_coco_file_that_grows_names_each_pipeline_and_model_once(make_grounding, tmp_path):
+def test_a_coco_file_that_grows_names_each_pipeline_and_picture_once(make_grounding, tmp_path):
     for name in ("refam", "vlsam", "refam", "vlsam"):
         dataset = CocoDataset()
-        dataset.add(replace(make_grounding(), pipeline=name), f"{name}.png")
+        for file_name in (f"/photos/{name}.png", "-"):
+            dataset.add(make_grounding(*BOXES, pipeline=name), file_name)
         dataset.merge_into(tmp_path / "coco.json")
-    info = json.loads((tmp_path / "coco.json").read_text())["info"]
-    assert info["pipeline"] == "refam, vlsam"
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert written["info"]["pipeline"] == "refam, vlsam"
+    assert {each["file_name"] for each in written["images"]} == {"refam.png", "vlsam.png", "-"}
+    assert len(written["images"]) == 3
 
 
 def test_a_coco_file_scores_one_against_itself_in_cocoeval(make_grounding, tmp_path, capsys):
