@@ -60,9 +60,8 @@ def split_arguments(
 def refuse_words(inputs: Sequence[str], *, command: str) -> None:
     """For a command that takes no phrase. Raises BadParameter where words come after inputs."""
     if stray := _stray_words(inputs, trailing=True):
-        raise typer.BadParameter(
-            f"no file named {' and '.join(map(repr, stray))}; {command} looks for no phrase, groundkit segment does"
-        )
+        missing = " and ".join(map(repr, stray))
+        raise typer.BadParameter(f"no file named {missing}; groundkit {command} takes no phrase; use groundkit segment")
 
 
 def _stray_words(inputs: Sequence[str], *, trailing: bool) -> list[str]:

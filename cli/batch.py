@@ -81,13 +81,13 @@ def batch(
     ground_every: GroundEveryOption = None,
     frames: Annotated[
         bool,
-        typer.Option("--frames", help="Take each folder of numbered pictures for one video, and not for pictures."),
+        typer.Option("--frames", help="Treat each folder of numbered pictures as one video."),
     ] = False,
     stride: StrideOption = 1,
     max_frames: MaxFramesOption = None,
     min_evidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase; see --evidence."),
+        typer.Option(min=0, max=1, help="Report nothing where the evidence is below this, 0 to 1; see --evidence."),
     ] = None,
     report: ReportOption = None,
     jobs: Annotated[
@@ -118,7 +118,8 @@ def batch(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print input, phrase, name and kind of every result to come, and write nothing."
+            "--dry-run",
+            help="Print the input, phrase, name and kind of every result that is left to do; write nothing.",
         ),
     ] = False,
     value_range: RangeOption = "full",
@@ -192,7 +193,7 @@ def batch(
         before = [record for record in manifest.records_of(left) if "files" in record]
         had = [kind for record in before for kind in record.get("formats", ())]  # whose files stay with the result
         if before and not chosen.quiet:
-            say(f"{count_of(len(before), 'finished result')} grounded again, for files that are missing and need it")
+            say(f"{count_of(len(before), 'finished result')} grounded again: missing files need it")
         job = Job(
             load=load,
             output=output,
@@ -229,7 +230,7 @@ def batch(
                 runs = _engine(engine, address, workers or _default_workers(engine, chosen, len(plan)), chosen)
                 run_batch(job, manifest, left, runs, finished, alone=part.whole)
         except KeyboardInterrupt:
-            say("interrupted; the same command goes on from here")
+            say("interrupted; run the same command again to continue")
             raise
         seconds = time.monotonic() - started
         completed = complete(manifest, mine, output, kinds, jobs) if not skip_existing else 0
@@ -251,7 +252,7 @@ def batch(
     _tell_failures(failures, manifest.path)
     if not chosen.quiet:
         if completed:
-            say(f"{count_of(completed, 'result')} got the files they lacked, without grounding again")
+            say(f"{count_of(completed, 'result')} completed with missing files, without grounding again")
         when = f"{total - made} before, {made} now in {seconds:.1f} s, {made / max(seconds, 1e-9):.2f}/s"
         left_out = f", {skipped} skipped" if skipped else ""
         sure = _sure([record["evidence"] for record in records if "evidence" in record])

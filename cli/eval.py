@@ -57,7 +57,8 @@ def evaluate(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON, a list of several --pipeline, instead of a table.")
+        bool,
+        typer.Option("--json", help="Print JSON instead of a table: one report, or a list with several --pipeline."),
     ] = False,
     contact_sheet: Annotated[
         Path | None,

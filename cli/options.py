@@ -38,8 +38,8 @@ RangeOption = Annotated[
     typer.Option(
         "--range",
         metavar="full|auto|LOW,HIGH",
-        help="Of pictures of more than 8 bits, what becomes black and white: the whole range, the 2nd to the 98th "
-        "percentile of their values, or two numbers.",
+        help="Which values become black and white in pictures of more than 8 bits per channel: full (the range of the "
+        "data type), auto (the 2nd and 98th percentile of the values), or two numbers.",
     ),
 ]
 
@@ -84,14 +84,16 @@ class PipelineOptions:
         bool,
         typer.Option(
             "--evidence/--no-evidence",
-            help="Say how much speaks for the object being there at all, 0 to 1: one more pass per picture.",
+            help="Measure the evidence that the object is in the picture at all, 0 to 1: one more pass per picture.",
         ),
     ] = True
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Say which device, dtype, segmenter and settings are used, and how much memory."
+            "--verbose",
+            "-v",
+            help="Print the device, dtype, segmenter and settings that are used, and the peak memory.",
         ),
     ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
@@ -164,7 +166,7 @@ class PipelineOptions:
         if "nano" in self.model.split(",") and not self.quiet and sys.stderr.isatty() and not _holds_results(output):
             say(f"nano is a demo model for drawn scenes. For photographs: {real_models(self.pipeline)}")
         if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
-            say(f"the segmenter is {self.sam}; --segmenter names another")
+            say(f"using the segmenter {self.sam}; choose another with --segmenter")
         if self.verbose:
             say_what_is_logged()
             told = (f"{name}={value}" for name, value in self.effective(config).items())
@@ -263,7 +265,7 @@ def _with_options(
 
 
 def _tell_memory() -> None:
-    """How much memory this process took at most, and how much of the GPU."""
+    """Print the peak memory of this process, and on the GPU."""
     parts = []
     with contextlib.suppress(ImportError):  # Windows does not tell
         import resource
@@ -274,7 +276,7 @@ def _tell_memory() -> None:
     if torch is not None and torch.cuda.is_available():
         parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU")
     if parts:
-        say(f"most memory: {', '.join(parts)}")
+        say(f"peak memory: {', '.join(parts)}")
 
 
 def _expanded(name: str, value: Any) -> Any:

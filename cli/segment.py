@@ -52,7 +52,7 @@ def segment(
     as_json: JsonOption = False,
     min_evidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Find nothing where less than this speaks for the phrase; see --evidence."),
+        typer.Option(min=0, max=1, help="Report nothing where the evidence is below this, 0 to 1; see --evidence."),
     ] = None,
     fail_on_empty: Annotated[
         bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in a picture.")

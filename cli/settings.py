@@ -20,7 +20,7 @@ def settings(
         str | None, typer.Argument(metavar="[NAME]", help="A pipeline, such as refam, or video. By default all.")
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="ID", help="Model that is read: a checkpoint may have settings of its own.")
+        str, typer.Option(metavar="ID", help="Model whose settings are shown: a checkpoint may bring its own.")
     ] = "nano",
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for the other commands. Repeatable.")

@@ -76,7 +76,7 @@ def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
 
 def tell_coco_of_videos() -> None:
     """COCO knows pictures alone, and says so to those who ask for it where there are videos."""
-    say("coco.json holds pictures alone; the masks of a video are in its .jsonl, as the same run lengths")
+    say("coco.json holds pictures only; the masks of a video are in its .jsonl file, in the same run-length encoding")
 
 
 def video_pipeline(

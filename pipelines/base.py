@@ -81,5 +81,5 @@ def settings_of(config: BaseModel) -> dict[str, Any]:
 
 
 def told_of(model: Any, name: Literal["device", "dtype"]) -> str:
-    """A model's ``device`` or ``dtype`` in a word, such as ``cuda`` or ``bfloat16``; empty where it does not tell."""
+    """A model's ``device`` or ``dtype`` as text, such as ``cuda`` or ``bfloat16``; empty if it has none."""
     return str(getattr(model, name, "")).removeprefix("torch.")

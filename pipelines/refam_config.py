@@ -1,4 +1,4 @@
-"""What RefAM can be told."""
+"""The settings of RefAM."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class EvidenceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     evidence: bool = Field(
-        True, description="say how much speaks for the object being there (one more pass per picture)"
+        True, description="measure the evidence that the object is in the picture at all (one more pass per picture)"
     )
     min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
 

@@ -1,4 +1,4 @@
-"""What following a phrase through videos can be told."""
+"""The settings for following a phrase through a video."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class VLSAMConfig(SharedSettings):
     )
     phrase_question: Annotated[str, _asks_for("phrase")] | None = Field(
         None,
-        description=f"what a given phrase is asked as; by default {PHRASE_QUESTION!r}, and PaliGemma's task 'caption "
-        "en'",
+        description=f"the question for a given phrase, with {{phrase}} in it; by default {PHRASE_QUESTION!r}, for "
+        "PaliGemma 'caption en'",
     )
     smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
     smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="tokens that the Gaussian is cut to")
@@ -105,13 +105,13 @@ class VLSAMConfig(SharedSettings):
     most_pixels: int | None = Field(
         None,
         ge=1,
-        description="a larger picture is first reduced to so many pixels; by default to what the authors of Qwen-VL "
-        "advise for it (1280 tokens), and for other models not at all; DecAF takes 400 tokens of 28 x 28",
+        description="maximum number of pixels; a larger picture is scaled down first. By default 1280 tokens for "
+        "Qwen-VL, as its authors advise, and no limit for other models; DecAF takes 400 tokens of 28 x 28",
     )
     framing: Framing = Field(
         "pad",
-        description="how LLaVA-1.5 is shown a picture that is not square: padded to a square, as its authors do, or "
-        "cropped to its middle, so that it is blind at the borders; other models are always shown all of it",
+        description="what LLaVA-1.5 sees of a picture that is not square: pad it to a square, as its authors do, or "
+        "crop it to its middle, which hides the borders; other models always see all of it",
     )
     points: Literal["pair", "positive", "cells"] = Field(
         "pair",

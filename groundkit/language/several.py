@@ -25,7 +25,7 @@ def split_phrases(texts: Iterable[str]) -> list[str]:
             key = normalise(part)
             if key in found and key not in twice:
                 twice.add(key)
-                warnings.warn(f"{part!r} is given several times and counts once", stacklevel=2)
+                warnings.warn(f"{part!r} is given more than once and counts once", stacklevel=2)
             found.setdefault(key, part)
     return list(found.values())
 

@@ -55,7 +55,7 @@ def to_8_bits(
         raise ImageError("none of its values is a number; give another picture")
     least, most = float(finite.min()), float(finite.max())
     if finite.size < values.size:
-        notes.append(f"{1 - finite.size / values.size:.1%} of its values are no numbers, and become black")
+        notes.append(f"{1 - finite.size / values.size:.1%} of its values are NaN or infinite; NaN becomes black")
     if wanted == "full":
         low, high = 0.0, 1.0 if kind.kind == "f" else 65_535.0
         if least < low or most > high:

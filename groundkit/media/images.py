@@ -173,7 +173,7 @@ class _Reading:
             # Pillow would start Ghostscript, which runs the file as a program and writes temporary files.
             raise ImageError("EPS is not read; convert it to PNG or JPEG")
         if _is_animation(image):
-            self.notes.append("an animation, of which the first picture is read: groundkit follow takes it as a video")
+            self.notes.append("an animation: only its first picture is read; groundkit follow reads it as a video")
         if self.range != "full" and _is_deep_colour(image):
             file.seek(0)
             if (values := read_deep(file.read())) is not None:
@@ -188,9 +188,7 @@ class _Reading:
         except ImageError:
             if image.format != "JPEG" or (mended := _with_end_marker(file)) is None:
                 raise
-            self.notes.append(
-                "the file has no end marker, like one that was cut off; every row of the picture is there"
-            )
+            self.notes.append("the file has no end marker, as if it was cut off, but every row of the picture is there")
             return self._decode(mended)
 
     def _decode(self, image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -250,7 +250,7 @@ class _Search:
                 taken = {item.path for item in found}
                 left_out += _told_folders(argument, [each for each in inside if each not in taken])
                 if self.pictures and self.frame_folders and any(not item.is_video for item in found):
-                    left_out.append(f"its pictures are taken one by one: {_FRAMES_RULE}")
+                    left_out.append(f"its pictures are read one by one: {_FRAMES_RULE}")
             missing = f"no {kinds} in this folder", "give a folder that holds some, or a quoted glob"
         elif path.exists():
             named = not self.pictures or path.suffix.lower() in VIDEO_SUFFIXES
@@ -325,7 +325,9 @@ def _told_folders(argument: str, paths: Iterable[Path]) -> list[str]:
     folders = [path for path in paths if path.is_dir() and not path.name.startswith(".") and _holds(path, suffixes)]
     if not folders:
         return []
-    return [f"{_count(folders, 'folder')} in it not entered: quote '{argument.rstrip('/')}/**' to enter all"]
+    return [
+        f"{_count(folders, 'folder')} below it left out: give '{argument.rstrip('/')}/**', in quotes, to include all"
+    ]
 
 
 def _holds(folder: Path, suffixes: frozenset[str]) -> bool:

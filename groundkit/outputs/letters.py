@@ -61,7 +61,7 @@ def legible(text: str, size: int, *, bold: bool = False) -> Legible:
             if part != text:
                 _tell(f"emoji are left out of the label {text!r}")
             return Legible(part, face)
-    _tell(f"no font here has the letters of {text!r}: the label is left out; install one, such as Noto Sans")
+    _tell(f"no installed font has the letters of {text!r}: the label is left out; install one, such as Noto Sans")
     return Legible("", default)
 
 

@@ -12,10 +12,10 @@ from groundkit.outputs.atomic import told_refusals
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of ``path`` while the block runs; it goes when the process does, however it ends.
+    """Hold the lock of ``path`` while the block runs. The system releases it when the process ends, however it ends.
 
-    The lock is on a hidden file beside it, ``.<name>.lock``, which stays: to remove it would be no longer safe. Missing
-    folders are made. A file system that knows no locks gives none.
+    The lock is a hidden file in the same folder, ``.<name>.lock``. It is never removed, since another process may be
+    about to lock it. Missing folders are made. On a file system without locks, nothing is locked.
 
     Args:
         path: what is locked.

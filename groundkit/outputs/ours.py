@@ -56,7 +56,7 @@ def tell_other_owner(paths: Iterable[Path], ours: str) -> None:
     """Warn where a file that is about to be written over is of another input."""
     for path in paths:
         if owner_of(path) not in (None, "", ours):
-            warnings.warn(f"{path} was the result of another input, and is written over", stacklevel=3)
+            warnings.warn(f"{path} was the result of another input, and is overwritten", stacklevel=3)
             return
 
 
@@ -109,7 +109,7 @@ def resolve_sources(
         failed += resolved.failed
         kept = _without_results(argument, resolved.found, output)
         if resolved.found and not kept:
-            told = f"{argument}: lies in the output folder, {output}, whose files are results: give another"
+            told = f"{argument}: is in the output folder {output}, whose files are results; give another input"
             failed.append((argument, InputError(told)))
         for item in kept:
             found.setdefault(item.path and real_path(item.path), item)

@@ -142,7 +142,7 @@ def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str, owner
 
 def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
     if np.isnan(grounding.heatmap).all():
-        raise ConfigError("heatmap: this result has none, as of objects that were discovered; take another format")
+        raise ConfigError("heatmap: discovered objects have no heatmap; choose another format")
     return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap), owner)]
 
 

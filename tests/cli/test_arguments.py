@@ -64,7 +64,7 @@ def test_batch_without_a_phrase_names_its_own_command(usage):
 
 
 def test_discover_takes_no_phrase_and_says_what_does(usage):
-    assert "discover looks for no phrase, groundkit segment does" in usage("discover", "a.png", "the", "cup")
+    assert "groundkit discover takes no phrase; use groundkit segment" in usage("discover", "a.png", "the", "cup")
 
 
 @pytest.mark.parametrize("name", ["refam", "cross-attention", "ensemble"])

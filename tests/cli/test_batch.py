@@ -73,7 +73,7 @@ def test_formats_and_a_report_are_added_to_a_finished_batch_without_grounding_ag
     encoded, pipeline.loaded_with = pipeline.encoded, {}
     answer = command(*arguments, "-o", "out", *every, "--report", "out.html")
     assert (answer.code, pipeline.encoded, pipeline.loaded_with) == (0, encoded, {})
-    assert "groundkit: 4 results got the files they lacked, without grounding again" in answer.err
+    assert "groundkit: 4 results completed with missing files, without grounding again" in answer.err
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
     assert (tmp_path / "out.html").read_bytes() == (tmp_path / "whole.html").read_bytes()
 
@@ -84,10 +84,10 @@ def test_only_what_needs_it_is_grounded_again_and_told(command: Any, pipeline: A
     (tmp_path / "out" / "a-cup.png").unlink()
     answer = command(*arguments, "-f", "png", "-f", "overlay")
     assert (pipeline.encoded, (tmp_path / "out" / "a-cup.png").exists()) == (2, True)
-    assert "1 result got the files they lacked" in answer.err
+    assert "1 result completed with missing files" in answer.err
     answer = command(*arguments, "-f", "heatmap")
     assert pipeline.encoded == 4
-    assert "groundkit: 2 finished results grounded again, for files that are missing and need it" in answer.err
+    assert "groundkit: 2 finished results grounded again: missing files need it" in answer.err
     (first, _) = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
     assert first["files"] == ["a-cup.png", "a-cup-overlay.png", "a-cup-heatmap.png"]
     assert pipeline.encoded == 4
@@ -172,7 +172,7 @@ def test_a_folder_of_camera_photos_is_pictures_and_a_video_only_when_asked(comma
     for number in range(4101, 4105):
         Image.new("RGB", (40, 30 + number % 2), "white").save(tmp_path / "camera" / f"IMG_{number}.png")
     Image.new("RGB", (40, 30), "white").save(tmp_path / "camera" / "more" / "a.png")
-    told = "camera: 1 folder in it not entered: quote 'camera/**' to enter all"
+    told = "camera: 1 folder below it left out: give 'camera/**', in quotes, to include all"
     answer = command("batch", "camera", "cup", "-o", "out", "-f", "coco", QUIET)
     assert (answer.code, answer.out) == (0, "out/manifest.jsonl\nout/coco.json\n")
     assert told in answer.err
@@ -180,7 +180,7 @@ def test_a_folder_of_camera_photos_is_pictures_and_a_video_only_when_asked(comma
     answer = command("batch", "camera", "cup", "-o", "film", "--frames", "--dry-run", "-f", "coco")
     assert answer.out == "camera\tcup\tcamera-cup\tframes\n"
     assert told in answer.err
-    assert "coco.json holds pictures alone; the masks of a video are in its .jsonl" in answer.err
+    assert "coco.json holds pictures only; the masks of a video are in its .jsonl" in answer.err
 
 
 def test_a_list_groups_its_rows_by_input(command: Any, pipeline: Any, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: P
 
 def test_ctrl_c_says_how_to_go_on(command: Any, tmp_path: Path) -> None:
     answer = command("batch", "a.png", "-p", "cup", "-p", "interrupt", "-o", "out", QUIET)
-    assert (answer.code, answer.err) == (130, "groundkit: interrupted; the same command goes on from here\n")
+    assert (answer.code, answer.err) == (130, "groundkit: interrupted; run the same command again to continue\n")
     # What was being written is whole, and nothing is written any more.
     assert set(tree(tmp_path / "out")) == {"a-cup.png", "a-cup-overlay.png", "manifest.jsonl"}
 

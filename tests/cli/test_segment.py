@@ -123,13 +123,13 @@ def test_a_result_of_another_picture_of_the_same_name_is_told_before_it_is_writt
     (tmp_path / "b.png").rename(tmp_path / "other" / "a.png")
     assert command("segment", "a.png", "cup", QUIET).err == command("segment", "./a.png", "cup", QUIET).err == ""
     answer = command("segment", "other/a.png", "cup", QUIET)
-    told = "groundkit-out/a-cup.png was the result of another input, and is written over"
+    told = "groundkit-out/a-cup.png was the result of another input, and is overwritten"
     assert (answer.code, answer.err) == (0, f"groundkit: warning: {told}\n")
 
 
 def test_a_phrase_that_is_given_twice_counts_once_and_is_told(command, pipeline, tmp_path):
     answer = command("segment", "a.png", "-p", "cup", "-p", "cup", "-f", "coco", QUIET)
-    assert (answer.code, answer.err) == (0, "groundkit: warning: 'cup' is given several times and counts once\n")
+    assert (answer.code, answer.err) == (0, "groundkit: warning: 'cup' is given more than once and counts once\n")
     assert len(json.loads((tmp_path / "groundkit-out" / "coco.json").read_text())["annotations"]) == 1
 
 
@@ -201,7 +201,7 @@ def test_every_result_says_how_sure_it_is_in_one_line_beside_the_files(command, 
 
 
 def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pipeline):
-    told = "groundkit: the segmenter is facebook/sam-vit-base; --segmenter names another\n"
+    told = "groundkit: using the segmenter facebook/sam-vit-base; choose another with --segmenter\n"
     for model in ("x/y", "nano,x/y"):
         assert told in command("segment", "a.png", "cup", "--model", model).err
         assert pipeline.loaded_with["segmenter"] is None
@@ -214,7 +214,7 @@ def test_verbose_says_what_is_used_and_how_much_memory(command):
     assert ", peaks=2, " in lines[0]
     assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"
     assert lines[2] == "groundkit: segmenter: nano"
-    assert re.fullmatch(r"groundkit: most memory: \d+\.\d\d GiB", lines[-1])
+    assert re.fullmatch(r"groundkit: peak memory: \d+\.\d\d GiB", lines[-1])
 
 
 def test_evidence_can_be_switched_off_but_not_where_it_decides(command, pipeline):

@@ -55,7 +55,7 @@ def test_an_overlay_changes_the_object_and_leaves_distant_pixels(make_grounding)
     np.testing.assert_array_equal(overlay[:90], grounding.image[:90])
 
 
-@pytest.mark.filterwarnings("ignore:no font here has the letters")
+@pytest.mark.filterwarnings("ignore:no installed font has the letters")
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (20, 20)])
 @pytest.mark.parametrize("phrase", ["", "the red cup " * 2000, "红色的杯子", "🧸", "كوب أحمر"])
 def test_an_overlay_of_any_picture_and_phrase_can_be_drawn(make_grounding, size, phrase):

@@ -55,6 +55,6 @@ def test_a_phrase_that_is_given_twice_counts_once_and_it_is_told() -> None:
     with pytest.warns(UserWarning, match="counts once") as told:
         assert split_phrases(["the cup", "the  cup", "the ball", "the ball", "the cup"]) == ["the cup", "the ball"]
     assert [str(each.message) for each in told] == [
-        "'the  cup' is given several times and counts once",
-        "'the ball' is given several times and counts once",
+        "'the  cup' is given more than once and counts once",
+        "'the ball' is given more than once and counts once",
     ]

@@ -141,7 +141,7 @@ def test_of_an_animation_the_first_frame_counts() -> None:
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         pixels, told = read(data)
         np.testing.assert_array_equal(pixels, np.full((2, 3, 3), RED))
-        assert [("groundkit follow takes it as a video" in text) for text in told] == ([] if kind == "TIFF" else [True])
+        assert [("groundkit follow reads it as a video" in text) for text in told] == ([] if kind == "TIFF" else [True])
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
@@ -438,7 +438,7 @@ def test_floats_and_signed_numbers_are_read_where_they_are_numbers(tmp_path: Pat
     floats[0, 1] = np.inf
     pixels, told = read(deep(tmp_path, floats), range="auto")
     assert pixels[0, :2].tolist() == [[0, 0, 0], WHITE]
-    assert told[0].endswith("deep.tif: 0.3% of its values are no numbers, and become black")
+    assert told[0].endswith("deep.tif: 0.3% of its values are NaN or infinite; NaN becomes black")
     signed = SATELLITE.astype(np.int16)
     np.testing.assert_array_equal(read(deep(tmp_path, signed))[0], read(SATELLITE)[0])
     assert np.abs(read(deep(tmp_path, signed - 100), range="auto")[0] - expected).max() <= 1

@@ -162,7 +162,7 @@ def test_to_follow_a_named_file_is_a_video_and_a_folder_gives_none_but_videos(
     rule = "numbered frames are named alike but for the number at the end (frame_1.png, frame_2.png)"
     assert told == [f"c: 1 picture is left out: {rule}, and groundkit segment takes pictures"]
     _, told = resolve("c", "l", "f", videos=True)
-    assert told == [f"{name}: its pictures are taken one by one: {rule}" for name in "cl"]
+    assert told == [f"{name}: its pictures are read one by one: {rule}" for name in "cl"]
     assert [str(error) for _, error in resolved.failed] == [
         f"l: no videos in this folder; 2 pictures are left out: {rule}, and groundkit segment takes pictures"
     ]

@@ -102,7 +102,7 @@ def test_a_picture_that_is_discovered_again_replaces_all_its_objects_and_no_othe
 
 def test_the_heatmap_of_a_discovery_is_refused_and_not_drawn_as_if_nothing_was_hot(tmp_path: Path) -> None:
     (grounding,) = found("cup").groundings()
-    with pytest.raises(ConfigError, match="heatmap: this result has none"):
+    with pytest.raises(ConfigError, match="heatmap: discovered objects have no heatmap"):
         grounding.save(tmp_path, ["heatmap"])
     assert list(tmp_path.iterdir()) == []
     assert 'class="heat"' not in picture_entry("a.png", "cup", grounding)
@@ -119,7 +119,7 @@ def test_objects_that_are_not_found_any_more_are_removed_and_those_of_other_pict
 
 def test_a_picture_of_the_same_name_is_told_before_it_takes_another_s_place(tmp_path: Path) -> None:
     written(tmp_path, ("overlay",), {"a.png": found("cup")})
-    with pytest.warns(UserWarning, match=r"a-overlay\.png was the result of another input, and is written over"):
+    with pytest.warns(UserWarning, match=r"a-overlay\.png was the result of another input, and is overwritten"):
         written(tmp_path, ("overlay",), {"a.jpg": found("cup")})
 
 

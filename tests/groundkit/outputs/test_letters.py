@@ -77,7 +77,7 @@ def test_letters_of_another_script_are_written_with_a_font_that_has_them(
     assert text == "杯子"
     assert isinstance(face, ImageFont.FreeTypeFont)
     assert face.path == font_of_two_letters
-    with pytest.warns(UserWarning, match="no font here has the letters of '杯水'"):
+    with pytest.warns(UserWarning, match="no installed font has the letters of '杯水'"):
         assert legible("杯水", 20).text == ""
 
 
@@ -86,7 +86,7 @@ def test_without_a_font_the_label_is_left_out_and_told(
 ) -> None:
     overlays = []
     for phrase in ("杯子", "컵", "🥤"):
-        with pytest.warns(UserWarning, match=f"no font here has the letters of '{phrase}': the label is left out"):
+        with pytest.warns(UserWarning, match=f"no installed font has the letters of '{phrase}': the label is left out"):
             overlays.append(label(make_grounding, phrase).overlay())
     assert all((each == overlays[0]).all() for each in overlays)  # boxes would be two or one
     plain = label(make_grounding, "").overlay()
@@ -103,5 +103,5 @@ def test_emoji_among_words_are_left_out_and_told(
 
 def test_letters_from_right_to_left_need_shaping(fonts: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(letters.features, "check", lambda name: False)
-    with pytest.warns(UserWarning, match="no font here has the letters"):
+    with pytest.warns(UserWarning, match="no installed font has the letters"):
         assert legible("كوب", 20).text == ""

@@ -59,7 +59,7 @@ def test_results_beside_the_inputs_never_become_inputs(tmp_path: Path, theirs: P
     ]  # named
     theirs.unlink()
     ((_, error),) = resolve_sources([str(tmp_path)], tmp_path, videos=True, frame_folders=False).failed
-    assert "lies in the output folder" in str(error)
+    assert "is in the output folder" in str(error)
 
 
 def test_an_output_folder_below_the_inputs_is_left_out_whoever_wrote_its_files(tmp_path: Path, theirs: Path) -> None:

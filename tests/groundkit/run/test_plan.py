@@ -26,7 +26,7 @@ def names(plan):
 
 
 def test_a_picture_is_one_unit_with_all_phrases_and_a_video_one_for_each(folder):
-    with pytest.warns(UserWarning, match="^a: its pictures are taken one by one: numbered frames are named alike"):
+    with pytest.warns(UserWarning, match="^a: its pictures are read one by one: numbered frames are named alike"):
         plan = make_plan([(name, ["cup", "ball"]) for name in ("a", "v.mp4", "frames")], frame_folders=True)
     assert [(unit.item.name, [task.phrase for task in unit.tasks]) for unit in plan] == [
         *((f"a/{name}.png", ["cup", "ball"]) for name in ("9", "10", "x")),
