@@ -89,6 +89,8 @@ class PlantedClipModel:
 class SquareSegmenter:
     """Draws the cell around the point."""
 
+    name = "square"
+
     def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, ...]:
         return image.shape[:2]
 
