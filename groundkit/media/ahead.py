@@ -1,14 +1,15 @@
-"""Reading ahead: frames are decoded in a thread while those before them are worked on."""
+"""Working ahead: what comes next is made in threads while what came before is used."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 _DEPTH = 4  # items that wait in memory; the slower side decides the pace, so that more would not help
 
 
@@ -24,5 +25,23 @@ def read_ahead(items: Generator[Item]) -> Generator[Item]:
             while (item := ahead.popleft().result()) is not end:
                 ahead.append(pool.submit(next, items, end))
                 yield item  # type: ignore[misc]  # whatever is not the end is an item
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def map_ahead(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Generator[Made]:
+    """``map(work, items)`` in threads, with no more results in memory than two per thread.
+
+    What ``work`` raises is raised in its place; what has not begun then is left undone.
+    """
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(threads, "groundkit") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)

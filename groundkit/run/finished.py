@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.errors import GroundkitError, InputError
+from groundkit.media.ahead import map_ahead
 from groundkit.media.videos import read_video
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.report import ReportWriter, failure_entry, picture_entry, video_entry
@@ -114,7 +115,8 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
         GroundkitError: when a picture cannot be read any more, or the place cannot be written to.
     """
 
-    def work(unit: Unit, records: list[Record]) -> list[Record]:
+    def work(lack: tuple[Unit, list[Record]]) -> list[Record]:
+        unit, records = lack
         picture: Picture | None = None
         done = []
         for record in records:
@@ -134,14 +136,10 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
         records = [each for each in records if _in_order({*_there(each, output), *formats}) != _whole(each, output)]
         if records:
             lacking.append((unit, records))
-    with ThreadPoolExecutor(jobs, "groundkit") as pool:
-        futures = [pool.submit(work, unit, records) for unit, records in lacking]
-        try:
-            for future in futures:
-                for record in future.result():
-                    manifest.append(record)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with closing(map_ahead(work, lacking, jobs)) as completed:
+        for records in completed:
+            for record in records:
+                manifest.append(record)
     return sum(len(records) for _, records in lacking)
 
 
@@ -181,14 +179,10 @@ def add_entries(
                 made.append(failure_entry(record["input"], task.phrase, error))
         return made
 
-    with ThreadPoolExecutor(jobs, "groundkit") as pool:
-        futures = [pool.submit(entries, unit) for unit in units]
-        try:
-            for future in futures:
-                for entry in future.result():
-                    report.add(entry)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with closing(map_ahead(entries, units, jobs)) as made:
+        for each in made:
+            for entry in each:
+                report.add(entry)
 
 
 def _picture_record(manifest: Manifest, unit: Unit, task: Task) -> Record | None:
@@ -255,8 +249,8 @@ def _restored_video(record: Record, output: Path) -> VideoGrounding:
                 grounded = index in record["grounded"]
                 seconds = Fraction(told["seconds"])
                 frames.append(FrameMask(int(index), seconds, str(told["frame"]), mask, float(score), grounded))
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise InputError(f"{lines} is damaged: delete it, and the video is followed again") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise InputError(f"{lines} is missing or damaged: delete it, and the video is followed again") from error
     key = _restored({**record, "rle": [], "scores": []}, None)
     return VideoGrounding(
         phrase=record["phrase"],

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from groundkit.media.ahead import read_ahead
+from groundkit.media.ahead import map_ahead, read_ahead
 
 
 def test_the_items_and_their_order_stay_and_are_read_in_another_thread() -> None:
@@ -50,3 +50,32 @@ def test_few_are_read_before_they_are_asked_for_and_closing_ends_the_reading() -
     read.close()
     assert closed.is_set()
     assert len(taken) <= 6
+
+
+def test_results_of_several_threads_come_in_order_and_only_a_few_are_made_before_they_are_asked_for() -> None:
+    made: list[int] = []
+
+    def work(number: int) -> int:
+        made.append(number)
+        return number * number
+
+    results = map_ahead(work, range(100), 2)
+    assert next(results) == 0
+    assert len(made) <= 5
+    assert list(results) == [number * number for number in range(1, 100)]
+
+
+def test_what_work_raises_comes_in_its_place_and_the_rest_is_left_undone() -> None:
+    made: list[int] = []
+
+    def work(number: int) -> int:
+        made.append(number)
+        if number == 3:
+            raise ValueError("broken")
+        return number
+
+    results = map_ahead(work, range(100), 1)
+    assert [next(results), next(results), next(results)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        next(results)
+    assert len(made) <= 6
