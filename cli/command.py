@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 
 class Command(TyperCommand):
-    """Refuses an option that takes one value and is given twice: the last one would win without a word."""
+    """Refuses an option that takes one value and is given twice: otherwise the last one would win silently."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))

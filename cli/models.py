@@ -60,7 +60,7 @@ def _sizes(row: Mapping[str, Any]) -> list[str]:
 
 
 def _blocks(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """What a person reads and copies from: a source is never broken by us, and nothing is beside it to its right."""
+    """Lines for a terminal. A source stands alone on its line and is never wrapped, so that it can be copied."""
     import textwrap
 
     lines = []

@@ -298,7 +298,7 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str,
 
 
 def read_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Read ``key=value`` texts. Raises ConfigError for one that is none."""
+    """Read ``key=value`` texts. Raises ConfigError for a text of another form."""
     settings = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")

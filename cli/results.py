@@ -29,8 +29,8 @@ def tell(result: Written, as_json: bool, quiet: bool) -> None:
 def describe(record: Mapping[str, Any]) -> str:
     """One result in a line: ``photo.jpg: 'the red cup': found 0.57, mask 0.98``.
 
-    The first number is the evidence: how much speaks for the object being there at all. The second is the segmenter's
-    own estimate of how good the mask is, whatever it shows.
+    The first number is the evidence that the object is in the picture at all. The second is the segmenter's own
+    estimate of how good the mask is, whatever it shows.
     """
     evidence = f" {record['evidence']:.2f}" if "evidence" in record else ""
     about = f"{record['input']}: {record['phrase']!r}"

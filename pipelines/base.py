@@ -35,7 +35,7 @@ class PhrasePipeline(ABC):
 
         Raises:
             ImageError, PhraseError: the first input that cannot be used.
-            ConfigError: a seed that is none.
+            ConfigError: a seed that is not a whole number from 0 to 2**62.
             OutOfMemoryError: memory ran out.
         """
         check_seed(seed)

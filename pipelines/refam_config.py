@@ -33,9 +33,7 @@ class RefAMConfig(SharedSettings):
     )
     filter_sinks: bool = Field(True, description="drop the maps of content words that are global attention sinks")
     noun_phrase: bool = Field(True, description="keep the words of the head noun phrase only")
-    drop_directions: bool = Field(
-        True, description="drop the maps of direction words, which the spatial bias speaks for"
-    )
+    drop_directions: bool = Field(True, description="drop the maps of direction words, which the spatial bias replaces")
     spatial_bias: bool = Field(
         True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
     )

@@ -22,11 +22,11 @@ class VideoConfig(BaseModel):
         "such a model, else first",
     )
     candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
-    ground_every: int = Field(0, ge=0, description="ground the phrase anew every so many frames; 0 never")
+    ground_every: int = Field(0, ge=0, description="ground the phrase again every N frames; 0: never")
     reground_lost: bool = Field(
         False,
-        description="ground the phrase anew where the tracker is unsure: worth it with a pipeline that can say that "
-        "the object is not there; one that always answers leads the tracker, which knows its object, to another",
+        description="ground the phrase again where the tracker is unsure. Use it with a pipeline that can report that "
+        "the object is absent: one that always answers may lead the tracker to another object",
     )
     least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which it is unsure")
     patience: int = Field(4, ge=1, description="frames between two groundings while nothing sure is tracked")

@@ -135,7 +135,7 @@ class VLSAM(PhrasePipeline):
 
         Raises:
             ImageError: a picture that cannot be read.
-            ConfigError: a seed that is none.
+            ConfigError: a seed that is not a whole number from 0 to 2**62.
         """
         check_seed(seed)
         started = time.perf_counter()

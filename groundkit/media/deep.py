@@ -79,7 +79,7 @@ def to_8_bits(
 
 
 def tell_if_flat(least: float, most: float, whole: float, notes: list[str]) -> None:
-    """Note that a picture uses next to nothing of its range, from 0 to ``whole``; one colour alone is meant so."""
+    """Note that a picture uses little of its range, from 0 to ``whole``; a picture of one colour is not noted."""
     if 0 < most - least < whole * _SHARE:
         share = max((most - least) / whole, 0.001)
         notes.append(

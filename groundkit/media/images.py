@@ -64,7 +64,7 @@ def read_image(source: ImageSource, *, range: Range = "full") -> npt.NDArray[np.
             line that names it and says what to do. A file of more pixels than the environment variable
             ``GROUNDKIT_MAX_PIXELS`` says, or than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (178,956,970 in all, unless it
             was changed), is refused unread.
-        ConfigError: for a range that is none.
+        ConfigError: for an invalid range.
     """
     _check_kind(source)
     reading = _Reading(parse_range(range))

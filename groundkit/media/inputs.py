@@ -119,7 +119,7 @@ def resolve_inputs(
     ``range`` is that of the pictures, see ``groundkit.media.images.read_image``.
 
     Raises:
-        ConfigError: for a range that is none.
+        ConfigError: for an invalid range.
     """
     parse_range(range)
     search = _Search(videos=videos, frame_folders=videos and frame_folders, pictures=pictures, range=range)

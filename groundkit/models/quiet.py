@@ -1,4 +1,4 @@
-"""Keep the libraries' notices to themselves while they load: what a user must know is told in our own words."""
+"""Silence the loading libraries: what a user must know is in groundkit's own messages."""
 
 from __future__ import annotations
 

@@ -35,8 +35,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def details(found: Grounding) -> Record:
-    """What a record keeps besides that which is told of a result: its masks, and the heatmap as small as reports show
-    it."""
+    """What a record keeps for later files and reports: the masks, and the heatmap at the size of reports."""
     return {**_heat(found), "rle": [encode(mask) for mask in found.masks]}
 
 

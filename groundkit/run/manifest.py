@@ -158,7 +158,7 @@ class Manifest:
             told, before = (", ".join(filter(None, each)) for each in (made, sorted(self._made_with)[-1]))
             warnings.warn(
                 f"results in {self.path.parent} were made with groundkit {before}, and these with {told}: they may "
-                "differ; give another --output to make all of them anew",
+                "differ; give another --output to make them all again",
                 stacklevel=2,
             )
             self._made_with.add(made)
@@ -182,7 +182,7 @@ class Manifest:
         if others:
             warnings.warn(
                 f"{self.path.parent} has results of groundkit {', '.join(others)}, and this is {__version__}: new "
-                "results may differ from them; give another --output to make all of them anew",
+                "results may differ from them; give another --output to make them all again",
                 stacklevel=2,
             )
             # Told once; what is told of next is another device or dtype.
@@ -209,7 +209,7 @@ class Manifest:
         if not lines:
             return
         if lines[0].get("groundkit") != _FORMAT or not isinstance(lines[0].get("settings"), dict):
-            raise ConfigError(f"{path} is no manifest of this version of groundkit: give another --output")
+            raise ConfigError(f"{path} was not written by this version of groundkit: give another --output")
         if lines[0]["settings"] == self._settings:
             return
         if not any("files" in record for record in lines[1:]):
@@ -219,7 +219,7 @@ class Manifest:
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         told = ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in changed[:3])
         raise ConfigError(
-            f"{path} belongs to a run with other settings ({told}): give another --output, or delete it to begin anew"
+            f"{path} belongs to a run with other settings ({told}): give another --output, or delete it to start again"
         )
 
     def _keep(self, records: Iterable[Record]) -> None:
@@ -298,14 +298,14 @@ def _whole_lines(path: Path) -> tuple[int, list[Record]]:
     try:
         lines = [json.loads(line) for line in content[:whole].splitlines()]
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it to begin anew") from error
+        raise InputError(f"{path} is damaged ({error}): delete it to start again") from error
     if lines and not isinstance(lines[0], dict):
         lines[0] = {}  # no manifest
     if lines and lines[0].get("groundkit") == _FORMAT:
         shaped = [_is_header(lines[0]), *map(_is_record, lines[1:])]
         if not all(shaped):
             number = shaped.index(False) + 1
-            raise InputError(f"{path} is damaged (line {number} is no record): delete it to begin anew")
+            raise InputError(f"{path} is damaged (line {number} is not a record): delete it to start again")
     return whole, lines
 
 

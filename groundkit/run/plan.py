@@ -67,7 +67,7 @@ def make_plan(
         which fails: so it is told, counted and tried again like every other.
 
     Raises:
-        ConfigError: for standard input, which could not be read again, and a range that is none.
+        ConfigError: for standard input, which could not be read again, and an invalid range.
     """
     inputs: dict[Path, tuple[Input, dict[str, None], GroundkitError | None]] = {}
     for argument, phrases in wanted:
