@@ -191,13 +191,13 @@ def batch(
                     put(f"{unit.item.name}\t{task.phrase}\t{task.name}\t{'missing' if unit.error else unit.item.kind}")
             return
         before = [record for record in manifest.records_of(left) if "files" in record]
-        had = [kind for record in before for kind in record.get("formats", ())]  # whose files stay with the result
         if before and not chosen.quiet:
             say(f"{count_of(len(before), 'finished result')} grounded again: missing files need it")
         job = Job(
             load=load,
             output=output,
-            formats=tuple(dict.fromkeys([*kinds, *had])),
+            formats=kinds,
+            kept={record["name"]: record.get("formats", ()) for record in before},
             load_tracker=partial(load_tracker, tracker, device=chosen.device, local_files_only=chosen.offline),
             video=video,
             stride=stride,

@@ -15,6 +15,7 @@ from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, with_pipeline_options
 from groundkit.cli.videos import GroundEveryOption, KeyFrameOption, TrackerOption, split_settings, video_pipeline
 from groundkit.errors import ConfigError
+from groundkit.outputs.atomic import prepare_folder
 from groundkit.wording import count_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def evaluate(
     if contact_sheet is not None and (contact_sheet.is_dir() or contact_sheet.suffix.lower() != ".png"):
         raise ConfigError(f"{contact_sheet} must be a file name ending in .png")
     methods = _methods(chosen, pipelines or ["refam"], models or ["nano"])
+    if contact_sheet is not None:
+        prepare_folder(contact_sheet.parent)
     if video:
         if len(methods) > 1:
             raise ConfigError("--video measures one --pipeline at a time")

@@ -39,6 +39,8 @@ def explain(
 
     from groundkit.batch import ground_phrases
     from groundkit.media.inputs import resolve_inputs, unique_stems
+    from groundkit.media.paths import real_path
+    from groundkit.outputs.atomic import prepare_folder
     from groundkit.outputs.explain import draw_explanation
     from groundkit.outputs.names import shorten, slug
     from groundkit.outputs.png import write_png
@@ -52,6 +54,9 @@ def explain(
         raise ConfigError(f"explain draws one picture, {' '.join(inputs)} stands for {len(found)}: name one of them")
     stem = shorten(unique_stems(found)[0])
     target = output or Path("groundkit-out") / f"{stem}-{slug(phrase)}-explain.png"
+    if found[0].path is not None and real_path(found[0].path) == real_path(target):
+        raise ConfigError(f"{target} is an input, and would be lost: give another --output")
+    prepare_folder(target.parent)
     image = found[0].read()
     loaded = chosen.load(method, target.parent)
     (outcome,) = ground_phrases(loaded, image, [phrase], seed=chosen.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from groundkit.errors import GroundkitError
 from groundkit.follow import follow_video
 from groundkit.media.videos import read_video
 from groundkit.outputs.record import failure
-from groundkit.outputs.save import file_names
+from groundkit.outputs.save import ENDINGS, file_names
 from groundkit.pipelines.refam_video import VideoPipeline, read_config
 from groundkit.results import Grounding
 from groundkit.run.fingerprint import fingerprint
@@ -40,6 +40,7 @@ class Job:
         load: loads the pipeline.
         output: the folder for the results.
         formats: of pictures, see ``Grounding.save``; ``coco`` is made of the records, which hold the masks.
+        kept: further formats by the name of a result: those that it had before it was grounded again.
         load_tracker: makes what follows objects through videos, given the pipeline's segmenter.
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
@@ -58,6 +59,7 @@ class Job:
     seed: int = 0
     jobs: int = 1
     debug: bool = False
+    kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class _Read(NamedTuple):
@@ -154,13 +156,15 @@ class Worker:
 
     def _write(self, unit: Unit, task: Task, outcome: Grounding | GroundkitError, known: Record) -> Record:
         job, source = self.job, unit.item.name
-        drawn = [name for name in job.formats if name not in ("coco", "json")]
+        kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
+        formats = (*job.formats, *(kind for kind in ENDINGS if kind in kept and kind not in job.formats))
+        drawn = [name for name in formats if name not in ("coco", "json")]
         try:
             written = write_outcome(source, task.phrase, outcome, file_names(job.output, task.name, drawn))
             if isinstance(outcome, GroundkitError) or written.failed:
                 return {**written.record, "name": task.name}
             record = {**_timeless(written.record), "name": task.name, **details(outcome), **known}
-            return with_formats(record, job.output, job.formats)
+            return with_formats(record, job.output, formats)
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
 

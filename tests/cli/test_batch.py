@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,12 +86,15 @@ def test_only_what_needs_it_is_grounded_again_and_told(command: Any, pipeline: A
     answer = command(*arguments, "-f", "png", "-f", "overlay")
     assert (pipeline.encoded, (tmp_path / "out" / "a-cup.png").exists()) == (2, True)
     assert "1 result completed with missing files" in answer.err
+    shutil.copy(tmp_path / "b.png", tmp_path / "new.png")
+    arguments = ("batch", "a.png", "b.png", "new.png", "cup", "-o", "out")
     answer = command(*arguments, "-f", "heatmap")
-    assert pipeline.encoded == 4
+    assert pipeline.encoded == 5
     assert "groundkit: 2 finished results grounded again: missing files need it" in answer.err
-    (first, _) = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
+    first, _, new = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
     assert first["files"] == ["a-cup.png", "a-cup-overlay.png", "a-cup-heatmap.png"]
-    assert pipeline.encoded == 4
+    assert new["files"] == ["new-cup-heatmap.png"]  # what others had is not made of it
+    assert pipeline.encoded == 5
 
 
 def test_a_coco_file_of_another_command_is_refused_before_the_work(command: Any, pipeline: Any) -> None:

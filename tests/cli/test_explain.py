@@ -39,6 +39,18 @@ def test_one_picture_is_written_and_its_path_printed(command, traced, tmp_path):
         assert picture.width == 1600
 
 
+def test_the_place_is_refused_before_a_model_is_loaded_and_an_input_is_never_overwritten(command, pipeline, tmp_path):
+    before = (tmp_path / "a.png").read_bytes()
+    answer = command("explain", "a.png", "cup", "-o", "./a.png", "-q")
+    told = "groundkit: error: a.png is an input, and would be lost: give another --output\n"
+    assert (answer.code, answer.err) == (2, told)
+    answer = command("explain", "a.png", "cup", "-o", "b.png/e.png", "-q")
+    assert (answer.code, answer.err.splitlines()[0]) == (1, "groundkit: error: cannot write b.png: File exists")
+    answer = command("eval", "missing.jsonl", "--contact-sheet", "b.png/sheet.png")
+    assert (answer.code, answer.err.splitlines()[0]) == (1, "groundkit: error: cannot write b.png: File exists")
+    assert (pipeline.loaded_with, (tmp_path / "a.png").read_bytes()) == ({}, before)
+
+
 def test_what_cannot_be_explained_is_one_line(command, tmp_path):
     assert command("explain", "a.png", "bad", "-q") == (
         1,
