@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.results import Grounding
+from groundkit.segmenters.base import Segmenter
 
 
 class PhrasePipeline(ABC):
@@ -75,11 +76,12 @@ def _phrases(given: object) -> list[str]:
     return phrases
 
 
-def settings_of(config: BaseModel) -> dict[str, Any]:
-    """Every setting of a configuration, in the types of JSON."""
-    return config.model_dump(mode="json")
-
-
-def told_of(model: Any, name: Literal["device", "dtype"]) -> str:
-    """A model's ``device`` or ``dtype`` as text, such as ``cuda`` or ``bfloat16``; empty if it has none."""
-    return str(getattr(model, name, "")).removeprefix("torch.")
+def made_by(model: Any, segmenter: Segmenter, config: BaseModel) -> dict[str, Any]:
+    """What a result says of its making: ``segmenter``, ``device``, ``dtype`` (empty if unknown) and ``settings``."""
+    device, dtype = (str(getattr(model, name, "")).removeprefix("torch.") for name in ("device", "dtype"))
+    return {
+        "segmenter": segmenter.name,
+        "device": device,
+        "dtype": dtype,
+        "settings": config.model_dump(mode="json"),
+    }

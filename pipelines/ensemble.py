@@ -15,7 +15,7 @@ from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
 from groundkit.memory import explain_out_of_memory
-from groundkit.pipelines.base import PhrasePipeline, settings_of
+from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.settings import EvidenceSettings, validate
 from groundkit.prompting.evidence import mean_evidence
 from groundkit.prompting.points import PointPrompts
@@ -156,7 +156,7 @@ class Ensemble(PhrasePipeline):
             segmenter=self.segmenter.name,
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
-            settings=settings_of(self.config),
+            settings=self.config.model_dump(mode="json"),
             trace=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )
         if not config.weighs_evidence:

@@ -25,7 +25,7 @@ from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion import DiffusionModel
-from groundkit.pipelines.base import PhrasePipeline, settings_of, told_of
+from groundkit.pipelines.base import PhrasePipeline, made_by
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.evidence import weigh_evidence
 from groundkit.prompting.fusion import is_left, leave_out
@@ -172,10 +172,7 @@ class RefAMSteps(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=time.perf_counter() - started,
-            segmenter=self.segmenter.name,
-            device=told_of(self.diffusion, "device"),
-            dtype=told_of(self.diffusion, "dtype"),
-            settings=settings_of(self.config),
+            **made_by(self.diffusion, self.segmenter, self.config),
             trace=trace,
         )
         # 5. If asked for: does more speak for it than for a phrase that names nothing?

@@ -33,7 +33,7 @@ from groundkit.media.resize import resize
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.layout import finest_grid, lay_over, smooth_views
 from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
-from groundkit.pipelines.base import PhrasePipeline, check_seed, settings_of, told_of
+from groundkit.pipelines.base import PhrasePipeline, check_seed, made_by
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
     BACKGROUND,
@@ -167,10 +167,7 @@ class VLSAM(PhrasePipeline):
             pipeline=self.name,
             model=self.model,
             seconds=time.perf_counter() - started,
-            segmenter=self.segmenter.name,
-            device=told_of(self.vlm, "device"),
-            dtype=told_of(self.vlm, "dtype"),
-            settings=settings_of(self.config),
+            **made_by(self.vlm, self.segmenter, self.config),
         )
 
     def _choose(self, views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str]) -> list[Candidate]:
@@ -227,10 +224,7 @@ class VLSAM(PhrasePipeline):
                 pipeline=self.name,
                 model=self.model,
                 seconds=time.perf_counter() - started,
-                segmenter=self.segmenter.name,
-                device=told_of(self.vlm, "device"),
-                dtype=told_of(self.vlm, "dtype"),
-                settings=settings_of(self.config),
+                **made_by(self.vlm, self.segmenter, self.config),
                 trace=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),
