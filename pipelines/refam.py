@@ -194,7 +194,10 @@ class RefAMSteps(PhrasePipeline):
     @explain_out_of_memory()
     def _null_words(self) -> Words | None:
         """Those of the null phrase, where evidence is weighed."""
-        return self._words(self.config.null_phrase) if self.config.weighs_evidence else None
+        if not self.config.weighs_evidence:
+            return None
+        with self.config.reading_null_phrase():
+            return self._words(self.config.null_phrase)
 
     def _read(self, words: Words, encoded: Any, seed: int, reduction: Reduction | None = None) -> Reading:
         # 1. Read the attention of one noised pass (or several).

@@ -2,13 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from groundkit.errors import ConfigError, unknown
+from groundkit.errors import ConfigError, PhraseError, unknown
 from groundkit.language.direction import Direction
 from groundkit.language.phrase import Phrase
 from groundkit.language.selection import Selection
@@ -42,6 +43,17 @@ class SharedSettings(EvidenceSettings):
     bias_power: float = Field(
         1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
     )
+
+    @contextmanager
+    def reading_null_phrase(self) -> Iterator[None]:
+        """Raise what is wrong with the null phrase as a ConfigError: nobody else knows this phrase."""
+        try:
+            yield
+        except PhraseError as error:
+            raise ConfigError(
+                f"null_phrase={self.null_phrase!r}, which evidence is measured against, cannot be read ({error}): set "
+                "another null_phrase, or evidence=false"
+            ) from error
 
     def selection_of(self, phrase: Phrase) -> Selection:
         """Which of the objects a phrase means; sizes choose only where the spatial bias is wanted."""

@@ -249,7 +249,8 @@ class VLSAM(PhrasePipeline):
         """The map of the null phrase, float32 ``(h, w)``, where evidence is weighed."""
         if not self.config.weighs_evidence:
             return None
-        return self._read_phrase(picture, parse_phrase(self.config.null_phrase)).over_picture()
+        with self.config.reading_null_phrase():
+            return self._read_phrase(picture, parse_phrase(self.config.null_phrase)).over_picture()
 
     def _encode(self, image: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8] | None = None) -> list[EncodedPicture]:
         """A picture, or a crop of a ``whole`` one, at each size at which it is read."""

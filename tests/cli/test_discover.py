@@ -184,6 +184,7 @@ def test_segment_grounds_a_phrase_with_the_same_model(
             str(speaking),
             "--segmenter",
             "nano",
+            "--no-evidence",
             "--quiet",
         ]
         assert run([*arguments, "-o", pipeline]) == 0
@@ -206,6 +207,7 @@ def test_explain_draws_the_steps_of_each_method(
         model,
         "--segmenter",
         "nano",
+        "--no-evidence",
         "--quiet",
     ]
     assert run([*arguments, "-o", "steps.png"]) == 0
