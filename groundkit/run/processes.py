@@ -25,6 +25,7 @@ from groundkit.outputs.record import failure
 from groundkit.run.manifest import Record
 from groundkit.run.plan import Unit
 from groundkit.run.worker import Job, Worker
+from groundkit.wording import for_command_line
 
 _READY = "ready"
 
@@ -164,7 +165,7 @@ def _serve(connection: Connection, job: Job, count: int) -> None:
 def _tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Our own warnings in one line, as the command tells them; what libraries tell their developers is left out."""
     if category is UserWarning:
-        print(f"groundkit: warning: {message}", file=sys.stderr)
+        print(f"groundkit: warning: {for_command_line(message)}", file=sys.stderr)
 
 
 def _received(connection: Connection, worker: Worker) -> Iterator[Unit | None]:

@@ -12,7 +12,7 @@ import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.pipelines.refam_video import read_config
 from groundkit.run.plan import make_plan
-from groundkit.run.processes import on_processes
+from groundkit.run.processes import _tell, on_processes
 from groundkit.run.worker import Job, in_process
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -69,3 +69,9 @@ def test_what_cannot_be_loaded_is_raised_as_in_one_process(nano, plan, tmp_path)
     with pytest.raises(ModelError, match=r"^a worker died while it loaded the models \(exit code 7\)"):
         list(on_processes(dying, plan, 2))
     assert multiprocessing.active_children() == []
+
+
+def test_a_warning_of_a_worker_speaks_of_the_command_line_s_options(capsys):
+    _tell(UserWarning('config={"most_pixels": 4000000} shows finer detail'), UserWarning)
+    _tell(DeprecationWarning("for developers"), DeprecationWarning)
+    assert capsys.readouterr().err == "groundkit: warning: --set most_pixels=4000000 shows finer detail\n"
