@@ -43,9 +43,14 @@ class Stage:
         if here is not None:
             here.to("cpu")
         self._part = lambda: None
-        if part is not None:
+        if part is None:
+            return
+        try:
             part.to(self.device)
-            self._part = weakref.ref(part)
+        except Exception:  # half of it may be here, if the GPU is full
+            part.to("cpu")
+            raise
+        self._part = weakref.ref(part)
 
     def lock_with(self, model: object) -> None:
         """Let the exclusive methods of a model whose parts are offloaded wait for those of all others."""
