@@ -138,7 +138,7 @@ class Grounding:
         try:
             from supervision import Detections
         except ImportError as error:
-            raise GroundkitError("supervision is not installed: pip install groundkit-vision[supervision]") from error
+            raise GroundkitError('supervision is not installed: pip install "groundkit-vision[supervision]"') from error
         return Detections(
             xyxy=self.boxes,
             mask=self.masks,

@@ -10,7 +10,7 @@ from PIL import Image
 from groundkit.errors import ImageError
 
 SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
-REMEDY = "pip install groundkit-vision[heic]"
+REMEDY = 'pip install "groundkit-vision[heic]"'  # zsh takes brackets without quotation marks for a pattern
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
 
 

@@ -25,6 +25,7 @@ ImageSource = str | Path | bytes | Image.Image | npt.NDArray[np.generic] | Binar
 
 _MOST_BANDS_ALPHA = 16  # values of an alpha band without a transparent or an opaque pixel, above which it is no mask
 _ROWS = 2048  # that are copied at a time
+_WELL_KNOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")  # how JPEG, PNG and GIF begin
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ZEROS = 64  # bytes at the end of a file that are too many to be a part of a picture
 _JPEG_END = b"\xff\xd9"
@@ -165,9 +166,7 @@ class _Reading:
         except Exception as error:
             if start[:4] in _TIFF and (values := _deep_tiff(file)) is not None:
                 return self._deep_to_rgb(values)
-            raise ImageError(
-                "not a picture, or of a kind that Pillow cannot read; convert it to PNG or JPEG"
-            ) from error
+            raise ImageError(_unreadable(start)) from error
         refuse_too_large(image.width, image.height)
         if image.format == "EPS":
             # Pillow would start Ghostscript, which runs the file as a program and writes temporary files.
@@ -280,6 +279,16 @@ class _Reading:
         if kind == np.uint16 or kind.kind == "f" or (kind.kind in "iu" and self.range != "full"):
             return to_8_bits(array, self.range, self.notes)
         raise ImageError(f"values of type {array.dtype} have no known range; give uint8, or floats in [0, 1]")
+
+
+def _unreadable(start: bytes) -> str:
+    """Why Pillow cannot open a file that begins so."""
+    if start.startswith(_WELL_KNOWN):
+        return "the picture is damaged or incomplete; save or download it again"
+    is_mp4 = start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis")
+    if is_mp4 or start[:4] == b"\x1aE\xdf\xa3" or (start[:4] == b"RIFF" and start[8:12] == b"AVI "):
+        return "this is a video, which groundkit follow takes; give a picture"
+    return "not a picture, or of a kind that Pillow cannot read; convert it to PNG or JPEG"
 
 
 def _is_animation(image: Image.Image) -> bool:

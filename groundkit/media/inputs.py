@@ -251,7 +251,10 @@ class _Search:
                 left_out += _told_folders(argument, [each for each in inside if each not in taken])
                 if self.pictures and self.frame_folders and any(not item.is_video for item in found):
                     left_out.append(f"its pictures are read one by one: {_FRAMES_RULE}")
-            missing = f"no {kinds} in this folder", "give a folder that holds some, or a quoted glob"
+            glob = (
+                f"quote '{argument.rstrip('/')}/**' to enter all" if any(map(Path.is_dir, inside)) else "a quoted glob"
+            )
+            missing = f"no {kinds} in this folder", f"give a folder that holds some, or {glob}"
         elif path.exists():
             named = not self.pictures or path.suffix.lower() in VIDEO_SUFFIXES
             return [Input(argument, path, is_video=self.videos and named, range=self.range)]

@@ -258,6 +258,12 @@ def _aspect(stream: VideoStream, frame: VideoFrame) -> Fraction:
     return 1 / aspect if frame.rotation % 180 else Fraction(aspect)
 
 
+def _picture_for_video(path: Path) -> str:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return "this is a picture with the name of a video; rename it to end in .png for groundkit segment"
+    return "this is a picture, which groundkit segment takes; give a video or numbered frames"
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file and its first video stream; what FFmpeg raises meanwhile becomes ImageError."""
@@ -268,9 +274,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             covers = Disposition.attached_pic  # music files hold the picture of their cover as a video stream
             streams = [stream for stream in container.streams.video if not stream.disposition & covers]
             if container.format.name.endswith("_pipe"):
-                raise ImageError(
-                    f"{name}: this is a picture, which groundkit segment takes; give a video or numbered frames"
-                )
+                raise ImageError(f"{name}: {_picture_for_video(path)}")
             if not streams:
                 raise ImageError(f"{name}: there is no video in this file; give one that has pictures")
             if streams[0].codec_context is None:

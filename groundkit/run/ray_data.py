@@ -44,7 +44,7 @@ def on_ray(
         import ray
         import ray.data
     except ImportError as error:
-        raise ConfigError("Ray is not installed: pip install groundkit-vision[ray]") from error
+        raise ConfigError('Ray is not installed: pip install "groundkit-vision[ray]"') from error
     ours = not ray.is_initialized()
     if ours:
         variables = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}

@@ -147,5 +147,5 @@ def test_without_supervision_the_message_says_how_to_install_it(make_grounding, 
 
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "supervision", raising=False)
-    with pytest.raises(GroundkitError, match=r"pip install groundkit-vision\[supervision\]$"):
+    with pytest.raises(GroundkitError, match=r'pip install "groundkit-vision\[supervision\]"$'):
         make_grounding().to_supervision()

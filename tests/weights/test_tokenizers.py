@@ -1,6 +1,10 @@
-import pytest
+from pathlib import Path
 
-from groundkit.weights.training.tokenizers import clip_tokenizer, t5_tokenizer
+import pytest
+from transformers import AutoTokenizer
+
+from groundkit.weights.catalog import NANO
+from groundkit.weights.training.tokenizers import any_case, clip_tokenizer, t5_tokenizer
 from groundkit.weights.training.vocabulary import COLOURS, NOUNS
 
 
@@ -21,3 +25,13 @@ def test_a_known_phrase_comes_back_from_its_tokens():
     tokenizer = t5_tokenizer()
     text = "the red cup on the left"
     assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+
+
+def test_nano_reads_capital_letters_like_small_ones(tmp_path: Path) -> None:
+    """As an export writes its tokenizer, and as it lies there."""
+    any_case(t5_tokenizer()).save_pretrained(tmp_path)
+    texts = ["The red cup", "Red cup", "RED CUP on the Left"]
+    small = t5_tokenizer()([text.lower() for text in texts]).input_ids
+    for folder in (tmp_path, NANO / "flux" / "tokenizer_2"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        assert tokenizer(texts).input_ids == tokenizer([text.lower() for text in texts]).input_ids == small

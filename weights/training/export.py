@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Tokenizer
 
 from groundkit.weights.training.flux import CAPTION_HEAD, Nano
 from groundkit.weights.training.sam import build, build_processor
-from groundkit.weights.training.tokenizers import clip_tokenizer
+from groundkit.weights.training.tokenizers import any_case, clip_tokenizer
 from groundkit.weights.training.vae import NAMER
 
 POOLED_WIDTH = 32
@@ -56,7 +56,7 @@ def assemble(vae: Path, nano: Nano, tokenizer: T5Tokenizer) -> FluxPipeline:
         text_encoder=clip_text_encoder(len(clip)),
         tokenizer=clip,
         text_encoder_2=nano.text_encoder.eval(),
-        tokenizer_2=tokenizer,
+        tokenizer_2=any_case(tokenizer),
         transformer=nano.transformer.eval(),
     )
 

@@ -2,7 +2,8 @@
 
 import string
 
-from transformers import CLIPTokenizer, T5Tokenizer
+from tokenizers import normalizers
+from transformers import CLIPTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
 from groundkit.language.words import STOP_WORDS
 from groundkit.weights.training.captions import JOINTS, PLACES, PREFIXES, SUFFIXES
@@ -27,6 +28,22 @@ def t5_tokenizer() -> T5Tokenizer:
     pieces += [(f"▁{word}", -2.0) for word in vocabulary_words()]
     pieces += [(character, -8.0) for character in characters]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512)
+
+
+def any_case(tokenizer: T5Tokenizer) -> PreTrainedTokenizerFast:
+    """The same tokens for words with capital letters, which no caption of the training has.
+
+    T5's own class forgets how text is normalised when it is loaded; the general class keeps it.
+    """
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token=tokenizer.pad_token,
+        eos_token=tokenizer.eos_token,
+        unk_token=tokenizer.unk_token,
+        model_max_length=tokenizer.model_max_length,
+    )
+    words.backend_tokenizer.normalizer = normalizers.Lowercase()
+    return words
 
 
 def clip_tokenizer() -> CLIPTokenizer:

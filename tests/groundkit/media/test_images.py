@@ -252,6 +252,14 @@ def test_up_to_the_limit_there_is_no_warning(monkeypatch: pytest.MonkeyPatch) ->
     ("content", "reason"),
     [
         (b"", "the file is empty; save or download it again"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "the picture is damaged or incomplete; save or download it again"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "the picture is damaged or incomplete; save or download it again"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "this is a video, which groundkit follow takes; give a picture"),
+        (b"\x1aE\xdf\xa3" + bytes(30), "this is a video, which groundkit follow takes; give a picture"),
+        (
+            b"\0\0\0\x20ftypavif" + bytes(9),
+            "not a picture, or of a kind that Pillow cannot read; convert it to PNG or JPEG",
+        ),
         (b"hello", "not a picture, or of a kind that Pillow cannot read; convert it to PNG or JPEG"),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
@@ -506,7 +514,7 @@ def test_heic_is_read_upright(orientation: int, tmp_path: Path) -> None:
 
 def test_heic_without_the_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heif, "is_installed", lambda: False)
-    with pytest.raises(ImageError, match=r"pip install groundkit-vision\[heic\], or convert the picture to JPEG$"):
+    with pytest.raises(ImageError, match=r'pip install "groundkit-vision\[heic\]", or convert the picture to JPEG$'):
         read_image(b"\0\0\0\x18ftypheic" + bytes(100))
 
 

@@ -136,7 +136,7 @@ def test_what_is_left_out_of_folders_and_globs_is_told_and_counted(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "phone" / "labels").mkdir()
-    unread = "3 files of kinds that are not read: .heic (2; pip install groundkit-vision[heic]), .svg (1)"
+    unread = '3 files of kinds that are not read: .heic (2; pip install "groundkit-vision[heic]"), .svg (1)'
     resolved, told = resolve("phone", videos=True, frame_folders=False)
     assert [item.name for item in resolved.found] == ["phone/3.mpo", "phone/5.mov"]
     assert told == [f"phone: {unread}"]
@@ -216,3 +216,10 @@ def test_output_stems_never_collide(paths: list[str | None], stems: list[str]) -
     assert unique_stems(inputs) == stems
     assert unique_stems(inputs[::-1]) == stems[::-1]
     assert len({stem.casefold() for stem in stems}) == len(stems)
+
+
+def test_a_folder_that_holds_only_folders_says_how_to_enter_them(pictures: Path) -> None:
+    (pictures / "trip" / "day" / "one").mkdir(parents=True)
+    assert str(resolve_inputs(["trip"]).failed[0][1]) == (
+        "trip: no pictures in this folder; give a folder that holds some, or quote 'trip/**' to enter all"
+    )

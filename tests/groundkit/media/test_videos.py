@@ -468,6 +468,7 @@ def test_what_is_no_video_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "no\nise.mkv").write_bytes(np.random.default_rng(0).bytes(5000))
     Image.new("RGB", (30, 20)).save(tmp_path / "picture.png")
+    (tmp_path / "named.mp4").write_bytes((tmp_path / "picture.png").read_bytes())
     music(tmp_path / "music.m4a")
     (tmp_path / "folder").mkdir()
     tail = encode(tmp_path / "tail.mp4", moving(5))  # its index comes last
@@ -478,6 +479,7 @@ def test_what_is_no_video_is_one_line_with_the_remedy(tmp_path: Path) -> None:
         "no\nise.mkv": r"no\\nise\.mkv': not a video, or broken from its start",
         "tail.mp4": r"tail\.mp4: not a video, or broken from its start",
         "picture.png": r"picture\.png: this is a picture, which groundkit segment takes; give a video or numbered",
+        "named.mp4": r"named\.mp4: this is a picture with the name of a video; rename it to end in \.png for",
         "music.m4a": r"music\.m4a: there is no video in this file; give one that has pictures$",
         "folder": r"folder: no folder of frames; it must hold two or more pictures that are named alike",
         "none.mp4": r"none\.mp4: no such file; check the path$",
