@@ -51,6 +51,8 @@ def _processor(device: torch.device) -> tuple[str, bool]:
 def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 (AVX512-BF16, AMX, Arm's BF16); others emulate it, slower than float32."""
     if platform.machine() in ("arm64", "aarch64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    tests = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+        # torch for macOS is built without this library, and so without the question.
+        tests = [getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)]
+    else:
+        tests = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
     return any(test is not None and test() for test in tests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,6 +47,12 @@ def test_a_processor_and_an_apple_gpu_take_bfloat16_where_they_have_it(
     monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: has and major == 14)
     assert choose_dtype(CPU, published=torch.float16).dtype is expected
     assert choose_dtype(MPS, published=torch.float16).dtype is expected
+
+
+def test_a_mac_whose_torch_lacks_mkldnn_runs_in_float32_on_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dtypes.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert choose_dtype(CPU).dtype is torch.float32
 
 
 def test_nano_is_in_float32_everywhere() -> None:
