@@ -20,10 +20,26 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 _sampling = threading.RLock()
 
 
+class Lock(AbstractContextManager[bool]):
+    """A re-entrant lock. A copy is a lock of its own, so that a model that was used can be pickled for a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> bool:
+        return self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
+        return Lock, ()
+
+
 def lock_of(model: object) -> AbstractContextManager[bool]:
     """The re-entrant lock of an object, made when it is first asked for."""
     # setdefault is atomic: two threads that ask at once get the same lock.
-    lock: AbstractContextManager[bool] = vars(model).setdefault("_lock", threading.RLock())
+    lock: AbstractContextManager[bool] = vars(model).setdefault("_lock", Lock())
     return lock
 
 

@@ -43,13 +43,13 @@ class Grounding:
         ValueError: when an array has another shape or dtype than stated here.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8] = field(repr=False)
     phrase: str
-    masks: npt.NDArray[np.bool_]
+    masks: npt.NDArray[np.bool_] = field(repr=False)
     scores: npt.NDArray[np.float32]
     boxes: npt.NDArray[np.float32]
     points: npt.NDArray[np.float32]
-    heatmap: npt.NDArray[np.float32]
+    heatmap: npt.NDArray[np.float32] = field(repr=False)
     pipeline: str
     model: str
     seconds: float
@@ -165,9 +165,9 @@ class Discovery:
         ValueError: when an array has another shape or dtype than stated here.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8] = field(repr=False)
     labels: tuple[str, ...]
-    masks: npt.NDArray[np.bool_]
+    masks: npt.NDArray[np.bool_] = field(repr=False)
     scores: npt.NDArray[np.float32]
     points: tuple[npt.NDArray[np.float32], ...]
     answers: tuple[str, ...]

@@ -145,6 +145,8 @@ class _Reading:
             return self._decode(source)
         if isinstance(source, bytes):
             return self._from_file(io.BytesIO(source))
+        if source == "":  # the working folder to Path
+            raise ImageError("an empty text names no picture; give its path")
         if isinstance(source, str | Path):
             with Path(source).open("rb") as file:
                 return self._from_file(file)
@@ -390,4 +392,4 @@ def _name_of(source: ImageSource) -> str:
     else:
         name = str(getattr(source, "filename", "") or getattr(source, "name", "") or "picture")
     # A message is one line, even if a file name is not.
-    return name if name.isprintable() else repr(name)
+    return name if name and name.isprintable() else repr(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -134,3 +135,19 @@ def test_messages_of_the_library_name_no_options_of_the_command_line() -> None:
             if options.search(line) and not line.lstrip().startswith(("#", '"""', "``")) and "``" not in line
         ]
     assert found == []
+
+
+def test_a_pipeline_that_was_used_can_be_sent_to_another_process() -> None:
+    pipeline = groundkit.load("refam")
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    expected = pipeline(picture, "the red cup")
+    sent = pickle.loads(pickle.dumps(pipeline))(picture, "the red cup")
+    np.testing.assert_array_equal(sent.heatmap, expected.heatmap)
+    np.testing.assert_array_equal(sent.masks, expected.masks)
+
+
+def test_a_result_prints_without_its_pixels(make_grounding: MakeGrounding) -> None:
+    printed = repr(make_grounding((5, 6, 30, 20)))
+    assert "phrase=" in printed
+    assert "boxes=" in printed
+    assert not {"image", "masks", "heatmap"} & set(re.findall(r"(\w+)=", printed))

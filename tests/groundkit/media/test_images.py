@@ -279,6 +279,8 @@ def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as failure:
         read_image(tmp_path / "none.png")
     assert str(failure.value) == f"{tmp_path / 'none.png'}: no such file; check the path"
+    with pytest.raises(ImageError, match=r"^'': an empty text names no picture; give its path$"):
+        read_image("")
     with pytest.raises(ImageError) as failure:
         read_image(tmp_path)
     assert str(failure.value) == f"{tmp_path}: this is a folder; give a picture in it"
