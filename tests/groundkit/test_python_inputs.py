@@ -117,9 +117,9 @@ def test_the_command_line_says_it_in_its_options(python: str, command_line: str)
 
 
 def test_messages_of_the_library_name_no_options_of_the_command_line() -> None:
-    """But of modules for the command line alone: those that run batches, and that write their files."""
+    """But of modules for the command line alone: those of batches, and of their files and messages."""
     root = Path(groundkit.__file__).parent
-    theirs = {root / name for name in ("batch.py", "follow.py", "outputs/locks.py", "outputs/coco.py")}
+    theirs = {root / name for name in ("batch.py", "follow.py", "outputs/locks.py", "outputs/coco.py", "wording.py")}
     options = re.compile(r"""["' (]--[a-z][a-z-]+""")
     found = []
     for path in [
