@@ -65,7 +65,7 @@ def follow(
     from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.report import open_report
 
-    resolved = resolve_sources(inputs, output, videos=True, pictures=False)
+    resolved = resolve_sources(inputs, output, videos=True, frame_folders=True, pictures=False)
     found, unreadable = split_unreadable(resolved.found, follows=True)
     results: list[Written] = []
     with open_report(report) as page:

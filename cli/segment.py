@@ -75,7 +75,7 @@ def segment(
     from groundkit.outputs.ours import resolve_sources
     from groundkit.outputs.report import open_report
 
-    resolved = resolve_sources(inputs, output, videos=True, frame_folders=False, range=value_range)
+    resolved = resolve_sources(inputs, output, videos=True, range=value_range)
     formats = formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"])
     writer = BatchWriter(output, formats, resolved.found, phrases)
     found, unreadable = split_unreadable(resolved.found, follows=True)

@@ -98,7 +98,7 @@ def resolve_inputs(
     arguments: Sequence[str],
     *,
     videos: bool = False,
-    frame_folders: bool = True,
+    frame_folders: bool = False,
     pictures: bool = True,
     range: Range = "full",
 ) -> ResolvedInputs:
@@ -110,9 +110,9 @@ def resolve_inputs(
     whatever spelling or through a link, counts once. ``~/`` is the home folder. What cannot be found is not raised: see
     ``ResolvedInputs.failed``. A UserWarning, one an argument, tells which pictures, videos and folders are left out.
 
-    With ``videos``, files with a video's suffix are videos, and so are folders of numbered frames (see
-    ``frame_files``) that hold no video, whether they are named, lie in a folder that is, or match a glob; without
-    ``frame_folders``, the pictures in such a folder are pictures like any others. Without ``videos``, a video file that
+    With ``videos``, files with a video's suffix are videos. With ``frame_folders`` too, so are folders of numbered
+    frames (see ``frame_files``) that hold no video, whether they are named, lie in a folder that is, or match a glob;
+    else the pictures in such a folder are pictures like any others. Without ``videos``, a video file that
     is named is taken for a picture, and any folder is a folder of pictures. With ``videos`` and without ``pictures``, a
     file that is named is a video whatever its suffix, and pictures that are no frames are left out.
 

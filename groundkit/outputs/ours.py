@@ -91,7 +91,7 @@ def resolve_sources(
     output: Path | None,
     *,
     videos: bool = False,
-    frame_folders: bool = True,
+    frame_folders: bool = False,
     pictures: bool = True,
     range: Range = "full",
 ) -> ResolvedInputs:

@@ -137,7 +137,7 @@ def test_what_is_left_out_of_folders_and_globs_is_told_and_counted(
         (tmp_path / name).touch()
     (tmp_path / "phone" / "labels").mkdir()
     unread = '3 files of kinds that are not read: .heic (2; pip install "groundkit-vision[heic]"), .svg (1)'
-    resolved, told = resolve("phone", videos=True, frame_folders=False)
+    resolved, told = resolve("phone", videos=True)
     assert [item.name for item in resolved.found] == ["phone/3.mpo", "phone/5.mov"]
     assert told == [f"phone: {unread}"]
     assert resolve("phone/*")[1] == [f"phone/*: 1 video left out: groundkit follow takes videos; {unread}"]
@@ -154,14 +154,14 @@ def test_to_follow_a_named_file_is_a_video_and_a_folder_gives_none_but_videos(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "f" / "2.png").touch()
-    resolved, told = resolve("camera", "moving.gif", "c", "f", "l", videos=True, pictures=False)
+    resolved, told = resolve("camera", "moving.gif", "c", "f", "l", videos=True, frame_folders=True, pictures=False)
     assert [(item.name, item.kind) for item in resolved.found] == [
         *((name, "video") for name in ("camera", "moving.gif", "c/a.vob", "c/b.H264")),
         ("f", "frames"),
     ]
     rule = "numbered frames are named alike but for the number at the end (frame_1.png, frame_2.png)"
     assert told == [f"c: 1 picture is left out: {rule}, and groundkit segment takes pictures"]
-    _, told = resolve("c", "l", "f", videos=True)
+    _, told = resolve("c", "l", "f", videos=True, frame_folders=True)
     assert told == [f"{name}: its pictures are read one by one: {rule}" for name in "cl"]
     assert [str(error) for _, error in resolved.failed] == [
         f"l: no videos in this folder; 2 pictures are left out: {rule}, and groundkit segment takes pictures"

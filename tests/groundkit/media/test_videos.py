@@ -578,7 +578,7 @@ def test_the_resolver_finds_videos_only_when_asked(tmp_path: Path, monkeypatch: 
     def found(argument: str, *, videos: bool) -> list[tuple[str, bool]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is left out
-            resolved = resolve_inputs([argument], videos=videos)
+            resolved = resolve_inputs([argument], videos=videos, frame_folders=videos)
         assert resolved.failed == []
         return [(Path(item.name).as_posix(), item.is_video) for item in resolved.found]
 

@@ -52,13 +52,13 @@ def test_results_beside_the_inputs_never_become_inputs(tmp_path: Path, theirs: P
     write_png(tmp_path / "photo-cup.png", PICTURE)
     write_mp4(tmp_path / "clip-cup.mp4", [PICTURE, PICTURE], rate=5)
     for argument in (tmp_path, tmp_path / "*.png", tmp_path / "**" / "*"):
-        assert names([argument], tmp_path, videos=True, frame_folders=False) == ["photo.png"]
-    assert names([tmp_path, tmp_path / "photo-cup.png"], tmp_path, videos=True, frame_folders=False) == [
+        assert names([argument], tmp_path, videos=True) == ["photo.png"]
+    assert names([tmp_path, tmp_path / "photo-cup.png"], tmp_path, videos=True) == [
         "photo.png",
         "photo-cup.png",
     ]  # named
     theirs.unlink()
-    ((_, error),) = resolve_sources([str(tmp_path)], tmp_path, videos=True, frame_folders=False).failed
+    ((_, error),) = resolve_sources([str(tmp_path)], tmp_path, videos=True).failed
     assert "is in the output folder" in str(error)
 
 
