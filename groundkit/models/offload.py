@@ -57,9 +57,17 @@ class Stage:
         vars(model)["_lock"] = self.lock
 
 
-@functools.cache
 def stage_of(device: torch.device) -> Stage:
-    """The one stage of a GPU."""
+    """The one stage of a GPU; one without an index is the current GPU."""
+    if device.index is None:
+        module = torch.get_device_module(device)
+        index = module.current_device() if hasattr(module, "current_device") else 0  # torch.mps knows one alone
+        device = torch.device(device.type, index)
+    return _stage_of(device)
+
+
+@functools.cache
+def _stage_of(device: torch.device) -> Stage:
     return Stage(device)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import groundkit
 from groundkit.attention import fused
-from groundkit.models.offload import stage_of
+from groundkit.models import offload as offloading
 from groundkit.pipelines.ensemble import Ensemble
 from groundkit.pipelines.refam import RefAM
 from groundkit.results import Grounding
@@ -29,7 +29,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fused, "_TRUSTED", {})  # as on the make-believe GPU
     with pretend("cuda"):
         yield
-    stage_of.cache_clear()
+    offloading._stage_of.cache_clear()
 
 
 def load(pipeline: str, *, offload: bool = True, **options: Any) -> Any:

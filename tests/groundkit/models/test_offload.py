@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundkit.models.offload import Stage
+from groundkit.models.offload import Stage, stage_of
 
 
 class Part(nn.Module):
@@ -36,3 +36,10 @@ def test_a_part_that_does_not_fit_leaves_nothing_on_the_gpu_and_can_be_tried_aga
     assert (large.moves, small.moves) == (["cuda:0", "cpu"], ["cuda:0"])
     stage.enter(large)
     assert (large.moves[2:], small.moves) == (["cuda:0"], ["cuda:0", "cpu"])
+
+
+def test_a_gpu_has_one_stage_with_and_without_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert stage_of(torch.device("cuda")) is stage_of(torch.device("cuda:1"))
+    assert stage_of(torch.device("cuda")) is not stage_of(torch.device("cuda:0"))
+    assert stage_of(torch.device("mps")) is stage_of(torch.device("mps:0"))
