@@ -56,7 +56,11 @@ def exclusive(method: Method) -> Method:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global random numbers, one thread at a time, and put them back as they were at the end."""
+    """Seed torch's global random numbers, one thread at a time, and put them back as they were at the end.
+
+    Those of the CPU and of the device are put back. With a device other than the CPU, torch seeds all devices of this
+    kind: those of other GPUs stay seeded.
+    """
     on_cpu = device.type == "cpu"
     with _sampling, torch.random.fork_rng([] if on_cpu else [device], device_type=device.type):
         if on_cpu:
