@@ -1,15 +1,13 @@
 """Tiny SAMs of the real class, as folders and as checkpoints of the original package."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import SamConfig, SamImageProcessor, SamModel
-
-torch.set_num_threads(1)
 
 # From the names of transformers to those of segment-anything, in this order.
 ORIGINAL_NAMES = [
@@ -35,6 +33,14 @@ ORIGINAL_NAMES = [
     (r"(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.layers\.0", r"\1.layers.1"),
     (r"(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.proj_in", r"\1.layers.0"),
 ]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -38,11 +38,17 @@ from groundkit.tracking.sam2 import Sam2Tracker
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-torch.set_num_threads(1)
-
 SIDE, CELLS = 64, 4  # pixels of the models' input, cells of 16 pixels
 MEMORIES, POINTERS = 3, 5  # frames, with the first: how far the models look back
 KINDS = ["sam2", "edgetam"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_model(kind: str) -> Sam2VideoModel | EdgeTamVideoModel:
