@@ -34,6 +34,7 @@ types:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv: about 6.5 GB on Linux, which takes some minutes."
 	$(BIN)/pip install -q -e .
 	@touch $@
 

@@ -50,9 +50,13 @@ def split_arguments(
     stray = _stray_words(inputs, trailing=not phrases)
     if stray:
         files = [each for each in inputs if each not in stray]
-        whole = " ".join([*stray, *wanted]) if not phrases else " ".join([wanted[-1], *stray])
-        call = ["groundkit", command, *(shlex.quote(each) for each in files), *(["-p"] if phrases else [])]
         missing = " and ".join(repr(each) for each in stray)
+        call = ["groundkit", command, *(shlex.quote(each) for each in files)]
+        if any(" " in each for each in stray):
+            several = " ".join(f'-p "{each}"' for each in [*stray, *wanted])
+            raise typer.BadParameter(f"no file named {missing}; several phrases: {' '.join(call)} {several}")
+        whole = " ".join([*stray, *wanted]) if not phrases else " ".join([wanted[-1], *stray])
+        call += ["-p"] if phrases else []
         raise typer.BadParameter(f'no file named {missing}; quote the phrase: {" ".join(call)} "{whole}"')
     return inputs, split_phrases(wanted)
 
@@ -85,7 +89,7 @@ def _is_word(argument: str) -> bool:
 
 def _is_part(argument: str) -> bool:
     """No file, and nothing that would be a file's name: no suffix, no folder, no pattern, no option."""
-    plain = re.fullmatch(r"[\w&][\w'’.,;:!&+-]*", argument) and not re.search(r"\.\w{2,5}$", argument)
+    plain = re.fullmatch(r"[\w&][\w '’.,;:!&+-]*", argument) and not re.search(r"\.\w{2,5}$", argument)
     return bool(plain) and not _exists(argument)
 
 

@@ -42,6 +42,11 @@ def test_a_phrase_without_quotation_marks_is_refused_with_the_command_that_was_m
     assert f"quote the phrase: {meant}" in usage(*typed)
 
 
+def test_several_phrases_without_an_option_are_refused_with_the_command_that_was_meant(usage):
+    told = usage("segment", "a.jpg", "b.png", "the red cup", "the ball")
+    assert 'several phrases: groundkit segment a.jpg b.png -p "the red cup" -p "the ball"' in told
+
+
 @pytest.mark.parametrize("name", ["missing.png", "no/such/folder", "*.gif", "https://example.org/a.png", "2024"])
 def test_what_looks_like_a_file_s_name_is_a_missing_input_and_no_word(command, name):
     answer = command("segment", "a.png", name, "cup", "-q")
