@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -131,6 +131,9 @@ def _find(source: str | Path, name: str, revision: str | None, local: bool) -> t
     try:
         return Path(hf_hub_download(str(source), name, revision=revision, local_files_only=local)), local
     except LocalEntryNotFoundError:
+        files = (DIFFUSION.file, VISION_LANGUAGE.file)
+        if any(isinstance(try_to_load_from_cache(str(source), file, revision=revision), str) for file in files):
+            return None, local  # the model is in the cache, and of another kind
         if unreached is None:
             raise
     raise unreached

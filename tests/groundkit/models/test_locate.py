@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 
 from groundkit.errors import ModelError
@@ -77,3 +78,34 @@ def test_a_known_id_of_another_kind_is_told_without_asking_the_hub(source: str, 
     message = refusal(Path(source), wanted)
     assert message.startswith(said)
     assert message.endswith(f"; here give one such as {wanted.example}")
+
+
+@pytest.mark.parametrize(
+    ("file", "config", "wanted", "said"),
+    [
+        ("config.json", {"model_type": "llava"}, DIFFUSION, "this is a llava model, not a diffusion pipeline; read it"),
+        (
+            "model_index.json",
+            {"_class_name": "FluxPipeline"},
+            SEGMENTER,
+            "this is a diffusion pipeline (FluxPipeline), not a SAM; read it with",
+        ),
+        ("other.json", {}, SEGMENTER, "no such folder, and not in the local Hub cache; "),
+    ],
+)
+def test_offline_a_cached_model_of_another_kind_is_told_as_such(
+    file: str,
+    config: dict[str, str],
+    wanted: Wanted,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    model = tmp_path / "models--own--model"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(commit)
+    (model / "snapshots" / commit).mkdir(parents=True)
+    (model / "snapshots" / commit / file).write_text(json.dumps(config))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert refusal(Path("own/model"), wanted).startswith(said)
