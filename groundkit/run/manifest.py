@@ -15,6 +15,7 @@ from groundkit.outputs.atomic import told_refusals, write_text
 from groundkit.outputs.locks import locked
 from groundkit.run.fingerprint import is_same
 from groundkit.run.plan import Shard, Task, Unit
+from groundkit.wording import for_command_line
 
 Record = dict[str, Any]
 """One result, JSON-ready: ``input``, ``path`` (of the input, relative to the folder of the results), ``phrase``,
@@ -50,13 +51,16 @@ class Manifest:
     def append(self, record: Record) -> None:
         """Add a record: written and synchronised with the disk when this returns.
 
-        Warns once when it was made on another device or in another dtype than those before.
+        Warns once when it was made on another device or in another dtype than those before. Its error is told in the
+        options of the command line, whose file this is.
 
         Raises:
             InputError: when the disk refuses.
         """
         if record["input"] in self._paths:
             record = {**record, "path": self._paths[record["input"]]}
+        if "error" in record:
+            record = {**record, "error": for_command_line(record["error"])}
         self._write(record)
         self._tell_of_others(record)
         self._keep([record])

@@ -284,3 +284,11 @@ def test_looking_leaves_no_trace(tmp_path):
     with open_manifest(tmp_path / "out", SETTINGS, WHOLE, write=False) as manifest:
         assert list(manifest.left([])) == []
     assert not (tmp_path / "out").exists()
+
+
+def test_an_error_is_recorded_in_the_options_of_the_command_line(tmp_path, units):
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(units[0], units[0].tasks[0], error='out of memory: try device="cpu" or offload=True'))
+        (kept,) = manifest.records_of(units)
+    assert kept["error"] == "out of memory: try --device cpu or --offload"
+    assert json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[1])["error"] == kept["error"]
