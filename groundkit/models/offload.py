@@ -59,7 +59,7 @@ class Stage:
 
 def stage_of(device: torch.device) -> Stage:
     """The one stage of a GPU; one without an index is the current GPU."""
-    if device.index is None:
+    if device.index is None and device.type != "cpu":
         module = torch.get_device_module(device)
         index = module.current_device() if hasattr(module, "current_device") else 0  # torch.mps knows one alone
         device = torch.device(device.type, index)

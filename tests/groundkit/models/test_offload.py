@@ -43,3 +43,4 @@ def test_a_gpu_has_one_stage_with_and_without_its_index(monkeypatch: pytest.Monk
     assert stage_of(torch.device("cuda")) is stage_of(torch.device("cuda:1"))
     assert stage_of(torch.device("cuda")) is not stage_of(torch.device("cuda:0"))
     assert stage_of(torch.device("mps")) is stage_of(torch.device("mps:0"))
+    assert stage_of(torch.device("cpu")).device == torch.device("cpu")
