@@ -203,6 +203,9 @@ class VisionLanguageModel(ABC):
         placed: dict[str, Any] = {"device_map": {"": str(device)}} if "quantization_config" in located.config else {}
         with explain_loading_errors(source):
             processor = AutoProcessor.from_pretrained(source, **options)
+            # Values of its configuration without a meaning show when a picture is read, and not before.
+            if image_processor := getattr(processor, "image_processor", None):
+                image_processor(images=[Image.new("RGB", (64, 64), "grey")], return_tensors="pt")
             # The tap needs it where the words are read; vision towers without any attention would refuse it.
             attention = {"text_config": "sdpa"}
             model = load_weights(

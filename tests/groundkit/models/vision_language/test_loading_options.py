@@ -1,5 +1,6 @@
 """What can be said about how a vision-language model is loaded: the variant of its files, and offloading."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -68,3 +69,15 @@ def test_a_checkpoint_that_was_saved_quantised_is_read(
     assert model.model.is_quantized
     picture = model.encode(np.zeros((64, 64, 3), np.uint8))
     assert torch.isfinite(model.logits(model.ask(picture, "What is this?"))).all()
+
+
+def test_a_processor_with_meaningless_values_is_refused_in_one_line_before_the_first_picture(
+    folder: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    (path,) = (each for each in broken.glob("*processor_config.json") if '"resample"' in each.read_text())
+    path.write_text(re.sub(r'"resample": \d+', '"resample": 77', path.read_text()))
+    with pytest.raises(ModelError) as refused:
+        load_vision_language(broken, local_files_only=True)
+    assert str(refused.value).startswith(f"{broken}: cannot be loaded (")
+    assert "\n" not in str(refused.value)
