@@ -82,12 +82,16 @@ def remove_leftovers(folder: Path, *, of_dead: bool = False) -> None:
     Args:
         folder: one to which nobody writes, unless ``of_dead``.
         of_dead: leave those of other machines and of processes that are alive.
+
+    Raises:
+        InputError: when the operating system refuses.
     """
-    for path in folder.iterdir():
-        name = re.fullmatch(r"\.([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}(\.\w+)?", path.name)
-        if name is None or (of_dead and (name[1] != _machine() or _is_alive(int(name[2], 16)))):
-            continue
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    with told_refusals(folder, "use"):
+        for path in folder.iterdir():
+            name = re.fullmatch(r"\.([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}(\.\w+)?", path.name)
+            if name is None or (of_dead and (name[1] != _machine() or _is_alive(int(name[2], 16)))):
+                continue
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @cache

@@ -76,9 +76,7 @@ class Manifest:
             return None
         key = _key(record)
         if key not in self._same:  # looked at once
-            self._same[key] = "files" not in record or (
-                unit.error is None and unit.item.path is not None and is_same(record, unit.item.path)
-            )
+            self._same[key] = "files" not in record or (unit.error is None and _is_still(record, unit.item.path))
         return record if self._same[key] else None
 
     def left(self, units: Iterable[Unit], *, lacks: Callable[[Record], bool] = lambda _: False) -> Iterator[Unit]:
@@ -127,7 +125,8 @@ class Manifest:
         if self._file is not None:
             self._file.close()  # Windows replaces no file that is open
         write_text(self.path, "".join(_line(each) for each in (self._header(records), *records)))
-        self._file = self.path.open("ab", buffering=0)
+        with told_refusals(self.path):
+            self._file = self.path.open("ab", buffering=0)
 
     def _header(self, records: Iterable[Record] = ()) -> Record:
         made = dict.fromkeys(_made_with(record) for record in records if "files" in record)
@@ -259,20 +258,19 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
     manifest = Manifest(folder / name, json.loads(json.dumps(settings)))
     with ExitStack() as stack:
         try:
-            if write:
-                stack.enter_context(locked(manifest.path, wait=False))
-            others = manifest._of_others(write=write)
-            if write:
-                manifest._begin()
-            elif manifest.path.exists():
-                _, lines = _whole_lines(manifest.path)
-                manifest._check(manifest.path, lines)
-                manifest._keep(lines[1:])
+            with told_refusals(manifest.path, "use"):
+                if write:
+                    stack.enter_context(locked(manifest.path, wait=False))
+                others = manifest._of_others(write=write)
+                if write:
+                    manifest._begin()
+                elif manifest.path.exists():
+                    _, lines = _whole_lines(manifest.path)
+                    manifest._check(manifest.path, lines)
+                    manifest._keep(lines[1:])
             manifest._keep(others)
             manifest._tell_of_older()
             yield manifest
-        except OSError as error:
-            raise InputError(f"cannot use {manifest.path}: {error.strerror or error}") from error
         finally:
             if manifest._file is not None:
                 manifest._file.close()
@@ -284,6 +282,14 @@ def _key(record: Record) -> tuple[str, str]:
 
 def _made_with(record: Record) -> tuple[str, ...]:
     return tuple(record.get(name, "") for name in _MADE_WITH)
+
+
+def _is_still(record: Record, path: Path | None) -> bool:
+    """Whether a record is of the file at ``path``."""
+    if path is None:
+        return False
+    with told_refusals(path, "read"):
+        return is_same(record, path)
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,28 @@ def test_an_error_is_recorded_in_the_options_of_the_command_line(tmp_path, units
         (kept,) = manifest.records_of(units)
     assert kept["error"] == "out of memory: try --device cpu or --offload"
     assert json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[1])["error"] == kept["error"]
+
+
+def test_only_what_the_system_refuses_of_the_manifest_itself_is_told_of_it(tmp_path, units, monkeypatch):
+    path = tmp_path / "manifest.jsonl"
+    with pytest.raises(FileNotFoundError), open_manifest(tmp_path, SETTINGS, WHOLE):
+        (tmp_path / "somewhere" / "else").read_bytes()
+    a = units[0]
+    a.item.path.write_bytes(b"a picture")
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        manifest.append(record(a, a.tasks[0]))
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as context:
+        context.setattr("groundkit.run.manifest.is_same", refused)
+        with (
+            open_manifest(tmp_path, SETTINGS, WHOLE) as manifest,
+            pytest.raises(InputError, match=re.escape(f"cannot read {a.item.path}: Permission denied")),
+        ):
+            manifest.records_of(units)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=re.escape(f"cannot use {path}: ")), open_manifest(tmp_path, SETTINGS, WHOLE):
+        pass
