@@ -57,6 +57,7 @@ def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
     import av
 
     from groundkit.media.inputs import frame_files
+    from groundkit.media.videos import open_container
 
     if item.path is None:
         return None
@@ -64,7 +65,7 @@ def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
         count = len(frame_files(item.path))
     else:
         try:
-            with av.open(item.path) as container:
+            with open_container(item.path) as container:
                 stream = container.streams.video[0]
                 seconds = (container.duration or 0) / av.time_base
                 count = stream.frames or round(seconds * (stream.average_rate or 0))

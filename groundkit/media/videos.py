@@ -264,13 +264,22 @@ def _picture_for_video(path: Path) -> str:
     return "this is a picture, which groundkit segment takes; give a video or numbered frames"
 
 
+def open_container(path: Path) -> InputContainer:
+    """Open a file with FFmpeg, whatever its name and its metadata look like.
+
+    Raises:
+        av.FFmpegError: it cannot be opened, or FFmpeg knows no such kind of file.
+    """
+    # The prefix keeps a colon in a file name from being read as a protocol. Metadata need not be UTF-8.
+    return av.open(f"file:{path}", "r", metadata_errors="replace")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file and its first video stream; what FFmpeg raises meanwhile becomes ImageError."""
     name = _printable(path)
     try:
-        # The prefix keeps a colon in a file name from being read as a protocol.
-        with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
+        with open_container(path) as container:
             covers = Disposition.attached_pic  # music files hold the picture of their cover as a video stream
             streams = [stream for stream in container.streams.video if not stream.disposition & covers]
             if container.format.name.endswith("_pipe"):

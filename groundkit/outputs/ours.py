@@ -130,8 +130,10 @@ def _is_in(item: Input, output: Path | None) -> bool:
 def _comment(path: Path) -> str:
     import av
 
+    from groundkit.media.videos import open_container
+
     try:
-        with av.open(f"file:{path}") as container:
+        with open_container(path) as container:
             return container.metadata.get("comment", "")
     except (av.FFmpegError, OSError):
         return ""
