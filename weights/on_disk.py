@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundkit.errors import ModelError
-from groundkit.weights.catalog import Entry, entries, nano_folder
+from groundkit.weights import catalog
+from groundkit.weights.catalog import Entry, nano_folder
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def place_of(entry: Entry, cached: dict[str, OnDisk]) -> OnDisk | None:
 def segmenters_on_disk() -> list[str]:
     """The segmenters of the catalog that were downloaded whole, as ``--segmenter`` takes them."""
     cached, _ = find_on_disk()
-    places = {entry: place_of(entry, cached) for entry in entries() if entry.kind == "segmenter" and not entry.embedded}
+    known = [entry for entry in catalog.entries() if entry.kind == "segmenter" and not entry.embedded]
+    places = {entry: place_of(entry, cached) for entry in known}
     return [entry.source for entry, place in places.items() if place and place.size_gb > 0.9 * (entry.size_gb or 0)]
 
 
