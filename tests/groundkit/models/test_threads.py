@@ -39,12 +39,7 @@ PHRASES = ("the red cup", "the blue ball", "a cup in the picture", "red ball")
 BARE = {"evidence": False}  # a pass less for each phrase
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)

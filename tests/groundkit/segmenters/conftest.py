@@ -1,7 +1,7 @@
 """Tiny SAMs of the real class, as folders and as checkpoints of the original package."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,9 @@ ORIGINAL_NAMES = [
 ]
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="module")
+def computes_with_one_thread(one_thread: None) -> None:
+    pass
 
 
 @pytest.fixture(scope="session")

@@ -43,12 +43,7 @@ MEMORIES, POINTERS = 3, 5  # frames, with the first: how far the models look bac
 KINDS = ["sam2", "edgetam"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_model(kind: str) -> Sam2VideoModel | EdgeTamVideoModel:
