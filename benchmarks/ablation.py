@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 import groundkit
-from groundkit.evaluation.cases import group_by_image, read_cases, read_mask
+from groundkit.evaluation.pictures.cases import group_by_image, read_cases, read_mask
 from groundkit.media.images import read_image
 from groundkit.pipelines.ensemble import EmbeddedOnce
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config

@@ -35,9 +35,9 @@ def loop(pictures: list[str], phrases: list[str], output: Path, *, one_by_one: b
 
 def batch(pictures: list[str], phrases: list[str], output: Path, *, workers: int, jobs: int) -> list[float]:
     from groundkit.run.batch import run_batch
+    from groundkit.run.engines.processes import on_processes
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import Shard, make_plan
-    from groundkit.run.processes import on_processes
     from groundkit.run.worker import Job
 
     moments = []

@@ -34,8 +34,8 @@ from rich.progress import track
 from rich.table import Table
 
 import groundkit
-from groundkit.evaluation.discovery import Count, count_found, measure_discovery, read_discovery_cases
 from groundkit.evaluation.metrics import format_interval
+from groundkit.evaluation.pictures.discovery import Count, count_found, measure_discovery, read_discovery_cases
 from groundkit.media.images import read_image
 from groundkit.pipelines.vlsam import VLSAM, read_config
 

@@ -22,13 +22,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 import groundkit
-from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import GroundkitError
-from groundkit.evaluation.cases import read_cases
-from groundkit.evaluation.evaluate import Report, evaluate
 from groundkit.evaluation.metrics import Metrics, format_interval
+from groundkit.evaluation.pictures.cases import read_cases
+from groundkit.evaluation.pictures.evaluate import Report, evaluate
 from groundkit.pipelines.ensemble import Ensemble, read_config
 from groundkit.results import Grounding
+from groundkit.run.phrases import Pipeline, ground_phrases
 
 Outcome = Grounding | GroundkitError
 

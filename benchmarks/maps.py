@@ -14,13 +14,13 @@ import numpy as np
 from rich.progress import track
 
 import groundkit
-from groundkit.evaluation.cases import read_cases, read_mask
+from groundkit.evaluation.pictures.cases import read_cases, read_mask
+from groundkit.explain.tiles import Tile, draw_row, stack
 from groundkit.language import parse_phrase
 from groundkit.media.images import read_image
 from groundkit.outputs.drawing import NEGATIVE, POSITIVE
-from groundkit.outputs.heatmap import draw_heatmap, stretch
-from groundkit.outputs.png import write_png
-from groundkit.outputs.tiles import Tile, draw_row, stack
+from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
+from groundkit.outputs.formats.png import write_png
 from groundkit.pipelines.vlsam import VLSAM, read_config
 
 

@@ -23,11 +23,12 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from groundkit.follow import follow_video
+from groundkit.masks.geometry import boxes_of
 from groundkit.media.videos import read_video
-from groundkit.outputs.video import write_mp4
-from groundkit.pipelines.refam_video import VideoPipeline
-from groundkit.results import Grounding, boxes_of
+from groundkit.outputs.video.files import write_mp4
+from groundkit.pipelines.video import VideoPipeline
+from groundkit.results import Grounding
+from groundkit.run.follow import follow_video
 from groundkit.tracking.optical_flow import OpticalFlowTracker
 
 Pixels = npt.NDArray[np.uint8]

@@ -146,8 +146,8 @@ def batch(
     video = following.model_dump()
 
     from groundkit.outputs.record import failure
-    from groundkit.outputs.report import open_report
     from groundkit.outputs.save import check_formats, names_a_file
+    from groundkit.report.page import open_report
     from groundkit.run.batch import check_coco, run_batch, without_existing, write_coco
     from groundkit.run.finished import add_entries, complete, needs_grounding, without_details
     from groundkit.run.manifest import open_manifest
@@ -285,10 +285,10 @@ def _engine(name: str, address: str | None, count: int | None, chosen: PipelineO
         return in_process
     silence_libraries()
     if name == "ray":
-        from groundkit.run.ray_data import on_ray
+        from groundkit.run.engines.ray import on_ray
 
         return partial(on_ray, count=count, address=address, gpus=chosen.device != "cpu")
-    from groundkit.run.processes import on_processes
+    from groundkit.run.engines.processes import on_processes
 
     return partial(on_processes, count=count or 1)
 

@@ -135,7 +135,7 @@ def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: 
 
     if model is None:
         return Vocabulary(categories, pipeline.vlm.embed_texts, least=least)
-    from groundkit.models.clip_text import ClipText
+    from groundkit.models.diffusion.clip_text import ClipText
 
     clip = ClipText.from_pretrained(model, device=pipeline.vlm.device, local_files_only=offline)
     return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE, least=least)
@@ -146,8 +146,8 @@ def _renamed(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discov
 
     Of one object that had two names of one category, the better mask stays.
     """
-    from groundkit.results import boxes_of
-    from groundkit.segmenters.refine import suppress
+    from groundkit.masks.geometry import boxes_of
+    from groundkit.masks.refine import suppress
 
     named = {i: each for i, label in enumerate(found.labels) if (each := vocabulary.category(label)) is not None}
     rows, labels = list(named), list(named.values())

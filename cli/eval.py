@@ -21,10 +21,10 @@ from groundkit.wording import count_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from groundkit.evaluation.evaluate import Failure, Report
     from groundkit.evaluation.metrics import Interval, Metrics
-    from groundkit.evaluation.video_evaluate import VideoFailure, VideoReport
-    from groundkit.evaluation.video_metrics import VideoMetrics
+    from groundkit.evaluation.pictures.evaluate import Failure, Report
+    from groundkit.evaluation.videos.evaluate import VideoFailure, VideoReport
+    from groundkit.evaluation.videos.metrics import VideoMetrics
 
     Row = tuple[int, list[Interval]]  # number of cases, and what was measured
 
@@ -124,13 +124,13 @@ def _pictures(
 ) -> None:
     configs = [chosen.config() for chosen in methods]
 
-    from groundkit.evaluation.cases import read_cases
+    from groundkit.evaluation.pictures.cases import read_cases
 
     cases = read_cases(cases_file, limit)
 
-    from groundkit.evaluation.contact_sheet import draw_contact_sheet
-    from groundkit.evaluation.evaluate import evaluate as run_evaluation
-    from groundkit.outputs.png import write_png
+    from groundkit.evaluation.pictures.contact_sheet import draw_contact_sheet
+    from groundkit.evaluation.pictures.evaluate import evaluate as run_evaluation
+    from groundkit.outputs.formats.png import write_png
 
     reports = []
     for chosen, config in zip(methods, configs, strict=True):
@@ -173,11 +173,11 @@ def _videos(
 ) -> None:
     method, config = split_settings(chosen.config(), **options)
 
-    from groundkit.evaluation.video_contact_sheet import draw_video_contact_sheet
-    from groundkit.evaluation.video_evaluate import PHRASE_CONTROLS, TRACKER_CONTROLS, evaluate_video
-    from groundkit.evaluation.video_methods import follow_given_mask, follow_phrase, write_masks
-    from groundkit.evaluation.video_sets import read_video_set
-    from groundkit.outputs.png import write_png
+    from groundkit.evaluation.videos.contact_sheet import draw_video_contact_sheet
+    from groundkit.evaluation.videos.evaluate import PHRASE_CONTROLS, TRACKER_CONTROLS, evaluate_video
+    from groundkit.evaluation.videos.methods import follow_given_mask, follow_phrase, write_masks
+    from groundkit.evaluation.videos.sets import read_video_set
+    from groundkit.outputs.formats.png import write_png
 
     cases = read_video_set(source, limit, split)
     pipeline = video_pipeline(chosen.load(method, output), chosen, tracker, config)

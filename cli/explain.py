@@ -37,14 +37,14 @@ def explain(
         raise ConfigError(f"{output} must be a file name ending in .png")
     method = chosen.config()
 
-    from groundkit.batch import ground_phrases
+    from groundkit.explain.diffusion import draw_explanation
     from groundkit.media.inputs import resolve_inputs, unique_stems
     from groundkit.media.paths import real_path
     from groundkit.outputs.atomic import prepare_folder
-    from groundkit.outputs.explain import draw_explanation
+    from groundkit.outputs.formats.png import write_png
     from groundkit.outputs.names import shorten, slug
-    from groundkit.outputs.png import write_png
     from groundkit.outputs.record import record
+    from groundkit.run.phrases import ground_phrases
 
     resolved = resolve_inputs(inputs, range=value_range)
     found, unreadable = split_unreadable(resolved.found)

@@ -24,7 +24,7 @@ from groundkit.cli.videos import (
 )
 
 if TYPE_CHECKING:
-    from groundkit.batch import Written
+    from groundkit.run.phrases import Written
 
 
 @with_pipeline_options()
@@ -60,10 +60,10 @@ def follow(
     inputs, phrases = split_arguments(arguments, phrase or [], command="follow", example="clip.mp4")
     method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
 
-    from groundkit.batch import refused
-    from groundkit.follow import VideoRun, check_output
     from groundkit.outputs.ours import resolve_sources
-    from groundkit.outputs.report import open_report
+    from groundkit.report.page import open_report
+    from groundkit.run.follow import VideoRun, check_output
+    from groundkit.run.phrases import refused
 
     resolved = resolve_sources(inputs, output, videos=True, frame_folders=True, pictures=False)
     found, unreadable = split_unreadable(resolved.found, follows=True)

@@ -21,7 +21,7 @@ from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
 
 if TYPE_CHECKING:
-    from groundkit.batch import Pipeline
+    from groundkit.run.phrases import Pipeline
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")]

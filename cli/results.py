@@ -11,7 +11,7 @@ from groundkit.cli.errors import for_command_line, tell_error
 from groundkit.wording import count_of
 
 if TYPE_CHECKING:
-    from groundkit.batch import Written
+    from groundkit.run.phrases import Written
 
 
 def tell(result: Written, as_json: bool, quiet: bool) -> None:

@@ -22,7 +22,7 @@ from groundkit.cli.results import sum_up, tell
 from groundkit.cli.videos import split_settings, tell_coco_of_videos, video_pipeline
 
 if TYPE_CHECKING:
-    from groundkit.batch import Written
+    from groundkit.run.phrases import Written
 
 
 @with_pipeline_options()
@@ -70,10 +70,10 @@ def segment(
     inputs, phrases = split_arguments(arguments, phrase or [], command="segment")
     method, video = split_settings(chosen.config(min_evidence=min_evidence))
 
-    from groundkit.batch import BatchWriter, ground_files, refused
-    from groundkit.follow import VideoRun, check_output
     from groundkit.outputs.ours import resolve_sources
-    from groundkit.outputs.report import open_report
+    from groundkit.report.page import open_report
+    from groundkit.run.follow import VideoRun, check_output
+    from groundkit.run.phrases import BatchWriter, ground_files, refused
 
     resolved = resolve_sources(inputs, output, videos=True, range=value_range)
     formats = formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"])

@@ -13,7 +13,7 @@ from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundkit.media.inputs import Input
-    from groundkit.pipelines.refam_video import VideoConfig, VideoPipeline
+    from groundkit.pipelines.video import VideoConfig, VideoPipeline
 
 TrackerOption = Annotated[
     str,
@@ -84,7 +84,7 @@ def video_pipeline(
     loaded: Any, chosen: PipelineOptions, tracker: str = "flow", config: VideoConfig | None = None
 ) -> VideoPipeline:
     """What follows through videos what ``loaded``, a pipeline with a segmenter, grounds."""
-    from groundkit.pipelines.refam_video import VideoPipeline
+    from groundkit.pipelines.video import VideoPipeline
     from groundkit.tracking.load import load_tracker
 
     follower = load_tracker(tracker, loaded.segmenter, device=chosen.device, local_files_only=chosen.offline)

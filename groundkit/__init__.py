@@ -8,12 +8,19 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Threads that wait for each other spin, and on a machine whose cores others use they spin where those would work. How
 # long they do is read once, when torch is imported. Rounds, not seconds: see benchmarks/crowded.py.
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+if not Path(__file__).with_name("pipelines").is_dir():
+    raise ImportError(
+        "groundkit/cli, groundkit/pipelines and groundkit/weights are symbolic links, which this checkout lacks: run "
+        "`git config core.symlinks true` and `git checkout -- groundkit` (on Windows, in developer mode)"
+    )
 
 from groundkit.errors import (
     AttentionError,

@@ -139,15 +139,15 @@ def _member(
     name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any]
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
-    from groundkit.models.diffusion import select_layers
+    from groundkit.models.diffusion.base import select_layers
     from groundkit.pipelines import refam, vlsam
     from groundkit.pipelines.resolve import resolve
 
     place = {key: options[key] for key in ("revision", "local_files_only")}
     if name in refam.PRESETS:
         _check_attention_backend()
-        from groundkit.models.diffusion_families import diffusion_family
-        from groundkit.models.video_diffusion import VideoDiffusionModel
+        from groundkit.models.diffusion.clips import VideoDiffusionModel
+        from groundkit.models.diffusion.families import diffusion_family
         from groundkit.pipelines import refam_clip, refam_config
 
         folder = _folder(source, "flux")
@@ -166,7 +166,7 @@ def _member(
 
         return read_diffusion
     if name in vlsam.PRESETS:
-        from groundkit.models.families import vision_language_family
+        from groundkit.models.vision_language.families import vision_language_family
 
         looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
         home = _folder(source, "llava")

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
+from groundkit.masks.geometry import boxes_of
 
 if TYPE_CHECKING:
-    from groundkit.prompting.evidence import Evidence
+    from groundkit.masks.evidence import Evidence
 
 
 @dataclass(frozen=True, eq=False)  # of arrays there is no one truth: a result equals itself
@@ -78,7 +79,7 @@ class Grounding:
 
     def overlay(self) -> npt.NDArray[np.uint8]:
         """Draw masks, contours, points and the phrase over the picture: uint8 ``(height, width, 3)`` RGB."""
-        from groundkit.outputs.overlay import draw_overlay
+        from groundkit.outputs.formats.overlay import draw_overlay
 
         return draw_overlay(self.image, self.masks, self.points, self.phrase, self.scores)
 
@@ -95,7 +96,7 @@ class Grounding:
         Raises:
             IndexError: when there is no such mask, as when nothing was found.
         """
-        from groundkit.outputs.cutout import cut_out
+        from groundkit.outputs.formats.cutout import cut_out
 
         return cut_out(self.image, self.masks[index], crop=crop)
 
@@ -123,7 +124,7 @@ class Grounding:
 
     def to_coco(self, file_name: str = "") -> dict[str, Any]:
         """A COCO data set of this one picture and phrase: RLE masks with ``counts`` as str, XYWH boxes, ids from 1."""
-        from groundkit.outputs.coco import CocoDataset
+        from groundkit.outputs.formats.coco import CocoDataset
 
         dataset = CocoDataset()
         dataset.add(self, file_name)
@@ -218,7 +219,7 @@ class Discovery:
 
     def overlay(self) -> npt.NDArray[np.uint8]:
         """Draw masks, contours and labels over the picture: uint8 ``(height, width, 3)`` RGB."""
-        from groundkit.outputs.overlay import draw_labelled
+        from groundkit.outputs.formats.overlay import draw_labelled
 
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
 
@@ -231,29 +232,6 @@ def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
     none = np.zeros(0, np.float32)
     empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)
     return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))
-
-
-def mask_iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks of one shape, 1 when both are empty."""
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
-
-
-def boxes_of(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """The tight box of each mask.
-
-    Args:
-        masks: bool ``(K, height, width)``.
-
-    Returns:
-        float32 ``(K, 4)``, XYXY pixels, x2 and y2 exclusive; all 0 for an empty mask.
-    """
-    boxes = np.zeros((len(masks), 4), dtype=np.float32)
-    for box, mask in zip(boxes, masks, strict=True):
-        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-        if len(rows):
-            box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return boxes
 
 
 def _check(name: str, array: npt.NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

@@ -11,19 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from groundkit.batch import Pipeline, ground_phrases
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
+from groundkit.masks.choose import MaskRule
+from groundkit.masks.evidence import mean_evidence
+from groundkit.masks.geometry import agreement, boxes_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.pipelines.base import PhrasePipeline
-from groundkit.pipelines.settings import EvidenceSettings, validate
-from groundkit.prompting.evidence import mean_evidence
+from groundkit.prompting.pointing import point_at
 from groundkit.prompting.points import PointPrompts
-from groundkit.prompting.spatial import minmax
-from groundkit.results import Grounding, boxes_of, judged
+from groundkit.results import Grounding, judged
+from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.segmenters.base import MaskProposals, Segmenter
-from groundkit.segmenters.choose import MaskRule, agreement
-from groundkit.segmenters.pointing import point_at
+from groundkit.settings import EvidenceSettings, validate
+from groundkit.stages.places import minmax
 
 
 class EnsembleConfig(EvidenceSettings):

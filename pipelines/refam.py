@@ -19,21 +19,22 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.maps import AttentionMaps, check_finite
-from groundkit.attention.normalise import Reduction, merge_layers, reduce_maps
-from groundkit.attention.sinks import find_sinks
 from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
+from groundkit.masks.evidence import weigh_evidence
+from groundkit.masks.geometry import boxes_of
 from groundkit.memory import explain_out_of_memory
-from groundkit.models.diffusion import DiffusionModel
+from groundkit.models.diffusion.base import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline, made_by
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
-from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.fusion import is_left, leave_out
 from groundkit.prompting.peaks import upsample
-from groundkit.prompting.spatial import minmax
-from groundkit.results import Grounding, boxes_of, judged
+from groundkit.prompting.pointing import point_at
+from groundkit.results import Grounding, judged
 from groundkit.segmenters.base import Segmenter
-from groundkit.segmenters.pointing import point_at
+from groundkit.stages.fusion import is_left, leave_out
+from groundkit.stages.normalise import Reduction, merge_layers, reduce_maps
+from groundkit.stages.places import minmax
+from groundkit.stages.sinks import find_sinks
 
 __all__ = ["PRESETS", "Reading", "RefAM", "RefAMConfig", "RefAMSteps", "RefAMTrace", "read_config"]
 

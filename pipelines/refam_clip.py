@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
 from groundkit.memory import explain_out_of_memory
-from groundkit.models.video_diffusion import VideoDiffusionModel
+from groundkit.models.diffusion.clips import VideoDiffusionModel
 from groundkit.pipelines.refam import Map, RefAMSteps
 from groundkit.pipelines.refam_config import RefAMClipConfig
 from groundkit.results import Grounding

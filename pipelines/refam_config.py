@@ -9,8 +9,8 @@ from pydantic import Field
 
 from groundkit.attention.choices import AttentionDirection, Normalisation, Reduction
 from groundkit.language.magnets import DEFAULT_MAGNETS
-from groundkit.pipelines.settings import SharedSettings, validate
-from groundkit.segmenters.choose import MaskRule
+from groundkit.masks.choose import MaskRule
+from groundkit.settings import SharedSettings, validate
 
 
 class RefAMConfig(SharedSettings):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from groundkit.pipelines.settings import validate
+from groundkit.settings import validate
 
 
 class VideoConfig(BaseModel):

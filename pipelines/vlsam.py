@@ -21,18 +21,23 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.flow import Flow, Regulariser, image_flow
+from groundkit.attention.grids import finest_grid, lay_over, smooth_views
 from groundkit.attention.maps import check_finite
-from groundkit.attention.normalise import reduce_maps
 from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, Selection, parse_phrase
 from groundkit.language.objects import is_unfinished_thought, object_names, token_offsets, with_article
 from groundkit.language.tokens import SPACE_PIECE, check_known
+from groundkit.masks.choose import choose_mask
+from groundkit.masks.evidence import weigh_evidence
+from groundkit.masks.geometry import agreement, boxes_of
+from groundkit.masks.packed import PackedMask
+from groundkit.masks.refine import cascade, suppress
+from groundkit.masks.votes import Candidate, fuse_views
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.media.resize import resize
 from groundkit.memory import explain_out_of_memory
-from groundkit.models.layout import finest_grid, lay_over, smooth_views
-from groundkit.models.vision_language import Conversation, EncodedPicture, VisionLanguageModel
+from groundkit.models.vision_language.base import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.pipelines.base import PhrasePipeline, check_seed, made_by
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
@@ -43,19 +48,15 @@ from groundkit.pipelines.vlsam_config import (
     VLSAMConfig,
     read_config,
 )
-from groundkit.prompting.evidence import weigh_evidence
-from groundkit.prompting.fusion import contrast, fuse_sizes, is_left, leave_out
+from groundkit.prompting.cell_masks import masks_of_cells
+from groundkit.prompting.pointing import point_at, with_rim
 from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
-from groundkit.prompting.spatial import minmax
-from groundkit.results import Discovery, Grounding, boxes_of, judged
+from groundkit.results import Discovery, Grounding, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
-from groundkit.segmenters.cells import masks_of_cells
-from groundkit.segmenters.choose import agreement, choose_mask
-from groundkit.segmenters.packed import PackedMask
-from groundkit.segmenters.pointing import point_at, with_rim
-from groundkit.segmenters.refine import cascade, suppress
-from groundkit.segmenters.votes import Candidate, fuse_views
+from groundkit.stages.fusion import contrast, fuse_sizes, is_left, leave_out
+from groundkit.stages.normalise import reduce_maps
+from groundkit.stages.places import minmax
 
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "VLSAMTrace", "read_config"]
 

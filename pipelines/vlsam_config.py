@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from groundkit.attention.choices import Flow, HeadWeights, Regulariser
-from groundkit.models.picture_sizes import Framing
-from groundkit.pipelines.settings import SharedSettings, validate
+from groundkit.masks.choose import MaskRule
+from groundkit.models.vision_language.picture_sizes import Framing
 from groundkit.prompting.regions import Part, threshold_share
-from groundkit.segmenters.choose import MaskRule
+from groundkit.settings import SharedSettings, validate
 
 Size = Annotated[float, Field(gt=0, le=4)]
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from groundkit.results import Grounding, boxes_of
+from groundkit.masks.geometry import boxes_of
+from groundkit.results import Grounding
 
 if TYPE_CHECKING:
     from devices import Device

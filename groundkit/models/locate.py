@@ -163,7 +163,7 @@ def _named(config: Mapping[str, Any]) -> str:
 
 def _use(config: Mapping[str, Any], wanted: Wanted) -> str:
     """What such a model is good for."""
-    from groundkit.models.families import FAMILIES
+    from groundkit.models.vision_language.families import FAMILIES
 
     kind = config.get("model_type")
     other = f"give one such as {wanted.example}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
+from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH
 from groundkit.outputs.drawing import fit_text, text_width
 from groundkit.outputs.letters import font
-from groundkit.outputs.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH
 from groundkit.results import Grounding
 
 _LINE = 24  # pixels

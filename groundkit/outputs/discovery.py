@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError
+from groundkit.masks.rle import encode
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.outputs.atomic import prepare_folder, write_text
-from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.formats.coco import CocoDataset
+from groundkit.outputs.formats.png import write_png
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.ours import owner, owner_of, tell_other_owner
-from groundkit.outputs.png import write_png
 from groundkit.outputs.record import made_with
-from groundkit.outputs.rle import encode
 from groundkit.outputs.save import file_names, names_a_file, write_files
 from groundkit.results import Discovery
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from groundkit.outputs.rle import encode
+from groundkit.masks.rle import encode
 from groundkit.results import Discovery, Grounding
 
 

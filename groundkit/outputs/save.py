@@ -13,12 +13,12 @@ from PIL import Image
 from groundkit.errors import ConfigError, unknown
 from groundkit.media.inputs import VIDEO_SUFFIXES
 from groundkit.outputs.atomic import write_text
-from groundkit.outputs.coco import CocoDataset
-from groundkit.outputs.cutout import cut_out
-from groundkit.outputs.heatmap import draw_heatmap
+from groundkit.outputs.formats.coco import CocoDataset
+from groundkit.outputs.formats.cutout import cut_out
+from groundkit.outputs.formats.heatmap import draw_heatmap
+from groundkit.outputs.formats.png import write_mask, write_png
 from groundkit.outputs.names import slug
 from groundkit.outputs.ours import earlier_masks, remove_ours, tell_other_owner
-from groundkit.outputs.png import write_mask, write_png
 from groundkit.outputs.record import full_record
 from groundkit.results import Grounding
 

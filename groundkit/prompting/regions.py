@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from groundkit.errors import ConfigError
 from groundkit.prompting.points import PointPrompts
-from groundkit.prompting.spatial import minmax
+from groundkit.stages.places import minmax
 
 Heat = npt.NDArray[np.float32]
 

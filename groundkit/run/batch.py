@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from groundkit.outputs.atomic import remove_leftovers
-from groundkit.outputs.coco import CocoDataset
+from groundkit.outputs.formats.coco import CocoDataset
 from groundkit.outputs.save import file_names, mask_names
 from groundkit.run.finished import is_sound
 from groundkit.run.manifest import Manifest, Record

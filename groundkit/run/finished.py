@@ -17,16 +17,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.errors import GroundkitError, InputError
+from groundkit.masks.evidence import Evidence
+from groundkit.masks.geometry import boxes_of
+from groundkit.masks.rle import decode, encode
 from groundkit.media.ahead import map_ahead
 from groundkit.media.videos import read_video
 from groundkit.outputs.atomic import write_text
-from groundkit.outputs.report import ReportWriter, failure_entry, picture_entry, video_entry
-from groundkit.outputs.report_layers import LONGEST_HEAT, shrink_heat
-from groundkit.outputs.rle import decode, encode
 from groundkit.outputs.save import ENDINGS, file_names, mask_names, write_files
-from groundkit.pipelines.refam_video import FrameMask, VideoGrounding
-from groundkit.prompting.evidence import Evidence
-from groundkit.results import Grounding, boxes_of
+from groundkit.pipelines.video import FrameMask, VideoGrounding
+from groundkit.report.layers import LONGEST_HEAT, shrink_heat
+from groundkit.report.page import ReportWriter, failure_entry, picture_entry, video_entry
+from groundkit.results import Grounding
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
 

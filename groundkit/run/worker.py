@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.batch import Pipeline, ground_phrases, write_outcome
 from groundkit.errors import GroundkitError
-from groundkit.follow import follow_video
 from groundkit.media.videos import read_video
 from groundkit.outputs.record import failure
 from groundkit.outputs.save import ENDINGS, file_names
-from groundkit.pipelines.refam_video import VideoPipeline, read_config
+from groundkit.pipelines.video import VideoPipeline, read_config
 from groundkit.results import Grounding
 from groundkit.run.fingerprint import fingerprint
 from groundkit.run.finished import details, video_details, with_formats
+from groundkit.run.follow import follow_video
 from groundkit.run.manifest import Record
+from groundkit.run.phrases import Pipeline, ground_phrases, write_outcome
 from groundkit.run.plan import Task, Unit
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.masks.geometry import mask_iou
 from groundkit.prompting.peaks import find_peaks
 from groundkit.prompting.points import PointPrompts
-from groundkit.results import mask_iou
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Mask, Pixels, Tracked
 from groundkit.tracking.template import Match, Template

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from groundkit.media.videos import Frame
-from groundkit.outputs.overlay import draw_overlay
-from groundkit.outputs.video import open_overlay, write_mp4
+from groundkit.outputs.formats.overlay import draw_overlay
+from groundkit.outputs.video.files import open_overlay, write_mp4
 
 COLOURS = [(255, 255, 255), (0, 0, 0), (200, 30, 40), (20, 180, 60), (30, 40, 220), (128, 128, 128)]
 RATE = 5

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, LlavaForConditionalGeneration
 from transformers.utils import logging
 
 from groundkit.cli.main import run
-from groundkit.outputs.rle import decode
+from groundkit.masks.rle import decode
 
 TINY = Path(__file__).parents[1] / "groundkit" / "models" / "vision_language"
 

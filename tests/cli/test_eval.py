@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import groundkit
-from groundkit.prompting.evidence import Evidence
+from groundkit.masks.evidence import Evidence
 
 
 @pytest.fixture

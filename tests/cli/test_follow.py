@@ -14,9 +14,9 @@ from PIL import Image
 from transformers.utils import logging as transformers_logging
 
 from groundkit.cli.main import run
+from groundkit.masks.rle import decode
 from groundkit.media.videos import read_video
-from groundkit.outputs.rle import decode
-from groundkit.outputs.video import write_mp4
+from groundkit.outputs.video.files import write_mp4
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 FRAMES = 6

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundkit.masks.rle import decode
 from groundkit.media.videos import read_video
-from groundkit.outputs.rle import decode
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -178,7 +178,7 @@ def test_nano_says_once_a_folder_and_only_to_people_what_it_is_and_what_fits_pho
 
 
 def test_every_result_says_how_sure_it_is_in_one_line_beside_the_files(command, pipeline, monkeypatch):
-    from groundkit.prompting.evidence import Evidence
+    from groundkit.masks.evidence import Evidence
 
     original = pipeline.ground
     monkeypatch.setattr(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundkit.masks.rle import decode
 from groundkit.media.videos import read_video
-from groundkit.outputs.rle import decode
-from groundkit.outputs.video import write_mp4
+from groundkit.outputs.video.files import write_mp4
 
 Command = Callable[..., Any]
 FRAMES = 5

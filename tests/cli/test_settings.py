@@ -4,9 +4,9 @@ import pytest
 
 from groundkit.pipelines.ensemble import EnsembleConfig
 from groundkit.pipelines.refam_config import RefAMClipConfig, RefAMConfig
-from groundkit.pipelines.settings import validate
 from groundkit.pipelines.video_config import VideoConfig
 from groundkit.pipelines.vlsam_config import VLSAMConfig
+from groundkit.settings import validate
 from groundkit.weights.catalog import NANO_READING
 
 

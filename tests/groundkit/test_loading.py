@@ -9,9 +9,10 @@ import torch
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
+from groundkit.masks.geometry import mask_iou
 from groundkit.outputs.record import record
 from groundkit.pipelines.resolve import settings_of
-from groundkit.results import Grounding, mask_iou
+from groundkit.results import Grounding
 from groundkit.weights import catalog
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import groundkit
-from groundkit.batch import ground_phrases
 from groundkit.errors import OutOfMemoryError
 from groundkit.memory import explain_out_of_memory, is_out_of_memory
 from groundkit.models.loading import explain_loading_errors
 from groundkit.results import Grounding
+from groundkit.run.phrases import ground_phrases
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 ON_GPU = [

@@ -7,7 +7,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from groundkit.errors import ConfigError, GroundkitError
-from groundkit.results import boxes_of
+from groundkit.masks.geometry import boxes_of
 
 BOXES = [(5, 6, 30, 20), (40, 10, 64, 48)]
 

@@ -14,8 +14,8 @@ import pytest
 from devices import Device
 
 import groundkit
-from groundkit.outputs.explain import draw_explanation
-from groundkit.results import mask_iou
+from groundkit.explain.diffusion import draw_explanation
+from groundkit.masks.geometry import mask_iou
 
 SCENE = Path(__file__).parents[2] / "samples" / "scene_2.png"
 PHRASE = "the yellow dog on the left"

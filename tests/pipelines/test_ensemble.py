@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
+from groundkit.masks.evidence import Evidence
 from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble, read_config
-from groundkit.prompting.evidence import Evidence
 from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding
 from groundkit.segmenters.base import MaskProposals

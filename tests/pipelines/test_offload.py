@@ -126,7 +126,7 @@ def test_members_of_an_ensemble_take_turns_too() -> None:
 
 def test_a_family_for_videos_has_one_part_on_the_gpu_at_a_time(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    tests = Path(__file__).parents[1] / "groundkit" / "models" / "video_diffusion"
+    tests = Path(__file__).parents[1] / "groundkit" / "models" / "diffusion"
     sys.path.insert(0, str(tests))
     try:
         import tiny_wan_2_2

@@ -11,7 +11,7 @@ import torch
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
-from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText
+from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding

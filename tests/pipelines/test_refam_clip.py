@@ -20,15 +20,15 @@ from groundkit.attention.maps import AttentionMaps
 from groundkit.cli.main import run
 from groundkit.errors import ConfigError, InputError, ModelError, PhraseError
 from groundkit.media.videos import Frame
-from groundkit.models.diffusion import AttentionDirection
-from groundkit.models.diffusion_families import diffusion_family
-from groundkit.models.mochi import MochiModel
-from groundkit.models.video_diffusion import ClipText, EncodedClip
-from groundkit.outputs.video import write_mp4
+from groundkit.models.diffusion.base import AttentionDirection
+from groundkit.models.diffusion.clips import ClipText, EncodedClip
+from groundkit.models.diffusion.families import diffusion_family
+from groundkit.models.diffusion.mochi import MochiModel
+from groundkit.outputs.video.files import write_mp4
 from groundkit.pipelines.refam_clip import RefAMClip
 from groundkit.pipelines.refam_config import read_clip_config as read_config
-from groundkit.pipelines.refam_video import VideoPipeline
-from groundkit.pipelines.refam_video import read_config as read_video_config
+from groundkit.pipelines.video import VideoPipeline
+from groundkit.pipelines.video import read_config as read_video_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
 from groundkit.tracking.base import Mask, Pixels, Tracked
@@ -36,7 +36,7 @@ from groundkit.weights.training.tokenizers import t5_tokenizer
 
 SIDE, CELL = 6, 10
 TOKENIZER = t5_tokenizer()
-TINY = Path(__file__).parents[1] / "groundkit" / "models" / "video_diffusion"
+TINY = Path(__file__).parents[1] / "groundkit" / "models" / "diffusion"
 
 
 class PlantedClipModel:

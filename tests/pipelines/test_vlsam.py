@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from groundkit.attention.grids import TokenGrid
 from groundkit.attention.heads import HeadWeights
 from groundkit.attention.layers import KeptMatrix, LayerAttention
 from groundkit.errors import ConfigError, PhraseError
-from groundkit.models.picture_sizes import PictureSize
-from groundkit.models.vision_language import Conversation, EncodedPicture, View
+from groundkit.masks.geometry import mask_iou
+from groundkit.models.vision_language.base import Conversation, EncodedPicture
+from groundkit.models.vision_language.picture_sizes import PictureSize
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.prompting.points import PointPrompts
-from groundkit.results import mask_iou
 from groundkit.segmenters.base import MaskProposals
 
 Pixels = npt.NDArray[np.uint8]
@@ -92,7 +93,7 @@ class PlantedModel:
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         start = 1 + GRID * GRID + 3
         self.questions.append(question)
-        view = View(torch.arange(1, 1 + GRID * GRID), (GRID, GRID))
+        view = TokenGrid(torch.arange(1, 1 + GRID * GRID), (GRID, GRID))
         asked = Conversation(picture, {"input_ids": torch.zeros(1, start).long()}, (view,), range(start, start))
         return self.add_answer(asked, answer)
 
@@ -490,7 +491,7 @@ class TiledModel(PlantedModel):
         grid = (GRID // 2, GRID // 2)
         places = torch.arange(1, 1 + GRID * GRID).reshape(2, GRID // 2, 2, GRID // 2).transpose(1, 2).reshape(4, -1)
         views = [
-            View(places[2 * y + x], grid, (x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5)) for y in (0, 1) for x in (0, 1)
+            TokenGrid(places[2 * y + x], grid, (x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5)) for y in (0, 1) for x in (0, 1)
         ]
         return replace(super().ask(picture, question, answer), views=tuple(views))
 
@@ -543,7 +544,7 @@ class LookingModel(PlantedModel):
         colour = next((c for c in COLOURS if c in question.split()), "none")
         (ids[0, -1],) = self.tokenizer(colour).input_ids
         end = ids.shape[1]
-        view = View(torch.arange(1, 1 + rows * columns), (rows, columns))
+        view = TokenGrid(torch.arange(1, 1 + rows * columns), (rows, columns))
         return Conversation(picture, {"input_ids": ids}, (view,), range(end, end))
 
     def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundkit.evaluation.video_cases import read_true_masks, read_video_cases
+from groundkit.evaluation.videos.cases import read_true_masks, read_video_cases
 from groundkit.media.videos import read_video
 from groundkit.weights.training import clips
 from groundkit.weights.training.clips import FRAMES, STYLE, Clip, ClipMaker, Motion

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from groundkit.language.objects import object_names
-from groundkit.models.llava import LlavaModel
+from groundkit.models.vision_language.llava import LlavaModel
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, QUESTIONS
 from groundkit.weights.training import vlm
 from groundkit.weights.training.captions import Mention

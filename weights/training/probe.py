@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from groundkit.models.flux import FluxModel
+from groundkit.models.diffusion.flux import FluxModel
 from groundkit.pipelines.refam import RefAM, read_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.attention.normalise import Normalisation, merge_layers
-from groundkit.attention.sinks import find_sinks
+from groundkit.stages.normalise import Normalisation, merge_layers
+from groundkit.stages.sinks import find_sinks
 
 LAYERS, TOKENS, SIDE = 4, 6, 8
 

@@ -10,7 +10,7 @@ import torch
 from devices import DTYPES, Device
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.models.flux import FluxModel
+from groundkit.models.diffusion.flux import FluxModel
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
 

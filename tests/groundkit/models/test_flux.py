@@ -10,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import AttentionError, ConfigError, ModelError
-from groundkit.models.diffusion import AttentionDirection, EncodedImage, EncodedText, select_layers
-from groundkit.models.flux import FluxModel
+from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText, select_layers
+from groundkit.models.diffusion.flux import FluxModel
 from groundkit.weights.catalog import nano_folder
 
 

@@ -15,8 +15,8 @@ import pytest
 SCRIPT = """
 import json, sys, warnings
 from groundkit.errors import ModelError
-from groundkit.models.diffusion_families import diffusion_family
-from groundkit.models.families import load_vision_language
+from groundkit.models.diffusion.families import diffusion_family
+from groundkit.models.vision_language.families import load_vision_language
 from groundkit.segmenters.load import load_segmenter
 from groundkit.tracking.sam2 import Sam2Tracker
 

@@ -14,11 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from groundkit.errors import ModelError
-from groundkit.models.diffusion_families import diffusion_family
-from groundkit.models.families import load_vision_language
+from groundkit.models.diffusion.families import diffusion_family
+from groundkit.models.vision_language.families import load_vision_language
 
 HERE = Path(__file__).parent
-VIDEO = [path.stem.removeprefix("tiny_") for path in sorted((HERE / "video_diffusion").glob("tiny_*.py"))]
+VIDEO = [path.stem.removeprefix("tiny_") for path in sorted((HERE / "diffusion").glob("tiny_*.py"))]
 VIDEO.remove("clips")
 LANGUAGE = [path.stem.removeprefix("tiny_") for path in sorted((HERE / "vision_language").glob("tiny_*.py"))]
 
@@ -31,7 +31,7 @@ def save_tiny(tmp_path_factory: pytest.TempPathFactory, flux_folder: Path) -> Ca
     def save(family: str) -> Path:
         if family not in saved:
             saved[family] = tmp_path_factory.mktemp(family)
-            kind = "video_diffusion" if family in VIDEO else "vision_language"
+            kind = "diffusion" if family in VIDEO else "vision_language"
             torch.manual_seed(0)
             sys.path.insert(0, str(HERE / kind))
             try:

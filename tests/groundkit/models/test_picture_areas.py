@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundkit.models.diffusion import fit_size
+from groundkit.models.diffusion.base import fit_size
 
 
 @pytest.mark.parametrize("size", [(3000, 4000), (6000, 8000), (8000, 6000), (1080, 1920), (64, 48), (9000, 500)])

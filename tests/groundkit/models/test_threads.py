@@ -20,12 +20,13 @@ from transformers import SamConfig, SamImageProcessor, SamModel
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import AttentionError
 from groundkit.exclusive import seeded
-from groundkit.models.flux import FluxModel
-from groundkit.models.llava import LlavaModel
-from groundkit.models.mochi import MochiModel
-from groundkit.models.qwen2_vl import Qwen2VlModel
-from groundkit.models.vision_language import VisionLanguageModel
-from groundkit.pipelines import ensemble, refam, refam_clip, refam_video, vlsam
+from groundkit.models.diffusion.flux import FluxModel
+from groundkit.models.diffusion.mochi import MochiModel
+from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.llava import LlavaModel
+from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
+from groundkit.pipelines import ensemble, refam, refam_clip, vlsam
+from groundkit.pipelines import video as refam_video
 from groundkit.results import Grounding
 from groundkit.segmenters.sam_transformers import TransformersSam
 from groundkit.tracking.optical_flow import OpticalFlowTracker
@@ -93,7 +94,7 @@ def flux(flux_folder: Path) -> FluxModel:
 
 @pytest.fixture(scope="module")
 def mochi(load_tiny: Load) -> MochiModel:
-    model: MochiModel = load_tiny(HERE / "video_diffusion", "mochi", MochiModel)
+    model: MochiModel = load_tiny(HERE / "diffusion", "mochi", MochiModel)
     model.size = (48, 64)
     return model
 

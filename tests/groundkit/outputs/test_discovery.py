@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import Input
 from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
-from groundkit.outputs.report import picture_entry
+from groundkit.report.page import picture_entry
 from groundkit.results import Discovery
 
 

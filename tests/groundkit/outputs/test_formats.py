@@ -7,11 +7,11 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from groundkit.outputs.coco import CocoDataset
-from groundkit.outputs.heatmap import colour_map, draw_heatmap, stretch
-from groundkit.outputs.png import write_png
+from groundkit.masks.rle import decode, encode
+from groundkit.outputs.formats.coco import CocoDataset
+from groundkit.outputs.formats.heatmap import colour_map, draw_heatmap, stretch
+from groundkit.outputs.formats.png import write_png
 from groundkit.outputs.record import full_record, record
-from groundkit.outputs.rle import decode, encode
 from groundkit.outputs.save import file_names, write_files
 
 # pycocotools, the oracle here, is not adapted to NumPy 2's copy keyword.

@@ -14,8 +14,8 @@ from pycocotools import mask as coco_mask
 
 from groundkit.errors import ConfigError, InputError
 from groundkit.media.videos import Frame, read_video
-from groundkit.outputs.overlay import draw_overlay
-from groundkit.outputs.video import (
+from groundkit.outputs.formats.overlay import draw_overlay
+from groundkit.outputs.video.files import (
     TICKS,
     IndexedFolder,
     MaskFolder,

@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 
 from groundkit.errors import GroundkitError
 from groundkit.media.videos import read_video
-from groundkit.outputs.report import ReportWriter
+from groundkit.report.page import ReportWriter
 from groundkit.run.batch import run_batch, without_existing, write_coco
 from groundkit.run.finished import add_entries, needs_grounding
 from groundkit.run.manifest import open_manifest

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.outputs.png import write_png
+from groundkit.outputs.formats.png import write_png
 from groundkit.run.lists import read_list
 from groundkit.run.plan import Shard, count_tasks, make_plan
 

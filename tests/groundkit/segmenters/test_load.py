@@ -133,5 +133,5 @@ def test_absent_weights_are_never_made_up(folder: Path) -> None:
 
 
 def test_the_protocol_needs_no_torch() -> None:
-    code = "import sys, groundkit.segmenters.base, groundkit.segmenters.choose; sys.exit('torch' in sys.modules)"
+    code = "import sys, groundkit.segmenters.base, groundkit.masks.choose; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

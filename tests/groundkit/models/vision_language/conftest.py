@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from groundkit.models.gemma3 import Gemma3Model
-from groundkit.models.internvl import InternVlModel
-from groundkit.models.llava import LlavaModel
-from groundkit.models.llava_onevision import LlavaOnevisionModel
-from groundkit.models.paligemma import PaliGemmaModel
-from groundkit.models.qwen2_vl import Qwen2VlModel
-from groundkit.models.qwen3_vl import Qwen3VlModel
-from groundkit.models.smolvlm import SmolVlmModel
-from groundkit.models.vision_language import VisionLanguageModel
+from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.gemma3 import Gemma3Model
+from groundkit.models.vision_language.internvl import InternVlModel
+from groundkit.models.vision_language.llava import LlavaModel
+from groundkit.models.vision_language.llava_onevision import LlavaOnevisionModel
+from groundkit.models.vision_language.paligemma import PaliGemmaModel
+from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
+from groundkit.models.vision_language.qwen3_vl import Qwen3VlModel
+from groundkit.models.vision_language.smolvlm import SmolVlmModel
 
 FAMILIES: dict[str, type[VisionLanguageModel]] = {
     "llava": LlavaModel,

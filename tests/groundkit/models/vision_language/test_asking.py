@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerFast
 
 from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.language import parse_phrase
-from groundkit.models.families import load_vision_language
-from groundkit.models.vision_language import VisionLanguageModel
+from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.families import load_vision_language
 from groundkit.pipelines.vlsam import QUESTIONS, VLSAM, read_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

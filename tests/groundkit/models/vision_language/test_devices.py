@@ -12,7 +12,7 @@ import pytest
 import torch
 from devices import DTYPES, Device
 
-from groundkit.models.vision_language import VisionLanguageModel
+from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.pipelines.vlsam import VLSAM, read_config
 from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals

@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from groundkit.attention.heads import HeadWeights, WeighedHeads
-from groundkit.models.vision_language import Conversation, VisionLanguageModel
+from groundkit.models.vision_language.base import Conversation, VisionLanguageModel
 
 # PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -81,7 +81,9 @@ def test_a_question_is_laid_out_as_the_processor_itself_lays_it_out(
 def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
     model: VisionLanguageModel, picture: npt.NDArray[np.uint8], keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundkit.models.vision_language.WeighedHeads", functools.partial(WeighedHeads, keep=keep))
+    monkeypatch.setattr(
+        "groundkit.models.vision_language.base.WeighedHeads", functools.partial(WeighedHeads, keep=keep)
+    )
     talk = conversation(model, picture)
     layers = model.read_layers(talk, weights=HeadWeights.MAX)
     size = talk.inputs["input_ids"].shape[1]

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from groundkit.attention.grids import lay_over
 from groundkit.media.images import read_image
-from groundkit.models.layout import lay_over
-from groundkit.models.llava import LlavaModel
+from groundkit.models.vision_language.llava import LlavaModel
 from groundkit.weights.catalog import nano_folder
 
 Pixels = npt.NDArray[np.uint8]

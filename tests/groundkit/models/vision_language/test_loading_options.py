@@ -14,8 +14,8 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
-from groundkit.models.families import load_vision_language
-from groundkit.models.qwen2_vl import Qwen2VlModel
+from groundkit.models.vision_language.families import load_vision_language
+from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
 from groundkit.pipelines.vlsam import VLSAM
 
 

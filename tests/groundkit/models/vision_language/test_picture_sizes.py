@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from groundkit.attention.grids import finest_grid
 from groundkit.cli.errors import for_command_line
 from groundkit.media.crops import crops
-from groundkit.models.layout import finest_grid
-from groundkit.models.vision_language import EncodedPicture, VisionLanguageModel
+from groundkit.models.vision_language.base import EncodedPicture, VisionLanguageModel
 from groundkit.pipelines.vlsam import VLSAM, read_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

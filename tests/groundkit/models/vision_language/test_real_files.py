@@ -15,8 +15,8 @@ try:
 finally:
     sys.path.pop(0)
 
-from groundkit.models.families import load_vision_language
-from groundkit.models.vision_language import VisionLanguageModel
+from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.families import load_vision_language
 from groundkit.pipelines.vlsam import VLSAM, read_config
 
 pytestmark = needs_checkpoints

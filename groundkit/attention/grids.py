@@ -1,0 +1,90 @@
+"""Maps over the image tokens of several views, smoothed, and laid over the picture that the views show parts of.
+
+Letters: P image tokens of all views, R maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Heat = npt.NDArray[np.float32]
+
+Box = tuple[float, float, float, float]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """One grid of image tokens: the whole picture, or a tile of it.
+
+    Attributes:
+        positions: int64 ``(h * w,)``, where its tokens stand in the sequence, row by row.
+        grid: (h, w).
+        box: the part it shows, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
+    """
+
+    positions: Tensor
+    grid: tuple[int, int]
+    box: Box = WHOLE
+
+    def __post_init__(self) -> None:
+        if self.positions.shape != (self.grid[0] * self.grid[1],):
+            raise ValueError(f"positions must be ({self.grid[0] * self.grid[1]},), got {tuple(self.positions.shape)}")
+
+
+def smooth_views(maps: Tensor, views: Sequence[TokenGrid], deviation: float, kernel: int) -> Tensor:
+    """``(R, P)``, each view smoothed by a Gaussian of so many tokens, cut to ``kernel`` of them and padded with 0."""
+    grids = [
+        np.stack([cv2.GaussianBlur(grid, (kernel, kernel), deviation, borderType=cv2.BORDER_CONSTANT) for grid in part])
+        for part in _grids(maps, views)
+    ]
+    return torch.cat([torch.from_numpy(part).flatten(1) for part in grids], dim=1)
+
+
+def lay_over(maps: Tensor, views: Sequence[TokenGrid], size: tuple[int, int], *, interpolation: int) -> Heat:
+    """One map over the whole picture, float32 ``size``, at least 0: the mean of the views where several show a place.
+
+    A place that no view shows is as cold as the coldest that one does.
+
+    Args:
+        maps: ``(P,)``.
+        views: the grids of the P tokens.
+        size: (height, width), in pixels or in cells of a grid.
+        interpolation: of OpenCV.
+    """
+    height, width = size
+    total, weight = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for view, (grid,) in zip(views, _grids(maps[None], views), strict=True):
+        x1, y1, x2, y2 = (round(side * length) for side, length in zip(view.box, (width, height) * 2, strict=True))
+        whole = cv2.resize(grid, (max(1, x2 - x1), max(1, y2 - y1)), interpolation=interpolation)
+        left, top = max(0, x1), max(0, y1)
+        part = whole[top - y1 : height - y1, left - x1 : width - x1]
+        inside = (slice(top, top + part.shape[0]), slice(left, left + part.shape[1]))
+        total[inside] += part
+        weight[inside] += 1
+    seen = weight > 0
+    heat = np.where(seen, total / np.maximum(weight, 1), total[seen].min() if seen.any() else 0)
+    return np.maximum(heat, 0).astype(np.float32)
+
+
+def finest_grid(views: Sequence[TokenGrid]) -> tuple[int, int]:
+    """(h, w): how many tokens of the view with the smallest ones it takes to cover the whole picture."""
+    grids = [
+        (max(1, round(view.grid[0] / (y2 - y1))), max(1, round(view.grid[1] / (x2 - x1))))
+        for view in views
+        for x1, y1, x2, y2 in [view.box]
+    ]
+    return max(grids, key=lambda grid: grid[0] * grid[1])
+
+
+def _grids(maps: Tensor, views: Sequence[TokenGrid]) -> list[Heat]:
+    """Each view's part of the maps, float32 ``(R, h, w)``."""
+    parts = torch.split(maps.float(), [len(view.positions) for view in views], dim=1)
+    return [part.reshape(-1, *view.grid).numpy() for part, view in zip(parts, views, strict=True)]

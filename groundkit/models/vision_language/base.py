@@ -1,0 +1,429 @@
+"""What every vision-language model offers to a pipeline that asks it questions and reads where its words look.
+
+A family (one file each) adds what cannot be known in general: where the picture's tokens stand in the sequence, which
+part of the picture each grid of them shows, and whether words see later words.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jinja2 import TemplateError
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+
+from groundkit.attention.grids import WHOLE, Box, TokenGrid
+from groundkit.attention.heads import HeadWeights, WeighedHeads
+from groundkit.attention.layers import LayerAttention
+from groundkit.attention.tap import AttentionTap
+from groundkit.errors import ImageError, ModelError, PhraseError
+from groundkit.exclusive import exclusive, seeded
+from groundkit.models.diffusion.base import select_layers
+from groundkit.models.loading import explain_loading_errors
+from groundkit.models.locate import VISION_LANGUAGE, locate
+from groundkit.models.offload import check_offload, offload_blocks, stage_of
+from groundkit.models.vision_language.picture_sizes import PICTURE_SIZES, Framing, PictureSize
+from groundkit.models.weights_check import load_weights
+
+# A thought that a template opens for the model ("<think>\n"), and how Qwen3's templates write one that is empty.
+_OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
+# What a checkpoint's own generation settings say of its tokens; the rest of them (penalties, top_k) is not taken over.
+_TOKEN_SETTINGS = ("bos_token_id", "eos_token_id", "pad_token_id", "bad_words_ids", "suppress_tokens")
+
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A picture as a model takes it, encoded once for every question.
+
+    Attributes:
+        image: uint8 ``(height, width, 3)`` RGB, what its processor is given: the picture itself, perhaps padded.
+        features: what the model's ``get_image_features`` returned.
+        box: where ``image`` lies, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
+    """
+
+    image: npt.NDArray[np.uint8]
+    features: Any
+    box: Box = WHOLE
+
+    def place(self, view: TokenGrid) -> TokenGrid:
+        """A view of ``image`` as one of the picture."""
+        if self.box == WHOLE:
+            return view
+        left, top, right, bottom = self.box
+        x1, y1, x2, y2 = view.box
+        across, down = right - left, bottom - top
+        return replace(view, box=(left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down))
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A question about a picture, perhaps with its answer, as one sequence of N tokens.
+
+    Attributes:
+        picture: the picture.
+        inputs: the model's keyword arguments, ``input_ids`` ``(1, N)`` among them, without the picture's pixels.
+        views: the grids of image tokens.
+        answer: where the answer's tokens stand; empty at the end of the sequence when there is none yet.
+    """
+
+    picture: EncodedPicture
+    inputs: Mapping[str, Tensor]
+    views: tuple[TokenGrid, ...]
+    answer: range
+
+    @property
+    def image_positions(self) -> Tensor:
+        """int64 ``(P,)``: the tokens of all views."""
+        return torch.cat([view.positions for view in self.views])
+
+
+def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, columns: int) -> tuple[TokenGrid, ...]:
+    """Views of ``rows * columns`` equal tiles, row by row, then of the whole picture; of this alone when not split."""
+    tiles = range(rows * columns if rows * columns > 1 else 0)
+    boxes = [
+        (tile % columns / columns, tile // columns / rows, (tile % columns + 1) / columns, (tile // columns + 1) / rows)
+        for tile in tiles
+    ]
+    boxes.append((0.0, 0.0, 1.0, 1.0))
+    parts = positions.reshape(len(boxes), -1)
+    return tuple(TokenGrid(part, grid, box) for part, box in zip(parts, boxes, strict=True))
+
+
+class VisionLanguageModel(ABC):
+    """A vision-language model of transformers, loaded by its own class and processor.
+
+    Attributes:
+        name: the hub id or folder it came from.
+        tokenizer: its tokenizer.
+        layer_names: the language model's layers, first to last.
+        picture_size: how large a picture it is given, where its image tokens grow with the picture; else None.
+        model_types: the ``model_type`` of configurations that this family reads.
+        causal: whether a token sees none of the tokens after it, image tokens included.
+        answer_marks: what the model's masks and types, named as its processor names them, say of an answer's token; 0
+            where they are not named here.
+        listing_questions: what makes it name the objects of a picture, for a family that knows set tasks alone.
+        phrase_question: what it is asked where a given phrase is to be its answer, for such a family; may hold
+            ``{phrase}``.
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    causal: ClassVar[bool] = True
+    answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1}
+    listing_questions: ClassVar[tuple[str, ...]] = ()
+    phrase_question: ClassVar[str] = ""
+
+    def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
+        if offload:
+            offload_blocks(model, stage_of(device))
+            stage_of(device).lock_with(self)
+        elif not getattr(model, "is_quantized", False):  # what is quantised was loaded to its device, and stays there
+            model.to(device)
+        self.model = model.eval()
+        self.model.generation_config = GenerationConfig(
+            **{name: getattr(model.generation_config, name, None) for name in _TOKEN_SETTINGS}
+        )
+        self.offload = offload
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        if not processor.chat_template:  # older checkpoints keep it with the tokenizer
+            processor.chat_template = self.tokenizer.chat_template
+        self.name = name
+        self.device = device
+        self._layers: dict[str, nn.Module] = {
+            f"layers.{i}": layer for i, layer in enumerate(model.get_decoder().layers)
+        }
+        self.layer_names = tuple(self._layers)
+        kinds = (model.config.model_type, model.config.vision_config.model_type)
+        self.picture_size: PictureSize | None = next((PICTURE_SIZES[k] for k in kinds if k in PICTURE_SIZES), None)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        offload: bool = False,
+        revision: str | None = None,
+        variant: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load model and processor from a hub id or a folder.
+
+        ``offload`` keeps each block of the model in main memory until it runs (needs a GPU). ``variant`` is that of the
+        weight files, such as ``fp16``.
+
+        Raises:
+            ModelError: with one line that says what is missing or refused, and what to do.
+        """
+        located = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only)
+        device = torch.device(device)
+        if offload:
+            check_offload(device)
+        options: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
+        # A checkpoint that was saved quantised.
+        placed: dict[str, Any] = {"device_map": {"": str(device)}} if "quantization_config" in located.config else {}
+        with explain_loading_errors(source):
+            processor = AutoProcessor.from_pretrained(source, **options)
+            # Values of its configuration without a meaning show when a picture is read, and not before.
+            if image_processor := getattr(processor, "image_processor", None):
+                image_processor(images=[Image.new("RGB", (64, 64), "grey")], return_tensors="pt")
+            # The tap needs it where the words are read; vision towers without any attention would refuse it.
+            attention = {"text_config": "sdpa"}
+            model = load_weights(
+                AutoModelForImageTextToText,
+                source,
+                source=source,
+                dtype=dtype,
+                attn_implementation=attention,
+                variant=variant,
+                **placed,
+                **options,
+            )
+        if model.config.model_type not in cls.model_types:
+            raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
+        loaded = cls(model, processor, name or str(source), device, offload=offload)
+        loaded.chat("")  # better refused here than at the first picture
+        return loaded
+
+    @abstractmethod
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+        """Where the picture's tokens are, from what the processor returned for a question about it."""
+
+    def image_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """int64 ``(P,)``: where the picture's tokens stand, as the processor laid them out."""
+        of_picture: Tensor = inputs["input_ids"][0] == self.model.config.image_token_id
+        return of_picture.nonzero()[:, 0]
+
+    def chat(self, question: str) -> str:
+        """The question about one picture in the model's own chat template, up to where its answer begins.
+
+        A model that thinks first is given an empty thought: what is read of its answer is no thought.
+
+        Raises:
+            ModelError: the checkpoint has no chat template, or one that takes no picture.
+        """
+        return self._render(question)
+
+    def _render(self, question: str, answer: str | None = None) -> str:
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if answer is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        # Said only to the templates that know it: the others would take it for an option of the processor.
+        options = {"enable_thinking": False} if "enable_thinking" in str(self.processor.chat_template) else {}
+        try:
+            text: str = self.processor.apply_chat_template(
+                messages, add_generation_prompt=answer is None, tokenize=False, **options
+            )
+        except (ValueError, TypeError, TemplateError) as error:
+            if self.processor.chat_template:
+                raise ModelError(f"{self.name}: its chat template takes no picture ({error})") from error
+            raise ModelError(
+                f"{self.name}: a base model without a chat template, which answers no questions; use the checkpoint "
+                "that was trained on conversations (its name often ends in -it or -Instruct)"
+            ) from error
+        return _OPEN_THOUGHT.sub(r"<\1>\n\n</\1>\n\n", text)
+
+    def answer_ids(self, text: str) -> list[int]:
+        """The token ids of a text at the place of the model's answer, as it would write the text there itself.
+
+        Raises:
+            PhraseError: the text holds a mark of the model's own, such as ``<image>``.
+        """
+        self._refuse_marks(text)
+        if self._gap:
+            prompt = self.chat("")
+            begun, whole = self.tokenizer([prompt, prompt + self._gap + text], add_special_tokens=False).input_ids
+            if whole[: len(begun)] == begun:
+                return list(whole[len(begun) :])
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+    @functools.cached_property
+    def _gap(self) -> str:
+        """The space that the chat template writes between the prompt and an answer, as in "Assistant: a cup"."""
+        prompt, probe = self.chat(""), "answer"
+        written = self._render("", probe)
+        gap = written[len(prompt) :].partition(probe)[0] if written.startswith(prompt) else ""
+        return gap if gap.isspace() else ""
+
+    @exclusive
+    @torch.inference_mode()
+    def encode(self, image: npt.NDArray[np.uint8], framing: Framing = "pad") -> EncodedPicture:
+        """Encode an RGB picture, uint8 ``(height, width, 3)``, once for all questions.
+
+        ``framing`` is for models whose processor cuts the middle out of the picture: ``pad`` shows them all of it.
+        """
+        inputs = self._process(image, "")
+        # Most vision towers cast pixels themselves, but not all of them.
+        inputs = {
+            name: value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
+            for name, value in inputs.items()
+            if name in self.pixel_inputs(inputs)
+        }
+        return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
+
+    def _refuse_marks(self, text: str) -> None:
+        if mark := next((mark for mark in self._marks if mark in text), None):
+            raise PhraseError(f"{mark!r} is a mark of {self.name} and no word: leave it out")
+
+    @functools.cached_property
+    def _marks(self) -> frozenset[str]:
+        """What stands for a picture, a turn or an end in the model's input, and would do so in a question too."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return frozenset(token.content for token in added if token.special and token.content.strip())
+
+    def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """The processor's outputs that ``get_image_features`` takes."""
+        return ("pixel_values",)
+
+    @exclusive
+    def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
+        """Lay a question, and perhaps the token ids of its answer, beside a picture.
+
+        Raises:
+            PhraseError: the question holds a mark of the model's own, such as ``<image>``.
+        """
+        self._refuse_marks(question)
+        inputs = self._process(picture.image, question)
+        views = tuple(picture.place(view) for view in self.views(inputs, picture.image))
+        asked = {key: value for key, value in inputs.items() if not key.startswith("pixel_")}
+        length = inputs["input_ids"].shape[1]
+        return self.add_answer(Conversation(picture, asked, views, range(length, length)), answer)
+
+    def add_answer(self, conversation: Conversation, answer: Sequence[int]) -> Conversation:
+        """Lay the token ids of an answer behind a question that has none; the picture is not processed again."""
+        length = conversation.answer.start
+        extended = {}
+        for key, value in conversation.inputs.items():
+            if value.shape[:2] == (1, length):  # ids, masks and token types
+                more = [list(answer) if key == "input_ids" else [self.answer_marks.get(key, 0)] * len(answer)]
+                value = torch.cat([value, torch.tensor(more, dtype=value.dtype)], dim=1)
+            extended[key] = value
+        return replace(conversation, inputs=extended, answer=range(length, length + len(answer)))
+
+    def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
+        text = self.chat(question)
+        begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
+        options = {"add_special_tokens": False} if begun else {}
+        try:
+            return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
+        except ValueError as error:  # Qwen-VL's, say, of a strip 200 times as long as it is wide
+            height, width = image.shape[:2]
+            reason = str(error).splitlines()[0]
+            raise ImageError(f"{self.name} takes no picture of {width} x {height} pixels here ({reason})") from error
+
+    def _arguments(self, conversation: Conversation) -> dict[str, Any]:
+        inputs = {name: value.to(self.device) for name, value in conversation.inputs.items()}
+        return {**inputs, "mm_encoder_outputs": {"image": conversation.picture.features}}
+
+    @exclusive
+    @torch.inference_mode()
+    def generate(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[int]:
+        """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words.
+
+        Of the checkpoint's own generation settings only its special tokens count: no penalty, no ``top_k``. The global
+        random state is left as it is.
+        """
+        if self.offload:
+            warnings.warn(
+                "with offload=True every word of an answer moves the whole model to the GPU, so that naming objects is "
+                "very slow: prefer a smaller model that fits without it",
+                stacklevel=2,
+            )
+        asked = {**self._arguments(conversation), "max_new_tokens": max_tokens}
+        if temperature > 0:
+            with seeded(seed, self.device):
+                ids = self.model.generate(**asked, do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
+        else:
+            ids = self.model.generate(**asked, do_sample=False)
+        answer: list[int] = ids[0, conversation.inputs["input_ids"].shape[1] :].tolist()
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends, self.tokenizer.eos_token_id]
+        return next((answer[:i] for i, token in enumerate(answer) if token in ends), answer)
+
+    @exclusive
+    @torch.inference_mode()
+    def read_layers(
+        self,
+        conversation: Conversation,
+        *,
+        weights: HeadWeights = HeadWeights.MAX,
+        heads: tuple[int, ...] | None = None,
+        layers: str = "all",
+    ) -> list[LayerAttention]:
+        """One pass over the whole conversation, and the attention of each layer with its heads weighed.
+
+        Raises:
+            ConfigError: a layer that does not exist.
+            AttentionError: a layer whose attention could not be read, or a head that it does not have.
+        """
+        names = select_layers(self.layer_names, layers)
+        weighed = WeighedHeads(conversation.image_positions, weights, heads)
+        tap = AttentionTap({name: self._layers[name] for name in names}, {"heads": weighed})
+        with tap:
+            self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
+        return tap.read_layers("heads")
+
+    @exclusive
+    @torch.inference_mode()
+    def logits(self, conversation: Conversation) -> Tensor:
+        """Float32 ``(V,)``: what the model would say next."""
+        out = self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
+        last: Tensor = out.logits[0, -1].float().cpu()
+        return last
+
+    def agrees(self, conversation: Conversation) -> float:
+        """How likely the answer is to begin with "yes" rather than "no", in [0, 1], however either is spelled.
+
+        One half where the tokenizer knows neither.
+        """
+        said = self.logits(conversation).softmax(dim=-1)
+        yes, no = self._beginnings("yes"), self._beginnings("no")
+        for_it, against = (float(said[list(ids)].sum()) for ids in (yes - no, no - yes))
+        return for_it / (for_it + against) if for_it + against > 0 else 0.5
+
+    def _beginnings(self, word: str) -> set[int]:
+        """The tokens with which a word can begin an answer."""
+        spellings = [before + each for before in ("", " ") for each in (word, word.capitalize(), word.upper())]
+        encoded: list[list[int]] = self.tokenizer(spellings, add_special_tokens=False).input_ids
+        return {ids[0] for ids in encoded if ids}
+
+    @exclusive
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Float32 ``(texts, width)``: the mean of each text's token embeddings, less the mean of the vocabulary."""
+        table = self.model.get_input_embeddings().weight
+        centre = table.float().mean(dim=0)
+        vectors = []
+        for text in texts:
+            ids = torch.tensor(self.tokenizer(text, add_special_tokens=False).input_ids, device=table.device)
+            vectors.append(table[ids].float().mean(dim=0) - centre)
+        return torch.stack(vectors).cpu()

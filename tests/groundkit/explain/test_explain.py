@@ -1,0 +1,81 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from groundkit.errors import GroundkitError
+from groundkit.explain.diffusion import draw_explanation
+from groundkit.explain.tiles import WIDTH
+from groundkit.language import Role, Token, parse_phrase
+from groundkit.masks.evidence import Evidence
+from groundkit.outputs.about import about, draw_settings
+
+
+def trace_for(grounding, tokens, *, bias, proposals=3):
+    generator = np.random.default_rng(0)
+    phrase = parse_phrase(grounding.phrase)
+    roles = [Role.CONTENT, Role.STOP, Role.MAGNET, Role.SPECIAL]
+    maps = generator.random((tokens, 6, 8), dtype=np.float32)
+    kept = np.arange(tokens) % 4 == 0
+    return SimpleNamespace(
+        phrase=phrase,
+        tokens=tuple(Token(i, f"▁{i}", None, roles[i % 4]) for i in range(tokens)),
+        maps=maps,
+        sinks=np.arange(tokens) == 1,
+        kept=kept,
+        filtered=maps[kept].sum(axis=0),
+        bias=generator.random((6, 8), dtype=np.float32) if bias else None,
+        proposals=np.stack([np.roll(grounding.mask, shift, axis=1) for shift in range(proposals)]),
+        proposal_scores=np.linspace(0.9, 0.1, proposals, dtype=np.float32),
+        chosen=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size"), [(5, (48, 64)), (60, (48, 64)), (9, (400, 40)), (9, (40, 400)), (1, (1, 1))]
+)
+def test_any_number_of_tokens_and_any_shape_fit_on_one_page(make_grounding, tokens, size):
+    grounding = make_grounding((0, 0, 1, 1), size=size)
+    page = draw_explanation(make_grounding((0, 0, 1, 1), size=size, trace=trace_for(grounding, tokens, bias=True)))
+    assert page.dtype == np.uint8
+    assert page.shape[1:] == (WIDTH, 3)
+    # Nothing is drawn into the margins: text and tiles that do not fit would end up there.
+    assert len(np.unique(page[:, :30].reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(page[:, -30:].reshape(-1, 3), axis=0)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:no installed font has the letters")
+@pytest.mark.parametrize("phrase", ["红色的杯子", "🧸", "كوب أحمر", "cup " * 2000, "x" * 3000])
+def test_any_phrase_can_be_explained(make_grounding, phrase):
+    grounding = make_grounding((5, 5, 20, 20), phrase=phrase)
+    page = draw_explanation(make_grounding((5, 5, 20, 20), phrase=phrase, trace=trace_for(grounding, 5, bias=False)))
+    assert page.shape[0] < 3000
+
+
+def test_kept_maps_stand_out_from_dropped_ones(make_grounding):
+    trace = trace_for(make_grounding((5, 5, 20, 20)), 8, bias=False)
+    pages = []
+    for kept in (np.ones(8, np.bool_), np.arange(8) == 0):
+        trace.kept = kept
+        pages.append(draw_explanation(make_grounding((5, 5, 20, 20), trace=trace)))
+    assert pages[0].shape == pages[1].shape
+    assert (pages[0] != pages[1]).any()
+
+
+def test_evidence_and_every_setting_that_ran_are_told(make_grounding):
+    found = make_grounding((4, 4, 20, 20), settings={"noise_level": 0.3, "magnets": [], "heads": None})
+    assert about(replace(found, evidence=Evidence(0.2, 0.36, 0.8))) == "refam, nano, 0.2 s, evidence 0.52, mask 0.90"
+    assert about(found) == "refam, nano, 0.2 s, mask 0.90"
+    assert draw_settings(replace(found, settings={})).height == 0
+    few, many = draw_settings(found), draw_settings(replace(found, settings={f"setting_{i}": i for i in range(60)}))
+    assert many.height > few.height > 0
+    for section in (few, many):
+        margin = np.asarray(section)[:, -20:].reshape(-1, 3)
+        assert len(np.unique(margin, axis=0)) == 1  # nothing runs into it
+        assert len(np.unique(np.asarray(section).reshape(-1, 3), axis=0)) > 2
+
+
+def test_without_a_trace_there_is_nothing_to_explain(make_grounding):
+    with pytest.raises(GroundkitError, match="refam leaves no trace"):
+        draw_explanation(make_grounding())

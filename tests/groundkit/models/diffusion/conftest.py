@@ -1,0 +1,53 @@
+"""One tiny, untrained model of every family, of the real classes, saved to a folder and loaded like a real one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from groundkit.models.diffusion.clips import VideoDiffusionModel
+from groundkit.models.diffusion.cogvideo import CogVideoXModel
+from groundkit.models.diffusion.hunyuan_video import HunyuanVideoModel
+from groundkit.models.diffusion.ltx import LtxVideoModel
+from groundkit.models.diffusion.mochi import MochiModel
+from groundkit.models.diffusion.wan import WanModel
+
+FAMILIES: dict[str, type[VideoDiffusionModel]] = {
+    "mochi": MochiModel,
+    "wan": WanModel,
+    "wan_2_2": WanModel,
+    "cogvideox": CogVideoXModel,
+    "cogvideox_1_5": CogVideoXModel,
+    "hunyuan_video": HunyuanVideoModel,
+    "ltx_video": LtxVideoModel,
+}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def load_model(request: pytest.FixtureRequest, load_tiny: Callable[..., Any]) -> Callable[..., VideoDiffusionModel]:
+    """Loads, with options, each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+
+    def load(**options: Any) -> VideoDiffusionModel:
+        tests = Path(__file__).parent
+        loaded: VideoDiffusionModel = load_tiny(tests, request.param, FAMILIES[request.param], **options)
+        step = loaded.compression[1] * loaded.patch[1]
+        loaded.size = (3 * step, 5 * step)
+        return loaded
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def model(load_model: Callable[..., VideoDiffusionModel]) -> VideoDiffusionModel:
+    """Each family in turn, on the CPU in float32."""
+    return load_model()
+
+
+@pytest.fixture
+def clip(model: VideoDiffusionModel) -> npt.NDArray[np.uint8]:
+    """Noise that fills 3 slices of 3 x 5 patches, so that nothing is resampled: uint8 RGB."""
+    frames = model.clip_length(3 * model.compression[0] * model.patch[0])
+    return np.random.default_rng(0).integers(0, 256, (frames, *model.size, 3), dtype=np.uint8)

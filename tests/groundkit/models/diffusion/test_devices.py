@@ -1,0 +1,46 @@
+"""Every family looks at a clip on a GPU as it does on the CPU: bit for bit on a make-believe one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from devices import DTYPES, Device
+
+from groundkit.models.diffusion.clips import VideoDiffusionModel
+
+
+def outcome(model: VideoDiffusionModel) -> dict[str, Any]:
+    frames = np.random.default_rng(0).integers(
+        0, 256, (model.clip_length(model.compression[0] + 1), *model.size, 3), dtype=np.uint8
+    )
+    clip = model.encode_clip(frames)
+    words = [model.tokenizer(text).input_ids for text in ("the red cup", "with")]
+    maps = model.read_attention(
+        clip, model.encode_text(words, "the red cup"), noise_level=0.3, seed=1, layers="all", heads=[1]
+    )
+    outcome = {"latents": clip.latents, "maps": maps.token_maps}
+    return outcome if maps.text_to_text is None else {**outcome, "words": maps.text_to_text}
+
+
+@functools.lru_cache(maxsize=len(DTYPES))  # for both devices
+def outcome_on_cpu(load_model: Callable[..., VideoDiffusionModel], dtype: torch.dtype) -> dict[str, Any]:
+    return outcome(load_model(dtype=dtype))
+
+
+@pytest.mark.filterwarnings("ignore:In (CPU|CUDA|MPS) autocast:UserWarning")  # of Mochi's own making
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_a_family_reads_on_the_device_what_it_reads_on_the_cpu(
+    device: Device, dtype: torch.dtype, load_model: Callable[..., VideoDiffusionModel]
+) -> None:
+    if device.name == "mps" and dtype is torch.float16:
+        pytest.skip("float32 and bfloat16 are enough of an Apple device: float16 takes the same path")
+    expected = outcome_on_cpu(load_model, dtype)
+    with device.used():
+        actual = outcome(load_model(dtype=dtype, device=device.name))
+    for name, value in actual.items():  # diffusers counts Wan's positions in float64, and on MPS in float32
+        device.assert_same(value, expected[name], exact=device.name == "cuda" or name == "latents")
