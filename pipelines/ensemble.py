@@ -19,10 +19,10 @@ from groundkit.masks.geometry import agreement, boxes_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.prompting.pointing import point_at
-from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding, judged
 from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.points import PointPrompts
 from groundkit.settings import EvidenceSettings, validate
 from groundkit.stages.places import minmax
 

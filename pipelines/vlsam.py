@@ -50,10 +50,10 @@ from groundkit.pipelines.vlsam_config import (
 )
 from groundkit.prompting.cell_masks import masks_of_cells
 from groundkit.prompting.pointing import point_at, with_rim
-from groundkit.prompting.points import PointPrompts
 from groundkit.prompting.regions import point_pair, positive_area
 from groundkit.results import Discovery, Grounding, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.fusion import contrast, fuse_sizes, is_left, leave_out
 from groundkit.stages.normalise import reduce_maps
 from groundkit.stages.places import minmax

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from groundkit.errors import ConfigError
 from groundkit.language.direction import Direction
 from groundkit.masks.geometry import agreement
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 MaskRule = Literal["agreement", "score", "largest", "middle"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from groundkit.masks.geometry import boxes_of
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.points import PointPrompts
 
 
 def cascade(segmenter: Segmenter, embedding: Any, prompts: PointPrompts) -> MaskProposals:

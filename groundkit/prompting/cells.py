@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.points import PointPrompts
 
 Heat = npt.NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from groundkit.language.selection import BEST, Selection
 from groundkit.masks.choose import MaskRule, choose_mask, rank_masks
 from groundkit.masks.geometry import mask_iou
 from groundkit.prompting.peaks import find_peaks
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.points import PointPrompts
 
 Heat = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import ConfigError
-from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.places import minmax
 
 Heat = npt.NDArray[np.float32]

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.points import PointPrompts
 
 
 @dataclass(frozen=True)

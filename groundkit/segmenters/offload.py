@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.models.offload import Stage
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.points import PointPrompts
 
 
 class OffloadedSegmenter:

@@ -11,8 +11,8 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from groundkit.exclusive import exclusive
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
 from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
 

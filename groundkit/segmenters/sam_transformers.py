@@ -14,8 +14,8 @@ from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import SEGMENTER, locate, not_wanted
 from groundkit.models.weights_check import load_weights
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
 
 

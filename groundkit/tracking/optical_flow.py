@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from groundkit.masks.geometry import mask_iou
 from groundkit.prompting.peaks import find_peaks
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import Segmenter
+from groundkit.segmenters.points import PointPrompts
 from groundkit.tracking.base import Mask, Pixels, Tracked
 from groundkit.tracking.template import Match, Template
 

@@ -13,9 +13,9 @@ import pytest
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.masks.evidence import Evidence
 from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble, read_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 MakeGrounding = Callable[..., Grounding]

@@ -13,9 +13,9 @@ from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
 from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.results import Grounding
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.weights.training.tokenizers import t5_tokenizer
 
 SIDE, CELL = 8, 10

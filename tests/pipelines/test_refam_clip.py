@@ -29,8 +29,8 @@ from groundkit.pipelines.refam_clip import RefAMClip
 from groundkit.pipelines.refam_config import read_clip_config as read_config
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.pipelines.video import read_config as read_video_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.tracking.base import Mask, Pixels, Tracked
 from groundkit.weights.training.tokenizers import t5_tokenizer
 

@@ -21,8 +21,8 @@ from groundkit.masks.geometry import mask_iou
 from groundkit.models.vision_language.base import Conversation, EncodedPicture
 from groundkit.models.vision_language.picture_sizes import PictureSize
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 Pixels = npt.NDArray[np.uint8]
 COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220), "green": (20, 200, 20)}

@@ -15,8 +15,8 @@ from PIL import Image
 
 from groundkit.models.diffusion.flux import FluxModel
 from groundkit.pipelines.refam import RefAM, read_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.weights.training.export import assemble, load_run
 
 

@@ -42,7 +42,6 @@ _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
 _TOKEN_SETTINGS = ("bos_token_id", "eos_token_id", "pad_token_id", "bad_words_ids", "suppress_tokens")
 
 
-
 @dataclass(frozen=True)
 class EncodedPicture:
     """A picture as a model takes it, encoded once for every question.

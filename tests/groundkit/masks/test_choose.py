@@ -6,8 +6,8 @@ from groundkit.errors import ConfigError
 from groundkit.language.direction import Direction
 from groundkit.masks.choose import choose_mask, rank_masks
 from groundkit.masks.geometry import agreement
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 HEIGHT, WIDTH = 60, 80
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.prompting.cell_masks import masks_of_cells
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 SIZE = (40, 40)
 

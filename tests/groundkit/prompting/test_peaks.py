@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from groundkit.prompting.peaks import find_peaks, upsample
-from groundkit.prompting.points import PointPrompts
+from groundkit.segmenters.points import PointPrompts
 
 
 def heat_with(*peaks: tuple[int, int, float], shape: tuple[int, int] = (40, 60)) -> np.ndarray:

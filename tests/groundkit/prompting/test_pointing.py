@@ -11,8 +11,8 @@ import pytest
 from groundkit.language.direction import Direction
 from groundkit.language.selection import Selection
 from groundkit.prompting.pointing import deepest_point, point_at, summits
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 
 def ring() -> npt.NDArray[np.bool_]:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from devices import DTYPES, Device
 
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.load import load_segmenter
+from groundkit.segmenters.points import PointPrompts
 
 PROMPTS = PointPrompts.from_rows(np.array([[20.5, 30.5, 1], [60.0, 8.0, 0]], np.float32))
 

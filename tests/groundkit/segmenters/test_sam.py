@@ -9,9 +9,9 @@ import torch
 from segment_anything import SamPredictor
 from transformers import SamModel
 
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.load import load_segmenter
+from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_original import OriginalSam
 from groundkit.segmenters.sam_transformers import TransformersSam
 

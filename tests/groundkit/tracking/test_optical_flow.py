@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 from groundkit.tracking.optical_flow import OpticalFlowSettings, OpticalFlowTracker
 
 Pixels = npt.NDArray[np.uint8]

@@ -14,8 +14,8 @@ from devices import DTYPES, Device
 
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.pipelines.vlsam import VLSAM, read_config
-from groundkit.prompting.points import PointPrompts
 from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 # PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
