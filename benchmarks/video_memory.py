@@ -25,7 +25,7 @@ from rich.table import Table
 
 from groundkit.masks.geometry import boxes_of
 from groundkit.media.videos import read_video
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.results import Grounding
 from groundkit.run.follow import follow_video

@@ -19,7 +19,9 @@ from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.record import made_with
 from groundkit.outputs.save import names_a_file, names_a_film
-from groundkit.outputs.video.files import IndexedFolder, MaskFolder, open_overlay, open_rle_lines
+from groundkit.outputs.video.folders import IndexedFolder, MaskFolder
+from groundkit.outputs.video.overlay import open_overlay
+from groundkit.outputs.video.run_lengths import open_rle_lines
 from groundkit.pipelines.video import VideoGrounding, VideoPipeline
 from groundkit.run.phrases import Written, refused
 

@@ -17,7 +17,7 @@ from selenium.common.exceptions import NoAlertPresentException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CUP, SCRIPT, MISSING = "the red cup", "<script>alert(1)</script>", "broken \"one\" & 'two'.png"

@@ -12,7 +12,8 @@ import pytest
 
 from groundkit.media.videos import Frame
 from groundkit.outputs.formats.overlay import draw_overlay
-from groundkit.outputs.video.files import open_overlay, write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
+from groundkit.outputs.video.overlay import open_overlay
 
 COLOURS = [(255, 255, 255), (0, 0, 0), (200, 30, 40), (20, 180, 60), (30, 40, 220), (128, 128, 128)]
 RATE = 5

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 QUIET = "--quiet"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundkit.outputs.video.files import IndexedFolder
+from groundkit.outputs.video.folders import IndexedFolder
 
 FRAMES = 4
 Command = Callable[..., Any]

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from groundkit.cli.main import run
 from groundkit.masks.rle import decode
 from groundkit.media.videos import read_video
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 FRAMES = 6

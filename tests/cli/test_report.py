@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 
 QUIET = "--quiet"
 

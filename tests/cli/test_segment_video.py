@@ -14,7 +14,7 @@ from PIL import Image
 
 from groundkit.masks.rle import decode
 from groundkit.media.videos import read_video
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 
 Command = Callable[..., Any]
 FRAMES = 5

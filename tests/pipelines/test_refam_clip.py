@@ -24,7 +24,7 @@ from groundkit.models.diffusion.base import AttentionDirection
 from groundkit.models.diffusion.clips import ClipText, EncodedClip
 from groundkit.models.diffusion.families import diffusion_family
 from groundkit.models.diffusion.mochi import MochiModel
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.pipelines.refam_clip import RefAMClip
 from groundkit.pipelines.refam_config import read_clip_config as read_config
 from groundkit.pipelines.video import VideoPipeline

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from groundkit.outputs.video.files import IndexedFolder, write_mp4
+from groundkit.outputs.video.folders import IndexedFolder
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.weights.training.captions import Referral, referrals
 from groundkit.weights.training.scenes import Pixels, Scene, SceneMaker, SceneObject, SceneStyle
 from groundkit.weights.training.sources import argument_parser

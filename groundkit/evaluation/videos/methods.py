@@ -13,7 +13,7 @@ from groundkit.evaluation.videos.cases import VideoCase, read_true_masks
 from groundkit.evaluation.videos.evaluate import Predict
 from groundkit.media.images import read_image
 from groundkit.media.videos import FOLDER_RATE, Frame
-from groundkit.outputs.video.files import MaskFolder
+from groundkit.outputs.video.folders import MaskFolder
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.tracking.base import Tracker
 

@@ -12,7 +12,8 @@ from PIL import Image
 from groundkit.outputs.formats.png import write_mask, write_png
 from groundkit.outputs.ours import is_ours, resolve_sources
 from groundkit.outputs.save import file_names, write_files
-from groundkit.outputs.video.files import IndexedFolder, MaskFolder, write_mp4
+from groundkit.outputs.video.folders import IndexedFolder, MaskFolder
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.results import Grounding
 
 PICTURE = np.zeros((16, 16, 3), np.uint8)

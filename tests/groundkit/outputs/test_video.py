@@ -15,16 +15,10 @@ from pycocotools import mask as coco_mask
 from groundkit.errors import ConfigError, InputError
 from groundkit.media.videos import Frame, read_video
 from groundkit.outputs.formats.overlay import draw_overlay
-from groundkit.outputs.video.files import (
-    TICKS,
-    IndexedFolder,
-    MaskFolder,
-    davis_palette,
-    open_mp4,
-    open_overlay,
-    open_rle_lines,
-    write_mp4,
-)
+from groundkit.outputs.video.folders import IndexedFolder, MaskFolder, davis_palette
+from groundkit.outputs.video.mp4 import TICKS, open_mp4, write_mp4
+from groundkit.outputs.video.overlay import open_overlay
+from groundkit.outputs.video.run_lengths import open_rle_lines
 
 # pycocotools, the oracle here, is not adapted to NumPy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from groundkit.errors import AttentionError, PhraseError
-from groundkit.outputs.video.files import write_mp4
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.results import Grounding
 from groundkit.run.plan import Unit, make_plan
 from groundkit.run.worker import Job

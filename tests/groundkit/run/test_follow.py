@@ -11,7 +11,7 @@ import pytest
 from groundkit.errors import InputError
 from groundkit.masks.rle import encode
 from groundkit.media.videos import read_video
-from groundkit.outputs.video.files import open_mp4, write_mp4
+from groundkit.outputs.video.mp4 import open_mp4, write_mp4
 from groundkit.pipelines.video import FrameMask, Frames, VideoGrounding
 from groundkit.run.follow import follow_video
 
