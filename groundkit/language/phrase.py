@@ -12,7 +12,7 @@ from groundkit.language.direction import Directions, direction_words, find_direc
 from groundkit.language.head import head_noun, head_span
 from groundkit.language.negation import part_negation
 from groundkit.language.selection import BEST, Selection, find_selection
-from groundkit.language.several import parts_of
+from groundkit.language.several import listed_objects, parts_of
 from groundkit.language.splitting import normalise, word_spans
 from groundkit.language.tagging import tag_words
 from groundkit.language.words import STOP_WORDS, Role, Word, is_punctuation, plain
@@ -91,7 +91,8 @@ def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phra
             look for, or an ordinal that counts by what cannot be seen.
     """
     cleaned = normalise(text)
-    if len(parts := parts_of(cleaned)) > 1:
+    parts = parts_of(cleaned)
+    if len(parts) > 1 or (parts := listed_objects(cleaned)):
         warnings.warn(f"{cleaned!r} is read as one phrase: give {parts} for {len(parts)}", stacklevel=2)
     phrase = read_words(cleaned, stop_words)
     texts, tags = [word.text for word in phrase.words], [word.tag for word in phrase.words]

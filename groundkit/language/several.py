@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable
 
+from groundkit.language.direction import possible_directions
 from groundkit.language.splitting import normalise, word_spans
-from groundkit.language.words import is_punctuation
+from groundkit.language.tagging import tag_words
+from groundkit.language.words import is_punctuation, plain
 
 
 def split_phrases(texts: Iterable[str]) -> list[str]:
@@ -40,3 +43,25 @@ def parts_of(text: str) -> list[str]:
             parts.append(cleaned[start:begin].strip())
             start = end
     return [part for part in parts if not is_punctuation(part)]
+
+
+def listed_objects(text: str) -> list[str]:
+    """The objects of a comma-separated list such as "cup, lamp and red ball" or "cup/lamp"; empty if it is no list.
+
+    Every item has to be a short noun phrase without a place: "the man, left" and "red, shiny cup" are no lists.
+    """
+    items = (
+        [item.strip() for item in re.split(r",(?: and | or )?|/| and | or ", text)]
+        if re.search(r",|\w/\w\w", text)
+        else []
+    )
+    return items if len(items) > 1 and all(map(_is_bare_noun_phrase, items)) else []
+
+
+def _is_bare_noun_phrase(text: str) -> bool:
+    words = [text[start:end] for start, end in word_spans(text)]
+    if not 0 < len(words) <= 3:
+        return False
+    *before, last = tags = tag_words(words)
+    adjectival = all(tag.startswith(("AT0", "AJ", "NN", "DPS")) for tag in before)
+    return adjectival and last.startswith("NN") and not possible_directions([plain(word) for word in words], tags)

@@ -1,5 +1,6 @@
 """Texts that hold several phrases, as Grounding DINO is asked."""
 
+import re
 import warnings
 
 import pytest
@@ -39,7 +40,6 @@ def test_full_stops_and_semicolons_part_phrases_and_it_is_told(text: str, phrase
         "no. 12 jersey",
         "Mt. Fuji",
         "man vs. dog",
-        "the dog, the cat",
         "file.txt",
         "...",
         "",
@@ -58,3 +58,26 @@ def test_a_phrase_that_is_given_twice_counts_once_and_it_is_told() -> None:
         "'the  cup' is given more than once and counts once",
         "'the ball' is given more than once and counts once",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "objects"),
+    [
+        ("the dog, the cat", ["the dog", "the cat"]),
+        ("cup/lamp", ["cup", "lamp"]),
+        ("red cup, lamp and ball", ["red cup", "lamp", "ball"]),
+    ],
+)
+def test_a_list_of_objects_is_one_phrase_and_that_is_told(text: str, objects: list[str]) -> None:
+    assert split_phrases([text]) == [text]
+    with pytest.warns(UserWarning, match=re.escape(f"is read as one phrase: give {objects} for {len(objects)}")):
+        assert parse_phrase(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text", ["the red, shiny cup", "the man, left", "girl w/ hat", "the bus, not the car", "cup, the red one"]
+)
+def test_commas_within_one_description_list_nothing(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse_phrase(text)
