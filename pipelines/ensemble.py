@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.language import parse_phrase
@@ -18,12 +18,12 @@ from groundkit.masks.evidence import mean_evidence
 from groundkit.masks.geometry import agreement, boxes_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.pipelines.base import PhrasePipeline
+from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.prompting.pointing import point_at
 from groundkit.results import Grounding, judged
 from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.points import PointPrompts
-from groundkit.settings import EvidenceSettings, validate
 from groundkit.stages.places import minmax
 
 
@@ -38,21 +38,21 @@ class EnsembleConfig(EvidenceSettings):
         0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
     )
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if "ensemble" in self.members:
+            raise ConfigError("members: ensemble joins other pipelines and cannot be a member itself")
+        if self.weights and len(self.weights) != len(self.members):
+            raise ConfigError(f"weights: give one for each of the {len(self.members)} members")
+        if self.weights and (min(self.weights) < 0 or sum(self.weights) == 0):
+            raise ConfigError("weights: none may be below 0, and one must be above")
+        return self
+
 
 PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}
 
 
-def read_config(settings: Mapping[str, object]) -> EnsembleConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    config = validate(EnsembleConfig, settings)
-    nested = next((member for member in config.members if member in PRESETS), None)
-    if nested is not None:
-        raise ConfigError(f"members: {nested} joins other pipelines and cannot be a member itself")
-    if config.weights and len(config.weights) != len(config.members):
-        raise ConfigError(f"weights: give one for each of the {len(config.members)} members")
-    if config.weights and (min(config.weights) < 0 or sum(config.weights) == 0):
-        raise ConfigError("weights: none may be below 0, and one must be above")
-    return config
+read_config = EnsembleConfig.read
 
 
 @dataclass(frozen=True)

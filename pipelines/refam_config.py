@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from pydantic import Field
 from groundkit.attention.choices import AttentionDirection, Normalisation, Reduction
 from groundkit.language.magnets import DEFAULT_MAGNETS
 from groundkit.masks.choose import MaskRule
-from groundkit.settings import SharedSettings, validate
+from groundkit.pipelines.shared_config import SharedSettings
 
 
 class RefAMConfig(SharedSettings):
@@ -82,15 +81,5 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
-def read_config(settings: Mapping[str, object]) -> RefAMConfig:
-    """Check settings by name and value; texts are read as numbers and truth values where the field is one.
-
-    Raises:
-        ConfigError: naming the first field that does not exist or cannot take its value.
-    """
-    return validate(RefAMConfig, settings)
-
-
-def read_clip_config(settings: Mapping[str, object]) -> RefAMClipConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(RefAMClipConfig, settings)
+read_config = RefAMConfig.read
+read_clip_config = RefAMClipConfig.read

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from groundkit.errors import ConfigError, unknown
 from groundkit.pipelines import ensemble, refam_config, video_config, vlsam_config
-from groundkit.settings import EvidenceSettings
+from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.weights.catalog import NANO_LOOKING, NANO_READING
 
 PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble.PRESETS}

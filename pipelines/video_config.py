@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from groundkit.settings import validate
+from groundkit.settings import Settings
 
 
-class VideoConfig(BaseModel):
+class VideoConfig(Settings):
     """How a phrase is followed through a video. ``--set key=value`` sets any of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
         "auto",
@@ -33,6 +30,4 @@ class VideoConfig(BaseModel):
     agreement: float = Field(0.5, ge=0, le=1, description="IoU from which a new mask and a tracked one are one object")
 
 
-def read_config(settings: Mapping[str, object]) -> VideoConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(VideoConfig, settings)
+read_config = VideoConfig.read

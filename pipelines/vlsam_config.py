@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,8 +9,8 @@ from pydantic import AfterValidator, Field
 from groundkit.attention.choices import Flow, HeadWeights, Regulariser
 from groundkit.masks.choose import MaskRule
 from groundkit.models.vision_language.picture_sizes import Framing
+from groundkit.pipelines.shared_config import SharedSettings
 from groundkit.prompting.regions import Part, threshold_share
-from groundkit.settings import SharedSettings, validate
 
 Size = Annotated[float, Field(gt=0, le=4)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -182,8 +181,4 @@ PRESETS: dict[str, dict[str, object]] = {
     },
 }
 BACKGROUND = "Describe the background of the picture without any {noun}, in a single word or phrase."
-
-
-def read_config(settings: Mapping[str, object]) -> VLSAMConfig:
-    """Check settings by name and value. Raises ConfigError that names the first wrong one."""
-    return validate(VLSAMConfig, settings)
+read_config = VLSAMConfig.read

@@ -6,7 +6,6 @@ from groundkit.pipelines.ensemble import EnsembleConfig
 from groundkit.pipelines.refam_config import RefAMClipConfig, RefAMConfig
 from groundkit.pipelines.video_config import VideoConfig
 from groundkit.pipelines.vlsam_config import VLSAMConfig
-from groundkit.settings import validate
 from groundkit.weights.catalog import NANO_READING
 
 
@@ -32,7 +31,7 @@ def test_a_preset_shows_its_own_values(command):
 
 def test_the_values_shown_are_those_of_the_model_that_is_read(command):
     nano, real = rows_of(command, "refam"), rows_of(command, "refam", "--model", "some/model")
-    default, read = RefAMConfig(), validate(RefAMConfig, NANO_READING)
+    default, read = RefAMConfig(), RefAMConfig.read(NANO_READING)
     for name in NANO_READING:
         assert (nano[name]["value"], nano[name]["from"]) == (read.model_dump(mode="json")[name], "checkpoint")
         assert (real[name]["value"], real[name]["from"]) == (default.model_dump(mode="json")[name], "default")
