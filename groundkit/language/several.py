@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from groundkit.language.direction import possible_directions
 from groundkit.language.splitting import normalise, word_spans
 from groundkit.language.tagging import tag_words
-from groundkit.language.words import is_punctuation, plain
+from groundkit.language.words import is_punctuation, plain, word_set
+
+_PLACES = word_set("front back rear row side corner background foreground end edge")
 
 
 def split_phrases(texts: Iterable[str]) -> list[str]:
@@ -50,17 +52,15 @@ def listed_objects(text: str) -> list[str]:
 
     Every item has to be a short noun phrase without a place: "the man, left" and "red, shiny cup" are no lists.
     """
-    items = (
-        [item.strip() for item in re.split(r",(?: and | or )?|/| and | or ", text)]
-        if re.search(r",|\w/\w\w", text)
-        else []
-    )
-    return items if len(items) > 1 and all(map(_is_bare_noun_phrase, items)) else []
+    if "," not in text and not re.search(r"\w/\w\w", text):  # "cup and lamp" and "girl w/ hat" are no lists
+        return []
+    items = [item.strip() for item in re.split(r",(?: and | or )?|/| and | or ", text)]
+    return items if all(map(_is_bare_noun_phrase, items)) else []
 
 
 def _is_bare_noun_phrase(text: str) -> bool:
     words = [text[start:end] for start, end in word_spans(text)]
-    if not 0 < len(words) <= 3:
+    if not 0 < len(words) <= 3 or _PLACES & set(map(plain, words)):
         return False
     *before, last = tags = tag_words(words)
     adjectival = all(tag.startswith(("AT0", "AJ", "NN", "DPS")) for tag in before)
