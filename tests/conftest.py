@@ -1,8 +1,11 @@
-"""Results made by hand, for tests of what comes after the pipelines; and devices, make-believe or real."""
+"""Results made by hand, tiny models of the real classes in folders, and devices, make-believe or real."""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +55,21 @@ def make_grounding() -> MakeGrounding:
         return Grounding(**{**values, **fields})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def save_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of what ``tests/tiny/*/tiny_<family>.py`` builds, saved once: copy it to change it."""
+    import torch
+
+    @functools.cache
+    def save(family: str) -> Path:
+        folder = tmp_path_factory.mktemp(family)
+        torch.manual_seed(0)
+        importlib.import_module(f"tiny_{family}").save(folder)
+        return folder
+
+    return save
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from pretend_device import pretend
 from torch import nn
 
@@ -124,17 +122,10 @@ def test_members_of_an_ensemble_take_turns_too() -> None:
     assert {running for running, _ in seen} == {"clip", "t5", "vae", "transformer", "sam", "vlm"}
 
 
-def test_a_family_for_videos_has_one_part_on_the_gpu_at_a_time(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    tests = Path(__file__).parents[1] / "groundkit" / "models" / "diffusion"
-    sys.path.insert(0, str(tests))
-    try:
-        import tiny_wan_2_2
-
-        tiny_wan_2_2.save(tmp_path)
-    finally:
-        sys.path.pop(0)
-    pipeline = load("refam", model=tmp_path, segmenter="nano", config={"evidence": True, "magnets": ("with",)})
+def test_a_family_for_videos_has_one_part_on_the_gpu_at_a_time(save_tiny: Callable[[str], Path]) -> None:
+    pipeline = load(
+        "refam", model=save_tiny("wan_2_2"), segmenter="nano", config={"evidence": True, "magnets": ("with",)}
+    )
     wan = pipeline.diffusion
     step = wan.compression[1] * wan.patch[1]
     wan.size = (3 * step, 5 * step)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from tiny_parts import t5_tokenizer
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
@@ -16,7 +17,6 @@ from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 from groundkit.results import Grounding
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
-from groundkit.weights.training.tokenizers import t5_tokenizer
 
 SIDE, CELL = 8, 10
 TOKENIZER = t5_tokenizer()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from tiny_parts import t5_tokenizer
 
 import groundkit
 from groundkit.attention.maps import AttentionMaps
@@ -32,11 +31,9 @@ from groundkit.pipelines.video import read_config as read_video_config
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 from groundkit.tracking.base import Mask, Pixels, Tracked
-from groundkit.weights.training.tokenizers import t5_tokenizer
 
 SIDE, CELL = 6, 10
 TOKENIZER = t5_tokenizer()
-TINY = Path(__file__).parents[1] / "groundkit" / "models" / "diffusion"
 
 
 class PlantedClipModel:
@@ -184,15 +181,8 @@ def test_evidence_is_weighed_against_a_phrase_that_names_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def mochi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mochi")
-    torch.manual_seed(0)
-    sys.path.insert(0, str(TINY))
-    try:
-        importlib.import_module("tiny_mochi").save(folder)
-    finally:
-        sys.path.pop(0)
-    return folder
+def mochi_folder(save_tiny: Callable[[str], Path]) -> Path:
+    return save_tiny("mochi")
 
 
 def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(

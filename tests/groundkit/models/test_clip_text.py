@@ -1,9 +1,9 @@
 """A tiny CLIP of the real class, saved to a folder and loaded like a real one."""
 
-import sys
 from pathlib import Path
 
 import pytest
+import tiny_clip
 import torch
 from transformers import BertConfig, CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -14,20 +14,10 @@ from groundkit.models.diffusion.clip_text import ClipText
 NAMES = ["mug", "cup", "car", "teddy bear"]
 
 
-def save(folder: Path) -> CLIPModel:
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        import tiny_clip
-    finally:
-        sys.path.pop(0)
-    model: CLIPModel = tiny_clip.save(folder)
-    return model
-
-
 @pytest.fixture
 def clip(tmp_path: Path) -> tuple[Path, CLIPModel]:
     folder = tmp_path / "clip"
-    return folder, save(folder)
+    return folder, tiny_clip.save(folder)
 
 
 def features(folder: Path, model: CLIPModel, text: str) -> torch.Tensor:

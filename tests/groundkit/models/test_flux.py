@@ -70,7 +70,7 @@ def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(mod
     generator = torch.Generator().manual_seed(0)
     arguments = {
         "hidden_states": torch.randn(1, 24, transformer.config.in_channels, generator=generator),
-        "encoder_hidden_states": torch.randn(1, 5, 128, generator=generator),
+        "encoder_hidden_states": torch.randn(1, 5, transformer.config.joint_attention_dim, generator=generator),
         "pooled_projections": torch.zeros(1, 32),
         "timestep": torch.tensor([0.3]),
         "img_ids": torch.zeros(24, 3),

@@ -94,21 +94,21 @@ def flux(flux_folder: Path) -> FluxModel:
 
 @pytest.fixture(scope="module")
 def mochi(load_tiny: Load) -> MochiModel:
-    model: MochiModel = load_tiny(HERE / "diffusion", "mochi", MochiModel)
+    model: MochiModel = load_tiny("mochi")
     model.size = (48, 64)
     return model
 
 
 @pytest.fixture(scope="module")
 def llava(load_tiny: Load) -> LlavaModel:
-    model: LlavaModel = load_tiny(HERE / "vision_language", "llava", LlavaModel)
+    model: LlavaModel = load_tiny("llava")
     return model
 
 
 @pytest.fixture(scope="module")
 def qwen(load_tiny: Load) -> Qwen2VlModel:
     """A model that remembers the last prompt's places between the steps of an answer."""
-    model: Qwen2VlModel = load_tiny(HERE / "vision_language", "qwen2_5_vl", Qwen2VlModel)
+    model: Qwen2VlModel = load_tiny("qwen2_5_vl")
     return model
 
 

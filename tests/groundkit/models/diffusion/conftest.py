@@ -9,30 +9,17 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.models.diffusion.clips import VideoDiffusionModel
-from groundkit.models.diffusion.cogvideo import CogVideoXModel
-from groundkit.models.diffusion.hunyuan_video import HunyuanVideoModel
-from groundkit.models.diffusion.ltx import LtxVideoModel
-from groundkit.models.diffusion.mochi import MochiModel
-from groundkit.models.diffusion.wan import WanModel
 
-FAMILIES: dict[str, type[VideoDiffusionModel]] = {
-    "mochi": MochiModel,
-    "wan": WanModel,
-    "wan_2_2": WanModel,
-    "cogvideox": CogVideoXModel,
-    "cogvideox_1_5": CogVideoXModel,
-    "hunyuan_video": HunyuanVideoModel,
-    "ltx_video": LtxVideoModel,
-}
+TINY = Path(__file__).parents[3] / "tiny" / "diffusion"
+FAMILIES = sorted({path.stem.removeprefix("tiny_") for path in TINY.glob("tiny_*.py")} - {"flux"})
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
 def load_model(request: pytest.FixtureRequest, load_tiny: Callable[..., Any]) -> Callable[..., VideoDiffusionModel]:
-    """Loads, with options, each family in turn, from a folder that ``tiny_<family>.py`` saved."""
+    """Loads, with options, each family in ``tests/tiny/diffusion`` in turn."""
 
     def load(**options: Any) -> VideoDiffusionModel:
-        tests = Path(__file__).parent
-        loaded: VideoDiffusionModel = load_tiny(tests, request.param, FAMILIES[request.param], **options)
+        loaded: VideoDiffusionModel = load_tiny(request.param, **options)
         step = loaded.compression[1] * loaded.patch[1]
         loaded.size = (3 * step, 5 * step)
         return loaded

@@ -10,36 +10,15 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.models.vision_language.base import VisionLanguageModel
-from groundkit.models.vision_language.gemma3 import Gemma3Model
-from groundkit.models.vision_language.internvl import InternVlModel
-from groundkit.models.vision_language.llava import LlavaModel
-from groundkit.models.vision_language.llava_onevision import LlavaOnevisionModel
-from groundkit.models.vision_language.paligemma import PaliGemmaModel
-from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
-from groundkit.models.vision_language.qwen3_vl import Qwen3VlModel
-from groundkit.models.vision_language.smolvlm import SmolVlmModel
 
-FAMILIES: dict[str, type[VisionLanguageModel]] = {
-    "llava": LlavaModel,
-    "gemma3": Gemma3Model,
-    "idefics3": SmolVlmModel,
-    "internvl": InternVlModel,
-    "internvl_whole": InternVlModel,
-    "llava_onevision": LlavaOnevisionModel,
-    "paligemma": PaliGemmaModel,
-    "pixtral": LlavaModel,
-    "qwen2_5_vl": Qwen2VlModel,
-    "qwen2_vl": Qwen2VlModel,
-    "qwen3_vl": Qwen3VlModel,
-    "smolvlm": SmolVlmModel,
-    "smolvlm_whole": SmolVlmModel,
-}
+TINY = Path(__file__).parents[3] / "tiny" / "vision_language"
+FAMILIES = sorted(path.stem.removeprefix("tiny_") for path in TINY.glob("tiny_*.py"))
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
 def load_model(request: pytest.FixtureRequest, load_tiny: Callable[..., Any]) -> Callable[..., VisionLanguageModel]:
-    """Loads, with options, each family in turn, from a folder that ``tiny_<family>.py`` saved."""
-    return functools.partial(load_tiny, Path(__file__).parent, request.param, FAMILIES[request.param])
+    """Loads, with options, each family in ``tests/tiny/vision_language`` in turn."""
+    return functools.partial(load_tiny, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -34,22 +31,8 @@ THINKING = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A folder that ``tiny_<family>.py`` saved, once for each family."""
-    saved: dict[str, Path] = {}
-
-    def save(family: str) -> Path:
-        if family not in saved:
-            saved[family] = tmp_path_factory.mktemp(family)
-            sys.path.insert(0, str(Path(__file__).parent))
-            try:
-                torch.manual_seed(0)
-                importlib.import_module(f"tiny_{family}").save(saved[family])
-            finally:
-                sys.path.pop(0)
-        return saved[family]
-
-    return save
+def folder(save_tiny: Callable[[str], Path]) -> Callable[[str], Path]:
+    return save_tiny
 
 
 def load(folder: Path, **options: Any) -> VisionLanguageModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
-def model(load_tiny: Callable[[Path, str, Any], Any]) -> LlavaModel:
-    loaded: LlavaModel = load_tiny(Path(__file__).parent, "llava", LlavaModel)
+def model(load_tiny: Callable[[str], Any]) -> LlavaModel:
+    loaded: LlavaModel = load_tiny("llava")
     return loaded
 
 
@@ -90,20 +90,10 @@ def test_a_checkpoint_whose_processor_stretches_the_picture_is_given_the_picture
     assert encoded.box == nano.ask(encoded, "").views[0].box == (0.0, 0.0, 1.0, 1.0)
 
 
-def save(folder: Path) -> None:
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        import tiny_llava
-    finally:
-        sys.path.pop(0)
-    torch.manual_seed(0)
-    tiny_llava.save(folder)
-
-
 def test_a_copy_whose_processor_does_not_know_the_patches_gets_the_same_tokens(
-    model: LlavaModel, tmp_path: Path
+    model: LlavaModel, tmp_path: Path, save_tiny: Callable[[str], Path]
 ) -> None:
-    save(tmp_path)
+    shutil.copytree(save_tiny("llava"), tmp_path, dirs_exist_ok=True)
     file = tmp_path / "processor_config.json"
     config = json.loads(file.read_text())
     for name in ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"):
@@ -116,8 +106,10 @@ def test_a_copy_whose_processor_does_not_know_the_patches_gets_the_same_tokens(
     assert torch.isfinite(older.logits(talks[1])).all()
 
 
-def test_a_copy_without_chat_template_is_asked_in_the_authors_format(tmp_path: Path) -> None:
-    save(tmp_path)
+def test_a_copy_without_chat_template_is_asked_in_the_authors_format(
+    tmp_path: Path, save_tiny: Callable[[str], Path]
+) -> None:
+    shutil.copytree(save_tiny("llava"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.warns(UserWarning, match="no chat template; it is asked in LLaVA-1.5's format"):
         model = LlavaModel.from_pretrained(tmp_path, local_files_only=True)

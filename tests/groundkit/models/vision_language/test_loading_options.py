@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,12 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.models.vision_language.families import load_vision_language
-from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
 from groundkit.pipelines.vlsam import VLSAM
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llava")
-    torch.manual_seed(0)
-    sys.path.insert(0, str(Path(__file__).parent))
-    try:
-        import tiny_llava
-    finally:
-        sys.path.pop(0)
-    tiny_llava.save(folder)
-    return folder
+def folder(save_tiny: Callable[[str], Path]) -> Path:
+    return save_tiny("llava")
 
 
 def test_the_variant_decides_which_weight_file_is_read(folder: Path, tmp_path: Path) -> None:
@@ -57,11 +47,9 @@ def test_offloading_without_a_gpu_is_refused(folder: Path, pipeline: str, models
         )
 
 
-def test_a_checkpoint_that_was_saved_quantised_is_read(
-    load_tiny: Callable[[Path, str, Any], Any], tmp_path: Path
-) -> None:
+def test_a_checkpoint_that_was_saved_quantised_is_read(load_tiny: Callable[[str], Any], tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
-    plain = load_tiny(Path(__file__).parent, "qwen2_5_vl", Qwen2VlModel)
+    plain = load_tiny("qwen2_5_vl")
     eight_bits = BitsAndBytesConfig(load_in_8bit=True)
     AutoModelForImageTextToText.from_pretrained(plain.name, quantization_config=eight_bits).save_pretrained(tmp_path)
     plain.processor.save_pretrained(tmp_path)

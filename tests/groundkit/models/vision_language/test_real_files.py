@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-try:
-    from real_files import GRANITE, QWEN, needs_checkpoints, save_small
-finally:
-    sys.path.pop(0)
+from real_files import GRANITE, QWEN, needs_checkpoints, save_small
 
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.families import load_vision_language

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import torch
-from tiny import TEXT, chat_template, tokenizer
+from tiny_chat import TEXT, chat_template, tokenizer
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,

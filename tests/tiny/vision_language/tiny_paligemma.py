@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tiny import TEXT, tokenizer
+from tiny_chat import TEXT, tokenizer
 from transformers import (
     GemmaConfig,
     PaliGemmaConfig,

@@ -4,10 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
-from tiny_clips import TEXT_WIDTH, focus, wake
+from tiny_parts import TEXT_WIDTH, focus, t5_tokenizer, wake
 from transformers import UMT5Config, UMT5EncoderModel
-
-from groundkit.weights.training.tokenizers import t5_tokenizer
 
 
 def transformer() -> WanTransformer3DModel:

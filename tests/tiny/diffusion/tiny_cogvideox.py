@@ -9,9 +9,7 @@ from diffusers import (
     CogVideoXPipeline,
     CogVideoXTransformer3DModel,
 )
-from tiny_clips import TEXT_WIDTH, focus, t5_encoder, wake
-
-from groundkit.weights.training.tokenizers import t5_tokenizer
+from tiny_parts import TEXT_WIDTH, focus, t5_encoder, t5_tokenizer, wake
 
 
 def save(folder: Path, **more: Any) -> None:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tiny import save_qwen
+from tiny_chat import save_qwen
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLProcessor, Qwen2VLVideoProcessor
 
 

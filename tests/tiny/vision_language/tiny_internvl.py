@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tiny import TEXT, chat_template, tokenizer
+from tiny_chat import TEXT, chat_template, tokenizer
 from transformers import (
     GotOcr2ImageProcessor,
     InternVLConfig,

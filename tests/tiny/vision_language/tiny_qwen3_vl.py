@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tiny import save_qwen
+from tiny_chat import save_qwen
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
 

@@ -8,12 +8,9 @@ from diffusers import (
     HunyuanVideoPipeline,
     HunyuanVideoTransformer3DModel,
 )
-from tiny_clips import TEXT_WIDTH, focus, wake
+from tiny_parts import POOLED_WIDTH, TEXT_WIDTH, clip_text_encoder, clip_tokenizer, focus, wake
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
-
-from groundkit.weights.training.export import POOLED_WIDTH, clip_text_encoder
-from groundkit.weights.training.tokenizers import clip_tokenizer
 
 SPECIAL = ["<|pad|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<unk>"]
 

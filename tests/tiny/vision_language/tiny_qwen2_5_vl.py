@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tiny import save_qwen
+from tiny_chat import save_qwen
 from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
