@@ -45,7 +45,7 @@ class Remembering:
         picture = hash((image.shape, image.tobytes()))
         new = [phrase for phrase in dict.fromkeys(phrases) if (picture, phrase, seed) not in self._known]
         for phrase, outcome in zip(new, ground_phrases(self._inner, image, new, seed=seed), strict=True):
-            kept = outcome if isinstance(outcome, GroundkitError) else replace(outcome, trace=None)
+            kept = outcome if isinstance(outcome, GroundkitError) else replace(outcome, steps=None)
             self._known[picture, phrase, seed] = kept
         for phrase in phrases:
             yield self._known[picture, phrase, seed]

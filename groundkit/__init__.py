@@ -1,15 +1,22 @@
 """groundkit: a phrase and a picture go in, a mask comes out, with no training.
 
 >>> import groundkit
->>> pipeline = groundkit.load("refam", model="black-forest-labs/FLUX.1-schnell", segmenter="facebook/sam-vit-huge")
->>> grounding = pipeline("photo.jpg", "the red cup")
->>> grounding.save("out", formats=("png", "overlay"))
+>>> pipeline = groundkit.load("refam")  # model="black-forest-labs/FLUX.1-schnell", segmenter="facebook/sam-vit-huge"
+>>> found = pipeline("scene.png", "the red cup")
+>>> found
+<Grounding 'the red cup': 1 mask, score 0.98, evidence ..., 256 x 256 pixels, refam on nano, ...>
+>>> [path.name for path in found.save("out", formats=("png", "overlay"))]
+['the-red-cup.png', 'the-red-cup-overlay.png']
+
+What is public is what this module lists; each of it has an example in its docstring. Messages go to the logger
+``groundkit``, what a user should look at to ``warnings``; nothing is printed.
 """
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Threads that wait for each other spin, and on a machine whose cores others use they spin where those would work. How
 # long they do is read once, when torch is imported. Rounds, not seconds: see benchmarks/crowded.py.
@@ -24,6 +31,7 @@ if not Path(__file__).with_name("pipelines").is_dir():
 
 from groundkit.errors import (
     AttentionError,
+    CancelledError,
     ConfigError,
     GroundkitError,
     ImageError,
@@ -34,28 +42,44 @@ from groundkit.errors import (
 from groundkit.loading import load
 
 if TYPE_CHECKING:
-    from groundkit.results import Discovery, Grounding
+    from groundkit.results import Discovery as Discovery
+    from groundkit.results import FrameMask as FrameMask
+    from groundkit.results import Grounding as Grounding
+    from groundkit.results import VideoGrounding as VideoGrounding
+    from groundkit.video import follow as follow
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionError",
+    "CancelledError",
     "ConfigError",
     "Discovery",
+    "FrameMask",
     "Grounding",
     "GroundkitError",
     "ImageError",
     "InputError",
     "ModelError",
     "PhraseError",
+    "VideoGrounding",
+    "follow",
     "load",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Results need NumPy, which ``groundkit --help`` should not wait for."""
-    if name in ("Discovery", "Grounding"):
-        from groundkit import results
+_LATE = {
+    "Discovery": "results",
+    "FrameMask": "results",
+    "Grounding": "results",
+    "VideoGrounding": "results",
+    "follow": "video",
+}
 
-        return getattr(results, name)
+
+def __getattr__(name: str) -> object:
+    """These need NumPy, which ``groundkit --help`` should not wait for."""
+    if name in _LATE:
+        found: object = getattr(import_module(f"groundkit.{_LATE[name]}"), name)
+        return found
     raise AttributeError(f"module 'groundkit' has no attribute {name!r}")

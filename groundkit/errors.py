@@ -7,7 +7,8 @@ GroundkitError
 ├── ModelError          a model or segmenter that cannot be loaded or does not fit the job
 │   ├── AttentionError  a wanted layer whose attention could not be read
 │   └── OutOfMemoryError  memory ran out, on the GPU or the main memory
-└── ConfigError         a setting that does not exist or has no valid value (a usage error)
+├── ConfigError         a setting that does not exist or has no valid value (a usage error)
+└── CancelledError      the caller's ``cancel`` stopped a call
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ class ConfigError(GroundkitError):
     """A setting that does not exist, or a value it cannot take."""
 
     exit_code = 2
+
+
+class CancelledError(GroundkitError):
+    """A call was stopped by its ``cancel``."""
+
+    exit_code = 130
 
 
 def unknown(kind: str, name: object, choices: Iterable[str], meant: str | None = None) -> str:

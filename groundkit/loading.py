@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.media.paths import expand_home
@@ -27,6 +27,62 @@ _log = logging.getLogger("groundkit")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+@overload
+def load(
+    pipeline: Literal["refam", "cross-attention"] = ...,
+    *,
+    model: str | Path = ...,
+    segmenter: str | Path | None = ...,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    offload: bool = ...,
+    revision: str | None = ...,
+    variant: str | None = ...,
+    local_files_only: bool = ...,
+    config: Mapping[str, object] | None = ...,
+) -> RefAM | RefAMClip: ...
+@overload
+def load(
+    pipeline: Literal["vlsam", "decaf"],
+    *,
+    model: str | Path = ...,
+    segmenter: str | Path | None = ...,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    offload: bool = ...,
+    revision: str | None = ...,
+    variant: str | None = ...,
+    local_files_only: bool = ...,
+    config: Mapping[str, object] | None = ...,
+) -> VLSAM: ...
+@overload
+def load(
+    pipeline: Literal["ensemble"],
+    *,
+    model: str | Path = ...,
+    segmenter: str | Path | None = ...,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    offload: bool = ...,
+    revision: str | None = ...,
+    variant: str | None = ...,
+    local_files_only: bool = ...,
+    config: Mapping[str, object] | None = ...,
+) -> Ensemble: ...
+@overload
+def load(
+    pipeline: str,
+    *,
+    model: str | Path = ...,
+    segmenter: str | Path | None = ...,
+    device: str | torch.device = ...,
+    dtype: str | torch.dtype = ...,
+    offload: bool = ...,
+    revision: str | None = ...,
+    variant: str | None = ...,
+    local_files_only: bool = ...,
+    config: Mapping[str, object] | None = ...,
+) -> RefAM | RefAMClip | VLSAM | Ensemble: ...
 @explain_out_of_memory()
 def load(
     pipeline: str = "refam",
@@ -39,7 +95,7 @@ def load(
     revision: str | None = None,
     variant: str | None = None,
     local_files_only: bool = False,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> RefAM | RefAMClip | VLSAM | Ensemble:
     """Load a method with its model and its segmenter.
 
@@ -68,6 +124,12 @@ def load(
         ConfigError: an unknown pipeline, device, dtype or field.
         ModelError: something that cannot be loaded.
         OutOfMemoryError: a model is too large for the device.
+
+    Example:
+        >>> import groundkit
+        >>> pipeline = groundkit.load("refam", device="cpu", config={"min_evidence": 0.2})
+        >>> pipeline("scene.png", "the submarine").masks.shape
+        (0, 256, 256)
     """
     try:
         import cv2  # noqa: F401

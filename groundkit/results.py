@@ -1,23 +1,27 @@
-"""What a pipeline returns."""
+"""What a pipeline returns: data alone. Drawing and writing lie in ``groundkit.outputs``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.errors import GroundkitError
 from groundkit.masks.geometry import boxes_of
+from groundkit.masks.rle import RunLength, decode
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from supervision import Detections
+
     from groundkit.masks.evidence import Evidence
 
 
-@dataclass(frozen=True, eq=False)  # of arrays there is no one truth: a result equals itself
+@dataclass(frozen=True, eq=False, repr=False)  # of arrays there is no one truth: a result equals itself
 class Grounding:
     """Where a phrase was found in a picture.
 
@@ -38,19 +42,28 @@ class Grounding:
         device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
             that is not known.
         settings: every setting of the pipeline as it ran, in the types of JSON.
-        trace: what each step saw, for ``explain`` (family-specific objects; not part of the stable interface).
+        steps: what each step saw, for ``groundkit explain``; its type is not part of the stable interface.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
+
+    Example:
+        >>> import groundkit
+        >>> found = groundkit.load("refam")("scene.png", "the red cup")
+        >>> found.masks.shape, found.masks.dtype
+        ((1, 256, 256), dtype('bool'))
+        >>> x1, y1, x2, y2 = found.boxes[0]
+        >>> bool(found.mask[int(found.points[0, 1]), int(found.points[0, 0])])
+        True
     """
 
-    image: npt.NDArray[np.uint8] = field(repr=False)
+    image: npt.NDArray[np.uint8]
     phrase: str
-    masks: npt.NDArray[np.bool_] = field(repr=False)
+    masks: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float32]
     boxes: npt.NDArray[np.float32]
     points: npt.NDArray[np.float32]
-    heatmap: npt.NDArray[np.float32] = field(repr=False)
+    heatmap: npt.NDArray[np.float32]
     pipeline: str
     model: str
     seconds: float
@@ -58,8 +71,8 @@ class Grounding:
     segmenter: str = ""
     device: str = ""
     dtype: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    trace: Any = field(default=None, repr=False)
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    steps: object = None
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]
@@ -71,6 +84,15 @@ class Grounding:
         _check("points", self.points, np.float32, (len(self.points), 3))
         _check("heatmap", self.heatmap, np.float32, (height, width))
 
+    def __repr__(self) -> str:
+        count = len(self.masks)
+        told = f", score {self.scores.max():.2f}" if count else ""
+        told += "" if self.evidence is None else f", evidence {self.evidence.score:.2f}"
+        return (
+            f"<Grounding {self.phrase!r}: {_count(count, 'mask')}{told}, {_size(self.image)}, "
+            f"{self.pipeline} on {self.model}, {self.seconds:.2f} s>"
+        )
+
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
         """All masks in one, bool ``(height, width)``; all False when nothing was found."""
@@ -78,7 +100,16 @@ class Grounding:
         return union
 
     def overlay(self) -> npt.NDArray[np.uint8]:
-        """Draw masks, contours, points and the phrase over the picture: uint8 ``(height, width, 3)`` RGB."""
+        """Draw masks, contours, points and the phrase over the picture.
+
+        Returns:
+            uint8 ``(height, width, 3)`` RGB.
+
+        Example:
+            >>> import groundkit
+            >>> groundkit.load("refam")("scene.png", "the red cup").overlay().shape
+            (256, 256, 3)
+        """
         from groundkit.outputs.formats.overlay import draw_overlay
 
         return draw_overlay(self.image, self.masks, self.points, self.phrase, self.scores)
@@ -95,20 +126,26 @@ class Grounding:
 
         Raises:
             IndexError: when there is no such mask, as when nothing was found.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.load("refam")("scene.png", "the red cup")
+            >>> found.cutout(crop=False).shape
+            (256, 256, 4)
         """
         from groundkit.outputs.formats.cutout import cut_out
 
         return cut_out(self.image, self.masks[index], crop=crop)
 
     def save(self, path: str | Path, formats: str | Sequence[str] = ("png",)) -> list[Path]:
-        """Write files, each under a temporary name first, so that a half-written one never stays.
+        """Write files. Each is written under a temporary name first, so that no half-written file stays.
 
         Args:
             path: a folder (made if missing; files are named after the phrase), or a file name ending in ``.png`` or
                 ``.json``. With one format and at most one mask that very file is written; further files get an
                 ending: ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
-            formats: one or several of ``png`` (one black-and-white picture a mask), ``overlay``, ``cutout`` (RGBA, one
-                a mask), ``heatmap``, ``json`` and ``coco``.
+            formats: one or several of ``png`` (one black-and-white picture per mask), ``overlay``, ``cutout`` (RGBA,
+                one per mask), ``heatmap``, ``json`` and ``coco``.
 
         Returns:
             The files written, in the order of ``formats``.
@@ -117,39 +154,55 @@ class Grounding:
             ConfigError: for an unknown format, one that the file name's ending does not fit, or the heatmap of a result
                 that has none.
             InputError: when the place cannot be written to.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.load("refam")("scene.png", "the red cup")
+            >>> [path.name for path in found.save("out", formats=("png", "json"))]
+            ['the-red-cup.png', 'the-red-cup.json']
         """
         from groundkit.outputs.save import save_grounding
 
         return save_grounding(self, Path(path), formats)
 
-    def to_coco(self, file_name: str = "") -> dict[str, Any]:
-        """A COCO data set of this one picture and phrase: RLE masks with ``counts`` as str, XYWH boxes, ids from 1."""
-        from groundkit.outputs.formats.coco import CocoDataset
+    def to_coco(self, file_name: str = "") -> dict[str, JsonValue]:
+        """A COCO data set of this one picture and phrase.
 
-        dataset = CocoDataset()
-        dataset.add(self, file_name)
-        return dataset.to_dict()
+        Args:
+            file_name: what the data set calls the picture.
 
-    def to_supervision(self) -> Any:
-        """The same as ``supervision.Detections``: one class, number 0, whose ``data["class_name"]`` is the phrase.
+        Returns:
+            ``images``, ``categories`` and ``annotations``, ids from 1. An annotation has an RLE mask whose ``counts``
+            is a str, and a box in XYWH pixels.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.load("refam")("scene.png", "the red cup")
+            >>> len(found.to_coco("scene.png")["annotations"])
+            1
+        """
+        from groundkit.outputs.formats.coco import to_coco
+
+        return to_coco(self, file_name)
+
+    def to_supervision(self) -> Detections:
+        """The masks as ``supervision.Detections``: one class, number 0, whose ``data["class_name"]`` is the phrase.
 
         Raises:
             GroundkitError: when supervision is not installed.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.load("refam")("scene.png", "the red cup")
+            >>> len(found.to_supervision())
+            1
         """
-        try:
-            from supervision import Detections
-        except ImportError as error:
-            raise GroundkitError('supervision is not installed: pip install "groundkit-vision[supervision]"') from error
-        return Detections(
-            xyxy=self.boxes,
-            mask=self.masks,
-            confidence=self.scores,
-            class_id=np.zeros(len(self.masks), dtype=int),
-            data={"class_name": np.array([self.phrase] * len(self.masks), dtype=str)},
-        )
+        from groundkit.outputs.detections import to_supervision
+
+        return to_supervision(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Discovery:
     """What was found in a picture without being asked for.
 
@@ -164,11 +217,17 @@ class Discovery:
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
+
+    Example:
+        >>> import groundkit
+        >>> found = groundkit.load("vlsam").discover("scene.png")
+        >>> len(found.labels) == len(found.masks) == len(found.scores)
+        True
     """
 
-    image: npt.NDArray[np.uint8] = field(repr=False)
+    image: npt.NDArray[np.uint8]
     labels: tuple[str, ...]
-    masks: npt.NDArray[np.bool_] = field(repr=False)
+    masks: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float32]
     points: tuple[npt.NDArray[np.float32], ...]
     answers: tuple[str, ...]
@@ -178,7 +237,7 @@ class Discovery:
     segmenter: str = ""
     device: str = ""
     dtype: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -187,13 +246,20 @@ class Discovery:
         if len(self.points) != count:
             raise ValueError(f"there must be {count} arrays of points, got {len(self.points)}")
 
+    def __repr__(self) -> str:
+        few = ", ".join(self.labels[:5]) + (", ..." if len(self.labels) > 5 else "")
+        return (
+            f"<Discovery: {_count(len(self.labels), 'object')}{f' ({few})' if few else ''}, {_size(self.image)}, "
+            f"{self.pipeline} on {self.model}, {self.seconds:.2f} s>"
+        )
+
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
         """Float32 ``(K, 4)``, XYXY pixels."""
         return boxes_of(self.masks)
 
     def groundings(self) -> list[Grounding]:
-        """One :class:`Grounding` a label, in the order of their best scores. They have no heatmap."""
+        """One :class:`Grounding` per label, in the order of their best scores. They have no heatmap."""
         found, boxes = [], self.boxes
         for label in dict.fromkeys(self.labels):
             rows = [index for index, other in enumerate(self.labels) if other == label]
@@ -224,6 +290,74 @@ class Discovery:
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
 
 
+@dataclass(frozen=True)
+class FrameMask:
+    """The object on one frame.
+
+    Attributes:
+        index, seconds, name: of the frame, as in :class:`groundkit.media.videos.Frame`.
+        rle: its mask as COCO run-length encoding; all zero where it is not seen.
+        score: in [0, 1]; the tracker's, or the segmenter's on a frame where the phrase was grounded.
+        grounded: whether the mask is from the phrase itself.
+
+    Example:
+        >>> import groundkit
+        >>> frame = groundkit.follow("clip.mp4", "the red cup", max_frames=2).frames[1]
+        >>> frame.index, frame.grounded, frame.mask.shape
+        (1, False, (256, 256))
+    """
+
+    index: int
+    seconds: Fraction
+    name: str
+    rle: RunLength
+    score: float
+    grounded: bool
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool ``(height, width)``."""
+        return decode(self.rle)
+
+    def __repr__(self) -> str:
+        return f"<FrameMask {self.index} at {float(self.seconds):.2f} s, score {self.score:.2f}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoGrounding:
+    """Where a phrase was found in a video.
+
+    Attributes:
+        phrase: the phrase as given.
+        frames: one per frame of the video, in order of time.
+        key_frame: index of the frame on which the phrase was grounded first.
+        key: what was found there.
+        pipeline, model, tracker: what grounded and what followed.
+        seconds: wall-clock time.
+
+    Example:
+        >>> import groundkit
+        >>> found = groundkit.follow("clip.mp4", "the red cup", max_frames=3)
+        >>> found.key_frame, [frame.index for frame in found.frames]
+        (0, [0, 1, 2])
+    """
+
+    phrase: str
+    frames: tuple[FrameMask, ...]
+    key_frame: int
+    key: Grounding
+    pipeline: str
+    model: str
+    tracker: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<VideoGrounding {self.phrase!r}: {_count(len(self.frames), 'frame')} of {_size(self.key.image)}, "
+            f"{self.pipeline} on {self.model}, {self.tracker}, {self.seconds:.2f} s>"
+        )
+
+
 def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
     """The grounding with its evidence; without masks and points where there is less than ``least``."""
     grounding = replace(grounding, evidence=evidence)
@@ -234,6 +368,14 @@ def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
     return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))
 
 
-def _check(name: str, array: npt.NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+def _check(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(image: npt.NDArray[np.uint8]) -> str:
+    return f"{image.shape[1]} x {image.shape[0]} pixels"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,42 @@ from groundkit.memory import explain_out_of_memory
 from groundkit.results import Grounding
 from groundkit.segmenters.base import Segmenter
 
+Image = TypeVar("Image", bound=ImageSource)
+
 
 class PhrasePipeline(ABC):
-    """Phrases and pictures in, groundings out."""
+    """Phrases and pictures in, groundings out.
 
+    Attributes:
+        name: of the method, such as ``refam``.
+        model: hub id or folder of the model that is read.
+        segmenter: what draws the masks.
+    """
+
+    name: str
+    model: str
+    segmenter: Segmenter
+
+    @overload
+    def __call__(self, image: ImageSource, phrase: str, *, seed: int = ...) -> Grounding: ...
+    @overload
+    def __call__(
+        self, image: ImageSource, phrase: list[str] | tuple[str, ...], *, seed: int = ...
+    ) -> list[Grounding]: ...
+    @overload
+    def __call__(self, image: list[Image] | tuple[Image, ...], phrase: str, *, seed: int = ...) -> list[Grounding]: ...
+    @overload
+    def __call__(
+        self, image: list[Image] | tuple[Image, ...], phrase: list[str] | tuple[str, ...], *, seed: int = ...
+    ) -> list[list[Grounding]]: ...
     @explain_out_of_memory()
     def __call__(
-        self, image: ImageSource | Sequence[ImageSource], phrase: str | Sequence[str], *, seed: int = 0
-    ) -> Any:
+        self,
+        image: ImageSource | list[Image] | tuple[Image, ...],
+        phrase: str | list[str] | tuple[str, ...],
+        *,
+        seed: int = 0,
+    ) -> Grounding | list[Grounding] | list[list[Grounding]]:
         """Ground phrases in pictures.
 
         Args:
@@ -38,12 +66,21 @@ class PhrasePipeline(ABC):
             ImageError, PhraseError: the first input that cannot be used.
             ConfigError: a seed that is not a whole number from 0 to 2**62.
             OutOfMemoryError: memory ran out.
+
+        Example:
+            >>> import groundkit
+            >>> pipeline = groundkit.load("refam")
+            >>> cup, bear = pipeline("scene.png", ["the red cup", "the bear"])
+            >>> cup.phrase, cup.heatmap.shape
+            ('the red cup', (256, 256))
         """
         check_seed(seed)
-        phrases = [phrase] if isinstance(phrase, str) else _phrases(phrase)
+        phrases = check_phrases(phrase)
         if isinstance(image, (list, tuple)):
-            return [self(one, phrase, seed=seed) for one in image]
-        pixels = read_image(cast(ImageSource, image))
+            if isinstance(phrase, str):
+                return [self(one, phrase, seed=seed) for one in image]
+            return [self(one, phrases, seed=seed) for one in image]
+        pixels = read_image(image)
         results = []
         for result in self.ground(pixels, phrases, seed=seed):
             if isinstance(result, GroundkitError):
@@ -68,8 +105,10 @@ def check_seed(seed: object) -> None:
         raise ConfigError(f"seed={seed!r}: must be a whole number from 0 to 2**62")
 
 
-def _phrases(given: object) -> list[str]:
-    phrases: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else [given]
+def check_phrases(given: object) -> list[str]:
+    """One phrase or several, as a list. Raises PhraseError for what is no text."""
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    phrases: list[Any] = list(given) if several else [given]  # type: ignore[call-overload]
     for phrase in phrases:
         if not isinstance(phrase, str):
             raise PhraseError(f"a phrase is a text, and several are a list of texts, not {type(phrase).__name__}")

@@ -174,7 +174,7 @@ class RefAMSteps(PhrasePipeline):
             model=self.model,
             seconds=time.perf_counter() - started,
             **made_by(self.diffusion, self.segmenter, self.config),
-            trace=trace,
+            steps=trace,
         )
         # 5. If asked for: does more speak for it than for a phrase that names nothing?
         if null is None:

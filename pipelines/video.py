@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -20,10 +19,12 @@ import numpy.typing as npt
 
 from groundkit.errors import GroundkitError, InputError
 from groundkit.masks.geometry import mask_iou
-from groundkit.masks.rle import RunLength, decode, encode
+from groundkit.masks.rle import encode
 from groundkit.pipelines.video_config import VideoConfig as VideoConfig
 from groundkit.pipelines.video_config import read_config as read_config
+from groundkit.results import FrameMask as FrameMask
 from groundkit.results import Grounding
+from groundkit.results import VideoGrounding as VideoGrounding
 from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
@@ -49,53 +50,6 @@ class AnyFrame(Protocol):
 
 Frames = Callable[[], Iterator[AnyFrame]]
 """Starts reading the video from its first frame."""
-
-
-@dataclass(frozen=True)
-class FrameMask:
-    """The object on one frame.
-
-    Attributes:
-        index, seconds, name: of the frame.
-        rle: its mask as COCO run-length encoding; all zero where it is not seen.
-        score: the tracker's, or the segmenter's on a frame where the phrase was grounded.
-        grounded: whether the mask is from the phrase itself.
-    """
-
-    index: int
-    seconds: Fraction
-    name: str
-    rle: RunLength
-    score: float
-    grounded: bool
-
-    @property
-    def mask(self) -> Mask:
-        """Bool ``(height, width)``."""
-        return decode(self.rle)
-
-
-@dataclass(frozen=True)
-class VideoGrounding:
-    """Where a phrase was found in a video, in order of time.
-
-    Attributes:
-        phrase: the phrase as given.
-        frames: one a frame of the video.
-        key_frame: index of the frame on which the phrase was grounded first.
-        key: what was found there.
-        pipeline, model, tracker: what grounded and what followed.
-        seconds: wall-clock time.
-    """
-
-    phrase: str
-    frames: tuple[FrameMask, ...]
-    key_frame: int
-    key: Grounding
-    pipeline: str
-    model: str
-    tracker: str
-    seconds: float
 
 
 @runtime_checkable

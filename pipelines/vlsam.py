@@ -226,7 +226,7 @@ class VLSAM(PhrasePipeline):
                 model=self.model,
                 seconds=time.perf_counter() - started,
                 **made_by(self.vlm, self.segmenter, self.config),
-                trace=VLSAMTrace(
+                steps=VLSAMTrace(
                     self.vlm.tokenizer.decode(ids),
                     tuple(self.vlm.tokenizer.convert_ids_to_tokens(ids)),
                     first if len(readings) == 1 else heat.cells,

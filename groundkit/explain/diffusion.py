@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -97,17 +97,17 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     Raises:
         GroundkitError: when the result carries no trace.
     """
-    if grounding.trace is None:
+    if grounding.steps is None:
         raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
     from groundkit.explain.answer import draw_answer_explanation, draw_ensemble_explanation
     from groundkit.pipelines.ensemble import EnsembleTrace
     from groundkit.pipelines.vlsam import VLSAMTrace
 
-    if isinstance(grounding.trace, VLSAMTrace):
-        return draw_answer_explanation(grounding, grounding.trace)
-    if isinstance(grounding.trace, EnsembleTrace):
-        return draw_ensemble_explanation(grounding, grounding.trace)
-    trace: ExplainTrace = grounding.trace
+    if isinstance(grounding.steps, VLSAMTrace):
+        return draw_answer_explanation(grounding, grounding.steps)
+    if isinstance(grounding.steps, EnsembleTrace):
+        return draw_ensemble_explanation(grounding, grounding.steps)
+    trace = cast(ExplainTrace, grounding.steps)
     image = shrink(grounding.image)
     sections = [
         _header(grounding, trace),

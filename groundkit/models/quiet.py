@@ -4,33 +4,55 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 _LIBRARIES = ("huggingface_hub", "transformers", "diffusers")
+
+_lock = threading.Lock()
+_inside = 0
+_undo = ExitStack()
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """No warnings of the loading libraries in the ``with`` block; their progress bars in a terminal alone."""
+    """No warnings of the loading libraries in the ``with`` block; their progress bars in a terminal alone.
+
+    Threads may be in it at once: the first one in silences, the last one out puts back what the first one found.
+    """
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _silence()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _undo.close()
+
+
+def _silence() -> None:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    bars = [each for each in (transformers_logging, diffusers_logging) if each.is_progress_bar_enabled()]
-    hidden = [] if sys.stderr is not None and sys.stderr.isatty() else bars
-    for logger in loggers:
+    for logger in map(logging.getLogger, _LIBRARIES):
+        _undo.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.ERROR)
-    for library in hidden:
-        library.disable_progress_bar()  # that of transformers also hides those of huggingface_hub
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning, module=rf"({'|'.join(_LIBRARIES)})\b")
-            yield
-    finally:
-        for library in hidden:
-            library.enable_progress_bar()
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    if sys.stderr is None or not sys.stderr.isatty():
+        for library in (transformers_logging, diffusers_logging):  # the first one's also hides huggingface_hub's
+            if library.is_progress_bar_enabled():
+                _undo.callback(library.enable_progress_bar)
+                library.disable_progress_bar()
+    # Not catch_warnings, which puts back a list of filters that another thread may have replaced meanwhile.
+    warnings.filterwarnings("ignore", category=UserWarning, module=rf"({'|'.join(_LIBRARIES)})\b")
+    _undo.callback(_remove, warnings.filters[0])
+
+
+def _remove(item: object) -> None:
+    with suppress(ValueError):  # someone's catch_warnings has ended since
+        warnings.filters.remove(item)  # type: ignore[attr-defined]

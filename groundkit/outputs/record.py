@@ -24,7 +24,7 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         (``[x, y, label]``), ``seconds``, unless it is switched off ``evidence``, and of an ensemble ``decided_by``, the
         member that agrees best with the mask.
     """
-    decided_by = getattr(grounding.trace, "decided_by", None)
+    decided_by = getattr(grounding.steps, "decided_by", None)
     return {
         "input": source,
         "phrase": grounding.phrase,

@@ -26,7 +26,7 @@ def traced(pipeline):
             proposal_scores=np.ones(1, np.float32),
             chosen=0,
         )
-        return original(*boxes, phrase=phrase, trace=trace, **fields)
+        return original(*boxes, phrase=phrase, steps=trace, **fields)
 
     pipeline.make_grounding = make
     return pipeline

@@ -124,8 +124,8 @@ def test_evidence_is_the_members_mean_and_with_less_than_the_least_nothing_is_fo
 
 
 def test_it_says_which_member_s_map_agrees_best_with_the_mask(make_grounding: MakeGrounding) -> None:
-    assert ensemble(make_grounding)[0](IMAGE, "the cup").trace.decided_by == "vlsam"
-    assert ensemble(make_grounding, weights=(9, 1))[0](IMAGE, "the cup").trace.decided_by == "refam"
+    assert ensemble(make_grounding)[0](IMAGE, "the cup").steps.decided_by == "vlsam"
+    assert ensemble(make_grounding, weights=(9, 1))[0](IMAGE, "the cup").steps.decided_by == "refam"
 
 
 def test_the_picture_is_embedded_once_for_all_members_and_phrases(make_grounding: MakeGrounding) -> None:

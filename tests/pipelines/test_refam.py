@@ -123,20 +123,20 @@ def test_stop_words_magnets_and_specials_are_filtered_and_without_the_filter_the
     phrase = "the cup of the"
     kept = ground(model, phrase)
     assert patch(kept) == (2, 2)
-    assert {t.text for t, keep in zip(kept.trace.tokens, kept.trace.kept, strict=True) if keep} == {"▁cup"}
+    assert {t.text for t, keep in zip(kept.steps.tokens, kept.steps.kept, strict=True) if keep} == {"▁cup"}
     assert patch(ground(model, phrase, filter_stop_words=False, magnets=(), spatial_bias=False)) == (5, 5)
 
 
 def test_a_magnet_that_soaks_up_background_clears_it_from_a_content_map() -> None:
     """Only where tokens compete can an appended word change the map of another."""
     model = PlantedModel({"cup": (2, 2), "with": (6, 6)})
-    with_magnet = ground(model, "cup", magnets=("with",)).trace
-    without = ground(model, "cup", magnets=()).trace
+    with_magnet = ground(model, "cup", magnets=("with",)).steps
+    without = ground(model, "cup", magnets=()).steps
     column = [t.text for t in with_magnet.tokens].index("▁cup")
     ratio = {name: trace.maps[column, 6, 6] / trace.maps[column, 2, 2] for name, trace in
              {"with": with_magnet, "without": without}.items()}  # fmt: skip
     assert ratio["with"] < 0.1 * ratio["without"]
-    raw = ground(model, "cup", magnets=("with",), normalisation="none").trace
+    raw = ground(model, "cup", magnets=("with",), normalisation="none").steps
     assert raw.maps[column, 6, 6] / raw.maps[column, 2, 2] == pytest.approx(0.01)
 
 
@@ -149,14 +149,14 @@ def test_the_noun_phrase_filter_leaves_the_relation_out() -> None:
 
 def test_a_content_word_that_is_a_sink_is_dropped() -> None:
     model = PlantedModel({"red": (1, 6), "cup": (1, 6)}, flat=("ball",))
-    trace = ground(model, "the red cup ball", noun_phrase=False).trace
+    trace = ground(model, "the red cup ball", noun_phrase=False).steps
     words = [token.text for token, sink in zip(trace.tokens, trace.sinks, strict=True) if sink]
     assert words == ["▁ball"]
     assert not any(trace.kept[i] for i, token in enumerate(trace.tokens) if token.text == "▁ball")
 
 
 def test_a_phrase_whose_only_content_word_is_a_sink_still_gets_a_point() -> None:
-    trace = ground(PlantedModel({}, flat=("cup",)), "the cup").trace
+    trace = ground(PlantedModel({}, flat=("cup",)), "the cup").steps
     assert [t.text for t, keep in zip(trace.tokens, trace.kept, strict=True) if keep] == ["▁cup"]
 
 
@@ -206,7 +206,7 @@ def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, pl
     grounding = RefAM(Twins(), LowerIsLarger(), config)(IMAGE, phrase)
     assert patch(grounding) == place
     assert len(grounding.masks) == len(grounding.points) == 1
-    assert np.array_equal(grounding.masks[0], grounding.trace.proposals[grounding.trace.chosen])
+    assert np.array_equal(grounding.masks[0], grounding.steps.proposals[grounding.steps.chosen])
 
 
 def test_without_the_spatial_bias_sizes_choose_nothing() -> None:
@@ -308,7 +308,7 @@ def test_noise_seeds_are_averaged() -> None:
     single = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all").token_maps for i in range(3)]
     trace = RefAM(model, SquareSegmenter(), read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"}))(
         IMAGE, "cup", seed=5
-    ).trace
+    ).steps
     torch.testing.assert_close(torch.from_numpy(trace.maps), torch.stack(single).mean(dim=(0, 1)))
 
 

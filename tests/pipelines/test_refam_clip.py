@@ -134,7 +134,7 @@ def test_the_chosen_slice_points_where_the_words_look_and_its_middle_frame_is_th
     assert grounding.image[0, 0, 0] == frame
     assert tuple(grounding.points[0, :2] // CELL) == (point[0] // CELL, point[1] // CELL)
     assert grounding.mask[point[1], point[0]]
-    assert grounding.trace.maps.shape[1:] == (SIDE, SIDE)
+    assert grounding.steps.maps.shape[1:] == (SIDE, SIDE)
 
 
 def test_direction_words_decide_between_slices() -> None:

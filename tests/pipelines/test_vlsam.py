@@ -586,7 +586,7 @@ def test_what_only_one_size_of_the_picture_sees_is_outvoted(resolutions: tuple[f
     assert np.array_equal(grounding.mask, is_of(scene, "red")) == finds
     assert model.shapes == [(round(128 * size), round(128 * size)) for size in resolutions]
     if finds:
-        assert grounding.trace.heat.shape == (32, 32)  # the cells of the finer size
+        assert grounding.steps.heat.shape == (32, 32)  # the cells of the finer size
 
 
 def test_decaf_s_cells_find_every_object_of_the_name_where_one_pair_of_points_finds_one() -> None:

@@ -27,6 +27,13 @@ class _Found:
     model: str
 
 
+def to_coco(grounding: Grounding, file_name: str = "") -> dict[str, Any]:
+    """A data set of one picture and phrase."""
+    dataset = CocoDataset()
+    dataset.add(grounding, file_name)
+    return dataset.to_dict()
+
+
 class CocoDataset:
     """Collects groundings: pictures become images, phrases categories, masks annotations with a ``score``.
 

@@ -37,7 +37,7 @@ def trace_for(grounding, tokens, *, bias, proposals=3):
 )
 def test_any_number_of_tokens_and_any_shape_fit_on_one_page(make_grounding, tokens, size):
     grounding = make_grounding((0, 0, 1, 1), size=size)
-    page = draw_explanation(make_grounding((0, 0, 1, 1), size=size, trace=trace_for(grounding, tokens, bias=True)))
+    page = draw_explanation(make_grounding((0, 0, 1, 1), size=size, steps=trace_for(grounding, tokens, bias=True)))
     assert page.dtype == np.uint8
     assert page.shape[1:] == (WIDTH, 3)
     # Nothing is drawn into the margins: text and tiles that do not fit would end up there.
@@ -49,7 +49,7 @@ def test_any_number_of_tokens_and_any_shape_fit_on_one_page(make_grounding, toke
 @pytest.mark.parametrize("phrase", ["红色的杯子", "🧸", "كوب أحمر", "cup " * 2000, "x" * 3000])
 def test_any_phrase_can_be_explained(make_grounding, phrase):
     grounding = make_grounding((5, 5, 20, 20), phrase=phrase)
-    page = draw_explanation(make_grounding((5, 5, 20, 20), phrase=phrase, trace=trace_for(grounding, 5, bias=False)))
+    page = draw_explanation(make_grounding((5, 5, 20, 20), phrase=phrase, steps=trace_for(grounding, 5, bias=False)))
     assert page.shape[0] < 3000
 
 
@@ -58,7 +58,7 @@ def test_kept_maps_stand_out_from_dropped_ones(make_grounding):
     pages = []
     for kept in (np.ones(8, np.bool_), np.arange(8) == 0):
         trace.kept = kept
-        pages.append(draw_explanation(make_grounding((5, 5, 20, 20), trace=trace)))
+        pages.append(draw_explanation(make_grounding((5, 5, 20, 20), steps=trace)))
     assert pages[0].shape == pages[1].shape
     assert (pages[0] != pages[1]).any()
 
