@@ -22,6 +22,7 @@ from groundkit.cli.options import (
     PipelineOptions,
     RangeOption,
     ReportOption,
+    listed_formats,
     silence_libraries,
     with_pipeline_options,
 )
@@ -72,7 +73,7 @@ def batch(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="Of pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default. "
+            help=f"For pictures: {listed_formats()}. Repeatable; png and overlay by default. "
             "Videos give a film, a mask a frame and lines of run lengths.",
         ),
     ] = None,
@@ -145,10 +146,11 @@ def batch(
     config, following = split_settings(given, key_frame=key_frame, ground_every=ground_every)
     video = following.model_dump()
 
+    from groundkit.outputs.formats import check_formats
     from groundkit.outputs.record import failure
-    from groundkit.outputs.save import check_formats, names_a_file
+    from groundkit.outputs.save import RunFiles, names_a_file, per_result
     from groundkit.report.page import open_report
-    from groundkit.run.batch import check_coco, run_batch, without_existing, write_coco
+    from groundkit.run.batch import add_results, run_batch, without_existing
     from groundkit.run.finished import add_entries, complete, needs_grounding, without_details
     from groundkit.run.manifest import open_manifest
     from groundkit.run.plan import count_tasks, make_plan
@@ -159,10 +161,11 @@ def batch(
     kinds = check_formats(formats or ["png", "overlay"])
     if names_a_file(output):
         raise ConfigError(f"{output} is one file, but a batch writes many: give a folder")
-    if "coco" in kinds:
-        check_coco(output / "coco.json")
-    if skip_existing and "coco" in kinds:
-        raise ConfigError("--skip-existing knows no masks of results it leaves out: take another format than coco")
+    run_files = RunFiles(output, kinds, "groundkit batch", whole=True)
+    if skip_existing and (whole := sorted({*kinds} - {*per_result(kinds)})):
+        raise ConfigError(
+            f"--skip-existing knows no masks of results it leaves out: take another format than {whole[0]}"
+        )
     if skip_existing and report:
         raise ConfigError("--skip-existing does not see the results it leaves out, and --report is to show them all")
     plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames, range=value_range)
@@ -237,8 +240,9 @@ def batch(
         manifest.settle(mine)
         records = manifest.records_of(mine)
         files = [manifest.path]
-        if "coco" in kinds and part.whole and not all(unit.item.is_video for unit in mine):
-            files.append(write_coco(output / "coco.json", manifest.all_records(mine)))
+        if part.whole:
+            add_results(run_files, manifest.all_records(mine), output)
+            files += run_files.finish()
         if shown:
             add_entries(page, manifest, mine, output, jobs, stride=stride, max_frames=max_frames)
             files.append(shown)

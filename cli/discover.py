@@ -12,7 +12,14 @@ import typer
 from groundkit.cli.arguments import refuse_words, split_unreadable
 from groundkit.cli.console import progress, put, say
 from groundkit.cli.errors import for_command_line, tell_error
-from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, RangeOption, with_pipeline_options
+from groundkit.cli.options import (
+    JsonOption,
+    OutputOption,
+    PipelineOptions,
+    RangeOption,
+    listed_formats,
+    with_pipeline_options,
+)
 from groundkit.errors import ConfigError, GroundkitError
 from groundkit.wording import count_of
 
@@ -33,7 +40,7 @@ def discover(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="overlay, png, cutout, json or coco. Repeatable; overlay, cutout and json by default.",
+            help=f"{listed_formats()}. Repeatable; overlay, cutout and json by default. heatmap and npz need a phrase.",
         ),
     ] = None,
     vocabulary: Annotated[
@@ -66,11 +73,14 @@ def discover(
     config = chosen.config()
 
     from groundkit.language.vocabulary import read_vocabulary
-    from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+    from groundkit.outputs.discovery import DiscoveryWriter
+    from groundkit.outputs.formats import check_formats, load_format
     from groundkit.outputs.ours import resolve_sources
-    from groundkit.outputs.save import check_formats
+    from groundkit.outputs.record import discovery_record
 
-    formats = list(check_formats(formats or ["overlay", "cutout", "json"], DISCOVERY_FORMATS))
+    formats = list(check_formats(formats or ["overlay", "cutout", "json"]))
+    if refused := [name for name in formats if not load_format(name).takes_discoveries]:
+        raise ConfigError(f"{refused[0]} needs a phrase, which discover does not take: choose another format")
     if (vocabulary_model or vocabulary_least > -1) and not vocabulary:
         raise ConfigError(
             "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
@@ -97,7 +107,7 @@ def discover(
                     if naming:
                         found = _renamed(found, naming, pipeline.config.overlap)
                     record = discovery_record(found, item.name)
-                    files = writer.write(item, found, record)
+                    files = writer.write(item, found)
                 except GroundkitError as error:
                     failed = True
                     records.append(_refused(item.name, error))

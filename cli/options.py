@@ -19,6 +19,7 @@ import typer
 from groundkit.cli.console import progress, say, say_what_is_logged
 from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
+from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
     from groundkit.run.phrases import Pipeline
@@ -186,6 +187,12 @@ class PipelineOptions:
             local_files_only=self.offline,
             config=config,
         )
+
+
+def listed_formats() -> str:
+    """``coco, cutout or png``: the formats, for help texts."""
+    *names, last = NAMES
+    return f"{', '.join(names)} or {last}"
 
 
 def real_models(pipeline: str) -> str:

@@ -16,6 +16,7 @@ from groundkit.cli.options import (
     PipelineOptions,
     RangeOption,
     ReportOption,
+    listed_formats,
     with_pipeline_options,
 )
 from groundkit.cli.results import sum_up, tell
@@ -45,7 +46,7 @@ def segment(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="For pictures: png, overlay, cutout, heatmap, json or coco. Repeatable; png and overlay by default.",
+            help=f"For pictures: {listed_formats()}. Repeatable; png and overlay by default.",
         ),
     ] = None,
     value_range: RangeOption = "full",

@@ -145,7 +145,7 @@ class Grounding:
                 ``.json``. With one format and at most one mask that very file is written; further files get an
                 ending: ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
             formats: one or several of ``png`` (one black-and-white picture per mask), ``overlay``, ``cutout`` (RGBA,
-                one per mask), ``heatmap``, ``json`` and ``coco``.
+                one per mask), ``heatmap``, ``json``, ``coco``, ``yolo`` and ``npz`` (the attention maps).
 
         Returns:
             The files written, in the order of ``formats``.
@@ -161,9 +161,9 @@ class Grounding:
             >>> [path.name for path in found.save("out", formats=("png", "json"))]
             ['the-red-cup.png', 'the-red-cup.json']
         """
-        from groundkit.outputs.save import save_grounding
+        from groundkit.outputs.save import save_result
 
-        return save_grounding(self, Path(path), formats)
+        return save_result(self, Path(path), formats)
 
     def to_coco(self, file_name: str = "") -> dict[str, JsonValue]:
         """A COCO data set of this one picture and phrase.
@@ -288,6 +288,23 @@ class Discovery:
         from groundkit.outputs.formats.overlay import draw_labelled
 
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
+
+    def save(self, path: str | Path, formats: str | Sequence[str] = ("overlay",)) -> list[Path]:
+        """Write files as :meth:`Grounding.save` does; ``png`` and ``cutout`` give files for each label.
+
+        Args:
+            path: a folder (files are named ``discovery``), or a file name.
+            formats: see :meth:`Grounding.save`; not ``heatmap`` and ``npz``, which need a phrase.
+
+        Returns:
+            The files written.
+
+        Raises:
+            ConfigError, InputError: see :meth:`Grounding.save`.
+        """
+        from groundkit.outputs.save import save_result
+
+        return save_result(self, Path(path), formats)
 
 
 @dataclass(frozen=True)

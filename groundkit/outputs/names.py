@@ -5,9 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import cache
+from pathlib import Path
+
+from groundkit.outputs.formats import known_formats, load_format
 
 _LONGEST = 80  # bytes of UTF-8; with a stem and an ending a name stays below the usual limit of 255
-_ENDING = re.compile(r"(-(overlay|heatmap|explain|cutout|mask\d+|coco))+$")
+
+
+@cache
+def _ending() -> re.Pattern[str]:
+    """What formats, numbers of masks and ``explain`` add to a base name."""
+    added = {Path(f"name{load_format(name).ending}").stem.removeprefix("name-") for name in known_formats()} - {"name"}
+    return re.compile(rf"(-({'|'.join([*map(re.escape, sorted(added)), 'explain', 'mask[0-9]+'])}))+$")
 
 
 def slug(text: str) -> str:
@@ -20,7 +30,7 @@ def slug(text: str) -> str:
     # Marks belong to the letters before them (Devanagari and Thai vowels): isalnum alone would tear words apart.
     kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in text)
     name = re.sub("-+", "-", kept).strip("-")
-    if name == text.replace(" ", "-") and name and not _ENDING.search(f"-{name}"):
+    if name == text.replace(" ", "-") and name and not _ending().search(f"-{name}"):
         return shorten(name)
     return f"{shorten(name) or 'phrase'}-{_digest(text)}"
 
@@ -55,4 +65,4 @@ class UniqueNames:
     @staticmethod
     def _key(name: str) -> str:
         """What stays of a name without endings, capitals (Windows, macOS) and ways to write an accent (macOS)."""
-        return _ENDING.sub("", unicodedata.normalize("NFC", name).casefold())
+        return _ending().sub("", unicodedata.normalize("NFC", name).casefold())

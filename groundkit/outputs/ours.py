@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
@@ -18,6 +19,7 @@ from groundkit.media.inputs import Input, ResolvedInputs, resolve_inputs
 from groundkit.media.paths import real_path
 
 MADE_BY = "groundkit"  # in PNG's "Software" and in the comment of a film
+_COMMANDS = ("segment", "batch", "discover", "follow")
 _HEAD = 1024  # bytes of a PNG in which Pillow writes its texts
 
 
@@ -30,12 +32,10 @@ def png_mark(owner: str = "") -> PngInfo:
     return info
 
 
-def owner(command: str, item: Input, output: Path) -> str:
-    """A short digest of a command and an input's path relative to the folder of the results."""
-    try:
-        place = Path(os.path.relpath(item.place, real_path(output))).as_posix()
-    except ValueError:  # another drive
-        place = item.place
+def owner(command: str, place: str, output: Path) -> str:
+    """A short digest of a command, and of an input's absolute path relative to the folder of the results."""
+    with suppress(ValueError):  # another drive
+        place = Path(os.path.relpath(place, real_path(output))).as_posix()
     return hashlib.sha256(f"{command} {place}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
@@ -52,12 +52,19 @@ def owner_of(path: Path) -> str | None:
     return named[1].decode() if named else ""
 
 
-def tell_other_owner(paths: Iterable[Path], ours: str) -> None:
-    """Warn where a file that is about to be written over is of another input."""
+def tell_other_owner(paths: Iterable[Path], ours: str, place: str) -> None:
+    """Warn where a file that is about to be overwritten is of another input, or of another command.
+
+    ``ours`` is the ``owner`` of the new file, and ``place`` the input's absolute path.
+    """
     for path in paths:
-        if owner_of(path) not in (None, "", ours):
-            warnings.warn(f"{path} was the result of another input, and is overwritten", stacklevel=3)
-            return
+        found = owner_of(path)
+        if found in (None, "", ours):
+            continue
+        commands = [each for each in _COMMANDS if owner(each, place, path.parent) == found]
+        told = f"was written by groundkit {commands[0]}" if commands else "was the result of another input"
+        warnings.warn(f"{path} {told}, and is overwritten", stacklevel=4)
+        return
 
 
 def is_ours(path: Path) -> bool:
@@ -80,7 +87,7 @@ def remove_ours(paths: Collection[Path], kept: Collection[Path]) -> None:
 
 
 def earlier_masks(path: Path) -> list[Path]:
-    """The files that ``save.mask_names`` can have led to: ``path`` and ``<stem>-mask<number>`` beside it."""
+    """The files that ``formats.base.mask_names`` can have led to: ``path`` and ``<stem>-mask<number>`` beside it."""
     names = re.compile(rf"{re.escape(path.stem)}-mask\d+{re.escape(path.suffix)}")
     beside = path.parent.glob(f"{glob.escape(path.stem)}-mask*{path.suffix}")
     return [path, *(each for each in beside if names.fullmatch(each.name))]

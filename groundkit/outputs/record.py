@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from groundkit.masks.rle import encode
 from groundkit.results import Discovery, Grounding
 
 
-def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:
+def record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] = ()) -> dict[str, Any]:
     """Describe a grounding.
 
     Args:
@@ -21,8 +22,8 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
     Returns:
         ``input``, ``phrase``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``,
         ``dtype``, ``settings`` (as they ran), ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels), ``points``
-        (``[x, y, label]``), ``seconds``, unless it is switched off ``evidence``, and of an ensemble ``decided_by``, the
-        member that agrees best with the mask.
+        (``[x, y, label]``), ``seconds`` (left out where they are NaN), unless it is switched off ``evidence``, and of
+        an ensemble ``decided_by``, the member that agrees best with the mask.
     """
     decided_by = getattr(grounding.steps, "decided_by", None)
     return {
@@ -36,9 +37,38 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -
         "scores": [round(float(score), 6) for score in grounding.scores],
         "boxes": [[float(side) for side in box] for box in grounding.boxes],
         "points": [[float(x), float(y), int(label)] for x, y, label in grounding.points],
-        "seconds": round(grounding.seconds, 3),
+        **({} if math.isnan(grounding.seconds) else {"seconds": round(grounding.seconds, 3)}),
         **({} if grounding.evidence is None else {"evidence": round(grounding.evidence.score, 4)}),
         **({} if decided_by is None else {"decided_by": decided_by}),
+    }
+
+
+def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
+    """What was found, as values for JSON.
+
+    Returns:
+        ``input``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``, ``dtype`` and
+        ``objects``, the best first: ``label``, ``mask`` (COCO run-length encoding), ``box`` (XYXY pixels), ``score``
+        and ``points`` (``[x, y, label]``) each.
+    """
+    return {
+        "input": source,
+        "pipeline": discovery.pipeline,
+        "model": discovery.model,
+        "segmenter": discovery.segmenter,
+        **made_with(discovery),
+        "objects": [
+            {
+                "label": label,
+                "mask": encode(mask),
+                "box": [float(side) for side in box],
+                "score": round(float(score), 6),
+                "points": [[float(x), float(y), int(positive)] for x, y, positive in points],
+            }
+            for label, mask, box, score, points in zip(
+                discovery.labels, discovery.masks, discovery.boxes, discovery.scores, discovery.points, strict=True
+            )
+        ],
     }
 
 
@@ -50,7 +80,7 @@ def made_with(found: Grounding | Discovery) -> dict[str, Any]:
     return {"version": __version__, "device": found.device, "dtype": found.dtype, **settings}
 
 
-def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path] = ()) -> dict[str, Any]:
+def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] = ()) -> dict[str, Any]:
     """The record with the masks themselves: ``rle`` holds one COCO run-length encoding a mask."""
     return {**record(grounding, source, mask_files), "rle": [encode(mask) for mask in grounding.masks]}
 

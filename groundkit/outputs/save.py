@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+import glob
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from groundkit.errors import ConfigError, unknown
+from groundkit.errors import ConfigError
 from groundkit.media.inputs import VIDEO_SUFFIXES
-from groundkit.outputs.atomic import write_text
-from groundkit.outputs.formats.coco import CocoDataset
-from groundkit.outputs.formats.cutout import cut_out
-from groundkit.outputs.formats.heatmap import draw_heatmap
-from groundkit.outputs.formats.png import write_mask, write_png
-from groundkit.outputs.names import slug
-from groundkit.outputs.ours import earlier_masks, remove_ours, tell_other_owner
-from groundkit.outputs.record import full_record
-from groundkit.results import Grounding
-
-# What a format adds to the base name.
-ENDINGS = {
-    "png": ".png",
-    "overlay": "-overlay.png",
-    "cutout": "-cutout.png",
-    "heatmap": "-heatmap.png",
-    "json": ".json",
-    "coco": "-coco.json",
-}
+from groundkit.outputs.formats import check_formats, known_formats, load_format
+from groundkit.outputs.formats.base import Source
+from groundkit.outputs.names import UniqueNames, slug
+from groundkit.outputs.ours import earlier_masks, owner_of, tell_other_owner
+from groundkit.results import Discovery, Grounding
 
 
-def save_grounding(grounding: Grounding, path: Path, formats: str | Sequence[str]) -> list[Path]:
-    """What ``Grounding.save`` promises."""
-    names = file_names(path, slug(grounding.phrase), formats)
-    return [file for files in write_files(grounding, names).values() for file in files]
-
-
-def check_formats(formats: str | Sequence[str], known: Collection[str] = tuple(ENDINGS)) -> tuple[str, ...]:
-    """Return the formats without repeats, of which a text is one; raises ConfigError for one that does not exist."""
-    formats = [formats] if isinstance(formats, str) else formats
-    for name in formats:
-        if name not in known:
-            raise ConfigError(unknown("format", name, known))
-    return tuple(dict.fromkeys(formats))
+def save_result(result: Grounding | Discovery, path: Path, formats: str | Sequence[str]) -> list[Path]:
+    """What ``Grounding.save`` and ``Discovery.save`` promise."""
+    base = slug(result.phrase) if isinstance(result, Grounding) else "discovery"
+    written = write_result(result, path, base, check_formats(formats), Source())
+    return [file for files in written.values() for file in files]
 
 
 def names_a_file(path: Path) -> bool:
-    """Whether an output path means one file: it ends like a picture, a film or JSON, and is no folder."""
+    """Whether an output path means one file: its suffix is that of pictures, films or a format, and it is no folder."""
     suffix = path.suffix.lower()
-    known = suffix == ".json" or suffix in VIDEO_SUFFIXES or suffix in Image.registered_extensions()
+    ours = {Path(f"name{load_format(name).ending}").suffix for name in known_formats()}
+    known = suffix in ours or suffix in VIDEO_SUFFIXES or suffix in Image.registered_extensions()
     return known and not path.is_dir()
 
 
@@ -60,7 +40,7 @@ def names_a_film(path: Path) -> bool:
     return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
-def file_names(path: Path, base: str, formats: str | Sequence[str]) -> dict[str, Path]:
+def file_names(path: Path, base: str, formats: Iterable[str]) -> dict[str, Path]:
     """Say where each format goes.
 
     Args:
@@ -69,99 +49,119 @@ def file_names(path: Path, base: str, formats: str | Sequence[str]) -> dict[str,
         formats: names of formats.
 
     Returns:
-        One path a format. A file name is used as it is when there is one format, and as the base name otherwise.
+        One path per format. A file name is used as it is when there is one format, and as the base name otherwise.
 
     Raises:
         ConfigError: for an unknown format, or a file name whose suffix is not that of a format's files.
     """
-    formats = check_formats(formats)
+    endings = {name: load_format(name).ending for name in check_formats(formats)}
     if not names_a_file(path):
-        return {name: path / f"{base}{ENDINGS[name]}" for name in formats}
-    suffixes = sorted({Path(f"name{ENDINGS[name]}").suffix for name in formats})
+        return {name: path / f"{base}{ending}" for name, ending in endings.items()}
+    suffixes = sorted({Path(f"name{ending}").suffix for ending in endings.values()})
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
-            f"{path} cannot hold {', '.join(formats)}: give a folder, or a name in {' or '.join(suffixes)}"
+            f"{path} cannot hold {', '.join(endings)}: give a folder, or a name in {' or '.join(suffixes)}"
         )
-    if len(formats) == 1:
-        return {formats[0]: path}
-    return {name: path.with_name(path.stem + ENDINGS[name]) for name in formats}
+    if len(endings) == 1:
+        return dict.fromkeys(endings, path)
+    return {name: path.with_name(path.stem + ending) for name, ending in endings.items()}
 
 
-def mask_names(path: Path, count: int) -> list[Path]:
-    """One path a mask: ``path`` itself for a single one, ``cup-mask1.png``, ``cup-mask2.png`` and so on for several."""
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}-mask{number}{path.suffix}") for number in range(1, count + 1)]
-
-
-def write_files(
-    grounding: Grounding, names: Mapping[str, Path], source: str = "", owner: str = ""
+def write_result(
+    result: Grounding | Discovery,
+    output: Path,
+    base: str,
+    formats: Iterable[str],
+    source: Source,
+    names: UniqueNames | None = None,
 ) -> dict[str, list[Path]]:
     """Write one result, each format to its path from ``file_names``.
 
-    ``png`` and ``cutout`` give one file a mask, and none when nothing was found. Those of an earlier result with other
-    masks that groundkit has written under these names are removed. A warning tells of one of another input.
+    Files of an earlier result that groundkit has written under these names, and that the new one does not have, are
+    removed. A warning tells of one of another input or command.
 
     Args:
-        grounding: the result.
-        names: one path a format.
-        source: the input as the user named it, for the formats that tell.
-        owner: of which input pictures are, see ``ours.owner``.
+        result: what was found.
+        output: a folder, or the name of a file.
+        base: the base name of the files.
+        formats: names of formats.
+        source: of which input it is.
+        names: of the run; hands out those of the labels of a discovery, ``<base>-<label>``.
 
     Returns:
         The files of each format.
 
     Raises:
+        ConfigError: see ``file_names``, and for a result that a format cannot show.
         InputError: when the place cannot be written to.
     """
-    if owner:
-        masks = [earlier_masks(names[name]) for name in ("png", "cutout") if name in names]
-        tell_other_owner([*names.values(), *chain(*masks)], owner)
-    return {name: _WRITERS[name](grounding, names, source, owner) for name in names}
+    formats = tuple(formats)
+    source = replace(source, formats=source.formats or formats)
+    if isinstance(result, Grounding):
+        return _write(result, file_names(output, base, formats), source)
+    names = names or UniqueNames()
+    per_label = [name for name in formats if load_format(name).per_label]
+    written = _write(result, file_names(output, base, [name for name in formats if name not in per_label]), source)
+    written.update({name: [] for name in per_label})
+    for grounding in result.groundings() if per_label else ():
+        label = names.take(f"{base}-{slug(grounding.phrase)}")
+        for name, files in _write(grounding, file_names(output, label, per_label), source).items():
+            written[name] += files
+    if source.owner:
+        _remove_labels(output, base, per_label, source.owner, kept={*chain(*written.values())})
+    return written
 
 
-def _png(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    files = mask_names(names["png"], len(grounding.masks))
-    for file, mask in zip(files, grounding.masks, strict=True):
-        write_mask(file, mask, owner)
-    remove_ours(earlier_masks(names["png"]), files)
-    return files
+class RunFiles:
+    """The files of those formats that have one for all results of a run.
+
+    Args:
+        output: a folder, or the name of a file.
+        formats: names of formats; those with a file per result do not matter here.
+        command, categories, whole: see ``RunFormat``.
+
+    Raises:
+        ConfigError: where such a file is there and another command or program has written it.
+    """
+
+    def __init__(
+        self, output: Path, formats: Iterable[str], command: str, categories: Sequence[str] = (), *, whole: bool = False
+    ) -> None:
+        self._runs = []
+        for name in formats:
+            if (kind := load_format(name).run) is not None:
+                path = file_names(output, "", formats)[name] if names_a_file(output) else output / kind.file
+                self._runs.append((kind(command, categories, whole=whole), path))
+        for run, path in self._runs:
+            run.check(path)
+
+    def add(self, result: Grounding | Discovery, source: Source) -> None:
+        """Add one result."""
+        for run, _ in self._runs:
+            run.add(result, source)
+
+    def finish(self) -> list[Path]:
+        """Write the files, and return them. Raises InputError when the place cannot be written to."""
+        return [file for run, path in self._runs for file in run.finish(path)]
 
 
-def _cutout(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    files = mask_names(names["cutout"], len(grounding.masks))
-    for file, mask in zip(files, grounding.masks, strict=True):
-        write_png(file, cut_out(grounding.image, mask), owner)
-    remove_ours(earlier_masks(names["cutout"]), files)
-    return files
+def per_result(formats: Iterable[str]) -> tuple[str, ...]:
+    """Those of the formats that have a file for each result of a run."""
+    return tuple(name for name in formats if load_format(name).run is None)
 
 
-def _overlay(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    return [write_png(names["overlay"], grounding.overlay(), owner)]
+def _write(result: Grounding | Discovery, paths: Mapping[str, Path], source: Source) -> dict[str, list[Path]]:
+    if source.owner:
+        masks = [earlier_masks(path) for name, path in paths.items() if load_format(name).per_label]
+        tell_other_owner([*paths.values(), *chain(*masks)], source.owner, source.place)
+    return {name: load_format(name).write(result, path, source) for name, path in paths.items()}
 
 
-def _heatmap(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    if np.isnan(grounding.heatmap).all():
-        raise ConfigError("heatmap: discovered objects have no heatmap; choose another format")
-    return [write_png(names["heatmap"], draw_heatmap(grounding.image, grounding.heatmap), owner)]
-
-
-def _json(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    mask_files = mask_names(names["png"], len(grounding.masks)) if "png" in names else []
-    return [write_text(names["json"], json.dumps(full_record(grounding, source, mask_files), indent=2) + "\n")]
-
-
-def _coco(grounding: Grounding, names: Mapping[str, Path], source: str, owner: str) -> list[Path]:
-    dataset = CocoDataset()
-    dataset.add(grounding, source)
-    return [dataset.write(names["coco"])]
-
-
-_WRITERS: dict[str, Callable[[Grounding, Mapping[str, Path], str, str], list[Path]]] = {
-    "png": _png,
-    "overlay": _overlay,
-    "cutout": _cutout,
-    "heatmap": _heatmap,
-    "json": _json,
-    "coco": _coco,
-}
+def _remove_labels(folder: Path, base: str, formats: Sequence[str], owner: str, kept: set[Path]) -> None:
+    """Remove pictures of labels that an earlier discovery of the same input had, in these formats."""
+    for path in sorted(folder.glob(f"{glob.escape(base)}-*")):
+        name = re.sub(r"-mask\d+(?=\.\w+$)", "", path.name)
+        kinds = [kind for kind in known_formats() if name.endswith(load_format(kind).ending)]
+        kind = max(kinds, key=lambda each: len(load_format(each).ending), default="")
+        if kind in formats and path not in kept and owner_of(path) == owner:
+            path.unlink(missing_ok=True)

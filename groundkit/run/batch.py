@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from groundkit.outputs.atomic import remove_leftovers
-from groundkit.outputs.formats.coco import CocoDataset
-from groundkit.outputs.save import file_names, mask_names
-from groundkit.run.finished import is_sound
+from groundkit.outputs.formats.base import Source, mask_names
+from groundkit.outputs.save import RunFiles, file_names, per_result
+from groundkit.run.finished import is_sound, restored, stem_of
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
 from groundkit.run.worker import Job
-
-COCO_DESCRIPTION = "groundkit batch"
 
 
 class Engine(Protocol):
@@ -60,27 +58,12 @@ def run_batch(
         remove_leftovers(job.output, of_dead=not alone)
 
 
-def check_coco(path: Path) -> None:
-    """Raises ConfigError when ``path`` is there and another command has written it."""
-    CocoDataset(COCO_DESCRIPTION).check(path)
-
-
-def write_coco(path: Path, records: Iterable[Record]) -> Path:
-    """Write the pictures' masks as one COCO data set and return ``path``, in whose folder the results are."""
-    dataset = CocoDataset(COCO_DESCRIPTION)
+def add_results(files: RunFiles, records: Iterable[Record], output: Path) -> None:
+    """Give the results of pictures, as records tell of them, to the formats that have one file for a run."""
     for record in records:
         if "rle" in record and is_sound(record):
-            height, width = record["size"]
-            dataset.add_masks(
-                os.path.normpath(path.parent.resolve() / record["path"]),
-                (height, width),
-                record["phrase"],
-                record["rle"],
-                record["scores"],
-                pipeline=record["pipeline"],
-                model=record["model"],
-            )
-    return dataset.write(path)
+            place = os.path.normpath(output.resolve() / record["path"])
+            files.add(restored(record, None), Source(record["input"], place, stem_of(record)))
 
 
 def without_existing(units: Iterable[Unit], output: Path, formats: Sequence[str]) -> list[Unit]:
@@ -89,7 +72,7 @@ def without_existing(units: Iterable[Unit], output: Path, formats: Sequence[str]
     def is_there(unit: Unit, task: Task) -> bool:
         if unit.item.is_video:
             return all((output / f"{task.name}{ending}").exists() for ending in (".mp4", ".jsonl"))
-        paths = file_names(output, task.name, formats).values()
+        paths = file_names(output, task.name, per_result(formats)).values()
         return all(path.exists() or mask_names(path, 2)[0].exists() for path in paths)
 
     kept = [unit.only(task for task in unit.tasks if not is_there(unit, task)) for unit in units]

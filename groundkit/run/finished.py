@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Collection, Iterable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from groundkit.masks.geometry import boxes_of
 from groundkit.masks.rle import decode, encode
 from groundkit.media.ahead import map_ahead
 from groundkit.media.videos import read_video
-from groundkit.outputs.atomic import write_text
-from groundkit.outputs.save import ENDINGS, file_names, mask_names, write_files
+from groundkit.outputs.formats import known_formats, load_format
+from groundkit.outputs.formats.base import Source, mask_names
+from groundkit.outputs.names import slug
+from groundkit.outputs.ours import owner
+from groundkit.outputs.save import file_names, per_result, write_result
 from groundkit.pipelines.video import FrameMask, VideoGrounding
 from groundkit.report.layers import LONGEST_HEAT, shrink_heat
 from groundkit.report.page import ReportWriter, failure_entry, picture_entry, video_entry
@@ -31,19 +35,20 @@ from groundkit.results import Grounding
 from groundkit.run.manifest import Manifest, Record
 from groundkit.run.plan import Task, Unit
 
-_KEPT_APART = {"name", "path", "files", "formats", "bytes", "modified", "digest", "size", "heat"}
+_DETAILS = {"heat", "rle", "indices", "frame_scores", "evidence_parts"}
 Picture = npt.NDArray[np.uint8]
 
 
 def details(found: Grounding) -> Record:
     """What a record keeps for later files and reports: the masks, and the heatmap at the size of reports."""
-    return {**_heat(found), "rle": [encode(mask) for mask in found.masks]}
+    return {**_heat(found), **_parts(found), "rle": [encode(mask) for mask in found.masks]}
 
 
 def video_details(found: VideoGrounding) -> Record:
     """The same for a video, whose masks are in its lines of run lengths."""
     return {
         **_heat(found.key),
+        **_parts(found.key),
         "points": [[float(x), float(y), int(label)] for x, y, label in found.key.points],
         "indices": [frame.index for frame in found.frames],
         "frame_scores": [round(frame.score, 6) for frame in found.frames],
@@ -52,7 +57,7 @@ def video_details(found: VideoGrounding) -> Record:
 
 def without_details(record: Record) -> Record:
     """The record as it is shown to people: without what is kept for files and reports."""
-    return {key: value for key, value in record.items() if key not in ("heat", "rle", "indices", "frame_scores")}
+    return {key: value for key, value in record.items() if key not in _DETAILS}
 
 
 def is_video(record: Record) -> bool:
@@ -66,7 +71,8 @@ def is_sound(record: Record) -> bool:
         told = ["path", "pipeline", "model", "segmenter", "version", "device", "dtype"]
         told += ["tracker"] if is_video(record) else []
         points = np.array(record["points"], np.float32)
-        float(record.get("evidence", 0))
+        if "evidence" in record:
+            float(record["evidence"]), float(Evidence(**record["evidence_parts"]).score)
         if points.size != 3 * len(record["points"]) or not all(isinstance(record[key], str) for key in told):
             return False
         if not (isinstance(record["points"], list) and isinstance(record.get("settings", {}), dict)):
@@ -78,25 +84,21 @@ def is_sound(record: Record) -> bool:
             return listed and record["key_frame"] in record["indices"] and len(record["indices"]) > 0
         masks, scores = record["rle"], [float(score) for score in record["scores"]]
         sizes = [each["size"] == [height, width] and isinstance(each["counts"], str) for each in masks]
-        return all(sizes) and len(masks) == len(scores) and set(record["formats"]) <= set(ENDINGS)
+        return all(sizes) and len(masks) == len(scores) and set(record["formats"]) <= set(known_formats())
     except (KeyError, TypeError, ValueError):
         return False
 
 
-def with_formats(record: Record, output: Path, formats: Collection[str]) -> Record:
-    """The record of a picture with the names of its files, of which the JSON file is written here."""
-    kinds = _in_order(formats)
+def with_formats(record: Record, formats: Collection[str]) -> Record:
+    """The record of a picture with the names of its files in these formats."""
+    kinds = in_order(formats)
     files = {kind: _files_of(record, kind) for kind in kinds}
-    record = {
-        **record,
+    told = {
         "masks": files.get("png", []),
-        "formats": kinds,
+        "formats": list(kinds),
         "files": [file for kind in kinds for file in files[kind]],
     }
-    if "json" in files:
-        told = {key: value for key, value in record.items() if key not in _KEPT_APART}
-        write_text(output / files["json"][0], json.dumps(told, indent=2) + "\n")
-    return record
+    return {**record, **told}
 
 
 def needs_grounding(record: Record, output: Path, formats: Collection[str]) -> bool:
@@ -105,7 +107,8 @@ def needs_grounding(record: Record, output: Path, formats: Collection[str]) -> b
         return True
     if is_video(record):
         return not all((output / file).exists() for file in record["files"])
-    return "heatmap" in formats and "heatmap" not in _there(record, output)
+    lost = [kind for kind in per_result(formats) if load_format(kind).needs & {"heatmap", "trace"}]
+    return not set(lost) <= set(_there(record, output))
 
 
 def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: Collection[str], jobs: int) -> int:
@@ -121,19 +124,20 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
         done = []
         for record in records:
             there = _there(record, output)
-            missing = [kind for kind in _in_order(formats) if kind not in there and kind != "json"]
-            if picture is None and {"overlay", "cutout"} & set(missing):
+            # What is made of the record alone is written again: it may name the files of other formats.
+            kinds = in_order({*there, *formats})
+            missing = [kind for kind in kinds if kind not in there or not load_format(kind).needs]
+            if picture is None and any("image" in load_format(kind).needs for kind in missing):
                 picture = unit.item.read()
-            if missing:
-                names = file_names(output, record["name"], missing)
-                write_files(_restored(record, picture), names, record["input"])
-            done.append(with_formats(record, output, {*there, *_in_order(formats)}))
+            source = source_of(record, unit, output, kinds)
+            write_result(restored(record, picture), output, record["name"], missing, source)
+            done.append(with_formats(record, kinds))
         return done
 
     lacking: list[tuple[Unit, list[Record]]] = []
     for unit in units:
         records = [record for task in unit.tasks if (record := _picture_record(manifest, unit, task)) is not None]
-        records = [each for each in records if _in_order({*_there(each, output), *formats}) != _whole(each, output)]
+        records = [each for each in records if in_order({*_there(each, output), *formats}) != _whole(each, output)]
         if records:
             lacking.append((unit, records))
     with closing(map_ahead(work, lacking, jobs)) as completed:
@@ -141,6 +145,16 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
             for record in records:
                 manifest.append(record)
     return sum(len(records) for _, records in lacking)
+
+
+def source_of(record: Record, unit: Unit, output: Path, formats: tuple[str, ...] = ()) -> Source:
+    """What formats are told of the input of a record."""
+    return Source(record["input"], unit.item.place, unit.stem, owner("batch", unit.item.place, output), formats)
+
+
+def stem_of(record: Record) -> str:
+    """The ``Unit.stem`` of the input of a record: its name goes on with the phrase."""
+    return str(record["name"]).removesuffix(f"-{slug(record['phrase'])}")
 
 
 def add_entries(
@@ -171,7 +185,7 @@ def add_entries(
                     made.append(video_entry(record["input"], task.phrase, found, frames, _unpack(record)))
                 elif error is None:
                     picture = unit.item.read() if picture is None else picture
-                    found_here = _restored(record, picture)
+                    found_here = restored(record, picture)
                     made.append(picture_entry(record["input"], task.phrase, found_here, _unpack(record)))
             except GroundkitError as refusal:
                 error = str(refusal)
@@ -190,14 +204,14 @@ def _picture_record(manifest: Manifest, unit: Unit, task: Task) -> Record | None
     return None if record is None or "files" not in record or is_video(record) else record
 
 
-def _in_order(formats: Collection[str]) -> list[str]:
-    """Those of which there is a file a result, in the order in which files are listed."""
-    return [kind for kind in ENDINGS if kind in formats and kind != "coco"]
+def in_order(formats: Collection[str]) -> tuple[str, ...]:
+    """Those with a file per result, in the order in which the files of a batch are listed."""
+    return tuple(sorted(per_result(formats)))
 
 
 def _files_of(record: Record, kind: str) -> list[str]:
     path = file_names(Path(), record["name"], [kind])[kind]
-    paths = mask_names(path, len(record["scores"])) if kind in ("png", "cutout") else [path]
+    paths = mask_names(path, len(record["scores"])) if load_format(kind).per_label else [path]
     return [path.as_posix() for path in paths]
 
 
@@ -205,13 +219,13 @@ def _there(record: Record, output: Path) -> list[str]:
     return [kind for kind in record["formats"] if all((output / each).exists() for each in _files_of(record, kind))]
 
 
-def _whole(record: Record, output: Path) -> list[str] | None:
+def _whole(record: Record, output: Path) -> tuple[str, ...] | None:
     """The formats of a record of which no file is missing."""
     formats: list[str] = record["formats"]
-    return formats if _there(record, output) == formats else None
+    return tuple(formats) if _there(record, output) == formats else None
 
 
-def _restored(record: Record, picture: Picture | None) -> Grounding:
+def restored(record: Record, picture: Picture | None) -> Grounding:
     """The grounding without its heatmap; black where the picture is not needed."""
     height, width = record["size"]
     if picture is not None and picture.shape[:2] != (height, width):
@@ -227,7 +241,7 @@ def _restored(record: Record, picture: Picture | None) -> Grounding:
         heatmap=np.full((height, width), np.nan, np.float32),
         pipeline=record["pipeline"],
         model=record["model"],
-        seconds=0.0,
+        seconds=math.nan,
         evidence=_evidence(record),
         segmenter=record["segmenter"],
         device=record["device"],
@@ -251,7 +265,7 @@ def _restored_video(record: Record, output: Path) -> VideoGrounding:
                 frames.append(FrameMask(int(index), seconds, str(told["frame"]), mask, float(score), grounded))
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise InputError(f"{lines} is missing or damaged: delete it, and the video is followed again") from error
-    key = _restored({**record, "rle": [], "scores": []}, None)
+    key = restored({**record, "rle": [], "scores": []}, None)
     return VideoGrounding(
         phrase=record["phrase"],
         frames=tuple(frames),
@@ -265,8 +279,11 @@ def _restored_video(record: Record, output: Path) -> VideoGrounding:
 
 
 def _evidence(record: Record) -> Evidence | None:
-    """Of the parts only their score is kept, which these give."""
-    return Evidence(1.0, record["evidence"] ** 2, 1.0) if "evidence" in record else None
+    return Evidence(**record["evidence_parts"]) if "evidence" in record else None
+
+
+def _parts(found: Grounding) -> Record:
+    return {} if found.evidence is None else {"evidence_parts": asdict(found.evidence)}
 
 
 def _heat(found: Grounding) -> Record:

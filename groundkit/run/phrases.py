@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +14,12 @@ from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import Input, unique_stems
 from groundkit.memory import explain_out_of_memory
 from groundkit.outputs.atomic import prepare_folder
-from groundkit.outputs.formats.coco import CocoDataset
+from groundkit.outputs.formats import check_formats
+from groundkit.outputs.formats.base import Source
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure, record
-from groundkit.outputs.save import check_formats, file_names, names_a_file, write_files
+from groundkit.outputs.save import RunFiles, file_names, names_a_file, per_result, write_result
 from groundkit.results import Grounding
 
 
@@ -93,20 +94,18 @@ class Written:
 
 
 def write_outcome(
-    source: str, phrase: str, outcome: Grounding | GroundkitError, names: Mapping[str, Path], ours: str = ""
+    outcome: Grounding | GroundkitError, phrase: str, output: Path, base: str, formats: Sequence[str], source: Source
 ) -> Written:
-    """Write one result to its paths, one a format; an error, or a place that refuses, becomes a failed record.
-
-    ``ours`` is the ``ours.owner`` that pictures name.
-    """
+    """Write one result, see ``outputs.save``; an error, or a place that refuses, becomes a failed record."""
     if isinstance(outcome, GroundkitError):
-        return refused(source, phrase, outcome)
+        return refused(source.name, phrase, outcome)
     try:
-        files = write_files(outcome, names, source, ours)
-    except InputError as error:
-        return refused(source, phrase, error)
+        files = write_result(outcome, output, base, formats, source)
+    except GroundkitError as error:
+        return refused(source.name, phrase, error)
     flat = tuple(file for each in files.values() for file in each)
-    return Written(record(outcome, source, files.get("png", [])), flat, failed=False, empty=len(outcome.masks) == 0)
+    shown = record(outcome, source.name, files.get("png", []))
+    return Written(shown, flat, failed=False, empty=len(outcome.masks) == 0)
 
 
 def refused(name: str, phrase: str, error: GroundkitError) -> Written:
@@ -147,25 +146,22 @@ class BatchWriter:
         self._formats = formats
         self._stems = dict(zip(inputs, unique_stems(inputs), strict=True))
         self._names = UniqueNames()
-        self._coco = CocoDataset("groundkit segment") if "coco" in formats and pictures else None
-        if self._coco is not None:
-            self._coco.check(self._coco_file())
+        self._runs = RunFiles(output, formats if pictures else (), "groundkit segment")
 
     def write(self, item: Input, phrase: str, outcome: Grounding | GroundkitError) -> Written:
         """Write one result; an error, or a place that cannot be written to, becomes a failed record."""
         if isinstance(outcome, GroundkitError):
             return refused(item.name, phrase, outcome)  # and takes no name
         base = self._names.take(f"{shorten(self._stems[item])}-{slug(phrase)}")
-        names = file_names(self._output, base, self._formats)
-        names.pop("coco", None)
+        formats = per_result(self._formats)
         try:
-            self._spare_inputs(names.values())
+            self._spare_inputs(file_names(self._output, base, formats).values())
         except ConfigError as error:
             return refused(item.name, phrase, error)
-        ours = owner("segment", item, self._folder)
-        written = write_outcome(item.name, phrase, outcome, names, ours)
-        if self._coco is not None and not written.failed:
-            self._coco.add(outcome, item.place)
+        source = Source(item.name, item.place, self._stems[item], owner("segment", item.place, self._folder))
+        written = write_outcome(outcome, phrase, self._output, base, formats, source)
+        if not written.failed:
+            self._runs.add(outcome, source)
         return written
 
     def _spare_inputs(self, paths: Iterable[Path]) -> None:
@@ -175,11 +171,4 @@ class BatchWriter:
 
     def finish(self) -> list[Path]:
         """Write what covers the whole run, and return those files."""
-        if self._coco is None or not self._stems:
-            return []
-        return [self._coco.merge_into(self._coco_file())]
-
-    def _coco_file(self) -> Path:
-        if names_a_file(self._output):
-            return file_names(self._output, "", self._formats)["coco"]
-        return self._output / "coco.json"
+        return self._runs.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import traceback
 from collections import deque
@@ -16,12 +17,15 @@ import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
 from groundkit.media.videos import read_video
+from groundkit.outputs.formats import known_formats
+from groundkit.outputs.formats.base import Source
+from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure
-from groundkit.outputs.save import ENDINGS, file_names
+from groundkit.outputs.save import per_result
 from groundkit.pipelines.video import VideoPipeline, read_config
 from groundkit.results import Grounding
 from groundkit.run.fingerprint import fingerprint
-from groundkit.run.finished import details, video_details, with_formats
+from groundkit.run.finished import details, in_order, video_details, with_formats
 from groundkit.run.follow import follow_video
 from groundkit.run.manifest import Record
 from groundkit.run.phrases import Pipeline, ground_phrases, write_outcome
@@ -157,14 +161,16 @@ class Worker:
     def _write(self, unit: Unit, task: Task, outcome: Grounding | GroundkitError, known: Record) -> Record:
         job, source = self.job, unit.item.name
         kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
-        formats = (*job.formats, *(kind for kind in ENDINGS if kind in kept and kind not in job.formats))
-        drawn = [name for name in formats if name not in ("coco", "json")]
+        formats = per_result(job.formats)
+        formats += tuple(kind for kind in kept if kind in known_formats() and kind not in formats)
         try:
-            written = write_outcome(source, task.phrase, outcome, file_names(job.output, task.name, drawn))
+            ours = owner("batch", unit.item.place, job.output)
+            about = Source(source, unit.item.place, unit.stem, ours)
+            outcome = outcome if isinstance(outcome, GroundkitError) else replace(outcome, seconds=math.nan)
+            written = write_outcome(outcome, task.phrase, job.output, task.name, in_order(formats), about)
             if isinstance(outcome, GroundkitError) or written.failed:
                 return {**written.record, "name": task.name}
-            record = {**_timeless(written.record), "name": task.name, **details(outcome), **known}
-            return with_formats(record, job.output, formats)
+            return with_formats({**written.record, "name": task.name, **details(outcome), **known}, formats)
         except Exception as error:
             return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
 

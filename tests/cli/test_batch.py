@@ -92,7 +92,7 @@ def test_only_what_needs_it_is_grounded_again_and_told(command: Any, pipeline: A
     assert pipeline.encoded == 5
     assert "groundkit: 2 finished results grounded again: missing files need it" in answer.err
     first, _, new = json.loads(command(*arguments, "-f", "heatmap", "--json", QUIET).out)
-    assert first["files"] == ["a-cup.png", "a-cup-overlay.png", "a-cup-heatmap.png"]
+    assert first["files"] == ["a-cup-heatmap.png", "a-cup-overlay.png", "a-cup.png"]
     assert new["files"] == ["new-cup-heatmap.png"]  # what others had is not made of it
     assert pipeline.encoded == 5
 

@@ -1,0 +1,49 @@
+"""Formats of results, found by name: ``yolo.py`` in this folder is the format ``yolo``, and holds it as ``FORMAT``.
+
+A format from outside is an entry point of the group ``groundkit.formats`` that names such an object. See
+:class:`groundkit.outputs.formats.base.Format`. Nothing here imports NumPy: help texts list the formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundkit.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from groundkit.outputs.formats.base import Format
+
+NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "base")))
+"""The formats that come with groundkit."""
+
+
+def known_formats() -> tuple[str, ...]:
+    """The names of all formats, those of installed plug-ins behind groundkit's own."""
+    return *NAMES, *(name for name in sorted(_plugins()) if name not in NAMES)
+
+
+@cache
+def load_format(name: str) -> Format:
+    """The format of this name. Raises ConfigError when there is none."""
+    if name not in known_formats():
+        raise ConfigError(unknown("format", name, known_formats()))
+    found: Format = import_module(f"{__name__}.{name}").FORMAT if name in NAMES else _plugins()[name].load()
+    return found
+
+
+def check_formats(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the names without repeats; a text is one name. Raises ConfigError for a format that does not exist."""
+    names = [names] if isinstance(names, str) else names
+    for name in names:
+        load_format(name)
+    return tuple(dict.fromkeys(names))
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    return {each.name: each for each in entry_points(group="groundkit.formats")}

@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from groundkit.errors import ConfigError
 from groundkit.masks.rle import RunLength, area, box, encode
 from groundkit.media.inputs import STDIN
 from groundkit.outputs.atomic import told_refusals, write_text
+from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.locks import locked
-from groundkit.results import Grounding
+from groundkit.results import Discovery, Grounding
 
 
 @dataclass(frozen=True)
@@ -54,36 +55,29 @@ class CocoDataset:
         self._categories = dict.fromkeys(self._given)
         self._sizes: dict[str, tuple[int, int]] = {}
         self._found: dict[tuple[str, str], _Found] = {}
+        self._replaced: set[str] = set()  # pictures of which nothing else is true
 
     def add(self, grounding: Grounding, file_name: str) -> None:
         """Add one picture and phrase. The same ``file_name`` again means the same picture, and with the same phrase
         replaces what was there."""
         height, width = grounding.image.shape[:2]
-        self.add_masks(
-            file_name,
-            (height, width),
-            grounding.phrase,
+        self.add_picture(file_name, (height, width))
+        self._categories.setdefault(grounding.phrase)
+        self._found[file_name, grounding.phrase] = _Found(
             [encode(mask) for mask in grounding.masks],
             [float(score) for score in grounding.scores],
-            pipeline=grounding.pipeline,
-            model=grounding.model,
+            grounding.pipeline,
+            grounding.model,
         )
 
-    def add_masks(
-        self,
-        file_name: str,
-        size: tuple[int, int],
-        phrase: str,
-        masks: Sequence[RunLength],
-        scores: Sequence[float],
-        *,
-        pipeline: str,
-        model: str,
-    ) -> None:
-        """Add one picture, its ``(height, width)``, and phrase, whose masks are encoded already."""
-        self.add_picture(file_name, size)
-        self._categories.setdefault(phrase)
-        self._found[file_name, phrase] = _Found(masks, scores, pipeline, model)
+    def add_discovery(self, discovery: Discovery, file_name: str) -> None:
+        """Add one picture with all its labels, which replace everything that is known of it."""
+        height, width = discovery.image.shape[:2]
+        self._forget(file_name)
+        self._replaced.add(file_name)
+        self.add_picture(file_name, (height, width))
+        for grounding in discovery.groundings():
+            self.add(grounding, file_name)
 
     def add_picture(self, file_name: str, size: tuple[int, int]) -> None:
         """Add one picture, its ``(height, width)``. One of another size than before is another picture."""
@@ -91,14 +85,10 @@ class CocoDataset:
             self._forget(file_name)
         self._sizes[file_name] = size
 
-    def merge_into(self, path: Path, *, whole_pictures: bool = False) -> Path:
+    def merge_into(self, path: Path) -> Path:
         """Add this data set to the one in ``path``, if there is one, and return ``path``.
 
         Pictures and phrases of this data set replace those in the file, and all others stay.
-
-        Args:
-            path: the file.
-            whole_pictures: whether a picture of this data set replaces all that the file knows of it.
 
         Raises:
             ConfigError: when the file is no COCO data set with the same description.
@@ -108,7 +98,7 @@ class CocoDataset:
             merged = CocoDataset(self._description, self._given)
             merged._read(path)
             for file_name, size in self._sizes.items():
-                if whole_pictures:
+                if file_name in self._replaced:
                     merged._forget(file_name)
                 merged.add_picture(file_name, size)
             merged._categories.update(self._categories)
@@ -205,6 +195,47 @@ class CocoDataset:
             raise ConfigError(
                 f"{path} was not written by {self._description}: give another --output, or move it away"
             ) from error
+
+
+class CocoRun:
+    """The results of a run as one data set."""
+
+    file: ClassVar[str] = "coco.json"
+
+    def __init__(self, command: str, categories: Sequence[str] = (), *, whole: bool = False) -> None:
+        self._dataset = CocoDataset(command, categories)
+        self._whole = whole
+        self._empty = True
+
+    def check(self, path: Path) -> None:
+        self._dataset.check(path)
+
+    def add(self, result: Grounding | Discovery, source: Source) -> None:
+        self._empty = False
+        if isinstance(result, Discovery):
+            self._dataset.add_discovery(result, source.place)
+        else:
+            self._dataset.add(result, source.place)
+
+    def finish(self, path: Path) -> list[Path]:
+        if self._empty:
+            return []
+        return [self._dataset.write(path) if self._whole else self._dataset.merge_into(path)]
+
+
+class Coco(Format):
+    """A COCO data set; one for all results of a run."""
+
+    ending = "-coco.json"
+    run = CocoRun
+
+    def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
+        run = CocoRun("groundkit", whole=True)
+        run.add(result, Source(place=source.place or source.name))
+        return run.finish(path)
+
+
+FORMAT = Coco()
 
 
 def _joined_names(names: Iterable[str]) -> str:

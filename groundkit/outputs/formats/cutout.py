@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from groundkit.outputs.formats.base import Format, Part, Source
+from groundkit.outputs.formats.png import write_each
+from groundkit.results import Discovery, Grounding
 
 
 def cut_out(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *, crop: bool = True) -> npt.NDArray[np.uint8]:
@@ -24,3 +30,18 @@ def cut_out(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *, crop: 
         return picture
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return picture[y : y + height, x : x + width].copy()
+
+
+class Cutout(Format):
+    """Each object alone as an RGBA PNG; no file when nothing was found."""
+
+    ending = "-cutout.png"
+    needs = frozenset[Part]({"image"})
+    per_label = True
+
+    def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
+        assert isinstance(result, Grounding)
+        return write_each(result, path, source.owner, lambda number: result.cutout(number))
+
+
+FORMAT = Cutout()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from groundkit.errors import ConfigError
+from groundkit.outputs.formats.base import Format, Part, Source
+from groundkit.outputs.formats.png import write_png
+from groundkit.results import Discovery, Grounding
 
 _FAINTEST, _STRONGEST = 0.35, 0.8  # how much of the colour covers the picture at heat 0 and at heat 1
 
@@ -40,3 +47,18 @@ def stretch(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if not high > low:
         return np.zeros_like(values, dtype=np.float32)
     return ((values - low) / (high - low)).astype(np.float32)
+
+
+class Heatmap(Format):
+    """The heatmap in colour over the picture, as a PNG."""
+
+    ending = "-heatmap.png"
+    needs = frozenset[Part]({"image", "heatmap"})
+
+    def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
+        if isinstance(result, Discovery) or np.isnan(result.heatmap).all():
+            raise ConfigError("heatmap: discovered objects have no heatmap; choose another format")
+        return [write_png(path, draw_heatmap(result.image, result.heatmap), source.owner)]
+
+
+FORMAT = Heatmap()

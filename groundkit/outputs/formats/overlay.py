@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +22,10 @@ from groundkit.outputs.drawing import (
     text_width,
     tint,
 )
+from groundkit.outputs.formats.base import Format, Part, Source
+from groundkit.outputs.formats.png import write_png
 from groundkit.outputs.letters import legible
+from groundkit.results import Discovery, Grounding
 
 _SMALLEST_LABELLED = 64  # pixels; on a smaller picture a label would hide what it names
 
@@ -120,3 +124,16 @@ def _label(drawing: Image.Image, text: str, x: int, bottom: int, colour: Colour,
     brush.rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
     dark = sum(colour) > 480
     brush.text((left + pad, top + height / 2), text, font=face, fill=(17, 24, 39) if dark else WHITE, anchor="lm")
+
+
+class Overlay(Format):
+    """The picture with masks, contours, points and labels drawn over it, as a PNG."""
+
+    ending = "-overlay.png"
+    needs = frozenset[Part]({"image"})
+
+    def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
+        return [write_png(path, result.overlay(), source.owner)]
+
+
+FORMAT = Overlay()

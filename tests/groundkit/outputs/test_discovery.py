@@ -10,9 +10,11 @@ from pycocotools.coco import COCO
 
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import Input
-from groundkit.outputs.discovery import DISCOVERY_FORMATS, DiscoveryWriter, discovery_record
+from groundkit.outputs.discovery import DiscoveryWriter
 from groundkit.report.page import picture_entry
 from groundkit.results import Discovery
+
+FORMATS = ("overlay", "png", "cutout", "json", "coco")
 
 
 def found(*labels: str, grey: int = 0) -> Discovery:
@@ -38,7 +40,7 @@ def written(folder: Path, formats: tuple[str, ...], pictures: dict[str, Discover
     writer = DiscoveryWriter(folder / "out", formats, inputs)
     files: list[Path] = []
     for item, discovery in zip(inputs, pictures.values(), strict=True):
-        files += writer.write(item, discovery, discovery_record(discovery, item.name))
+        files += writer.write(item, discovery)
     return files + writer.finish()
 
 
@@ -56,7 +58,7 @@ def written(folder: Path, formats: tuple[str, ...], pictures: dict[str, Discover
 def test_no_file_is_written_twice_whatever_pictures_and_labels_are_called(
     tmp_path: Path, pictures: dict[str, Discovery]
 ) -> None:
-    files = written(tmp_path, DISCOVERY_FORMATS, pictures)
+    files = written(tmp_path, FORMATS, pictures)
     names = [file.name.casefold() for file in files]
     assert len(set(names)) == len(names)
     there = [file.name.casefold() for file in (tmp_path / "out").iterdir() if not file.name.startswith(".")]
@@ -78,7 +80,7 @@ def test_a_picture_keeps_its_own_name_where_an_earlier_one_s_label_would_take_it
 
 
 def test_long_names_of_pictures_stay_possible_file_names(tmp_path: Path) -> None:
-    files = written(tmp_path, DISCOVERY_FORMATS, {f"{'ü' * 100}.png": found("cup " * 60)})
+    files = written(tmp_path, FORMATS, {f"{'ü' * 100}.png": found("cup " * 60)})
     assert all(len(file.name.encode()) < 255 for file in files)
 
 

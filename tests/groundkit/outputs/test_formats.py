@@ -8,11 +8,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from groundkit.masks.rle import decode, encode
+from groundkit.outputs.formats.base import Source
 from groundkit.outputs.formats.coco import CocoDataset
 from groundkit.outputs.formats.heatmap import colour_map, draw_heatmap, stretch
 from groundkit.outputs.formats.png import write_png
 from groundkit.outputs.record import full_record, record
-from groundkit.outputs.save import file_names, write_files
+from groundkit.outputs.save import write_result
 
 # pycocotools, the oracle here, is not adapted to NumPy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -145,8 +146,8 @@ def test_a_record_has_the_documented_fields_and_plain_values(make_grounding, tmp
 
 
 def test_every_format_writes_the_files_it_names(make_grounding, tmp_path):
-    names = file_names(tmp_path, "a", ["png", "overlay", "cutout", "heatmap", "json", "coco"])
-    written = write_files(make_grounding(*BOXES), names, "in.jpg")
+    formats = ["png", "overlay", "cutout", "heatmap", "json", "coco", "yolo"]
+    written = write_result(make_grounding(*BOXES), tmp_path, "a", formats, Source("in.jpg"))
     assert {name: [file.name for file in files] for name, files in written.items()} == {
         "png": ["a-mask1.png", "a-mask2.png"],
         "overlay": ["a-overlay.png"],
@@ -154,14 +155,15 @@ def test_every_format_writes_the_files_it_names(make_grounding, tmp_path):
         "heatmap": ["a-heatmap.png"],
         "json": ["a.json"],
         "coco": ["a-coco.json"],
+        "yolo": ["a.txt"],
     }
     assert sorted(file for files in written.values() for file in files) == sorted(tmp_path.iterdir())
-    assert json.loads((tmp_path / "a.json").read_text())["masks"] == [str(file) for file in written["png"]]
+    assert json.loads((tmp_path / "a.json").read_text())["masks"] == [file.name for file in written["png"]]
 
 
 def test_nothing_found_gives_no_mask_but_an_overlay_that_says_so(make_grounding, tmp_path):
     grounding = make_grounding(size=(100, 200), points=np.empty((0, 3), np.float32))
-    written = write_files(grounding, file_names(tmp_path, "a", ["png", "overlay", "cutout"]))
+    written = write_result(grounding, tmp_path, "a", ["png", "overlay", "cutout"], Source())
     assert written == {"png": [], "overlay": [tmp_path / "a-overlay.png"], "cutout": []}
     assert (grounding.overlay() != grounding.image).any()
 

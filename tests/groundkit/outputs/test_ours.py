@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from groundkit.outputs.formats.base import Source
 from groundkit.outputs.formats.png import write_mask, write_png
 from groundkit.outputs.ours import is_ours, resolve_sources
-from groundkit.outputs.save import file_names, write_files
+from groundkit.outputs.save import write_result
 from groundkit.outputs.video.folders import IndexedFolder, MaskFolder
 from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.results import Grounding
@@ -83,7 +84,7 @@ def test_masks_of_an_earlier_result_are_removed_and_other_files_stay(
         (one, {"a.png", "a-cutout.png"}),
         (two, {"a-mask1.png", "a-mask2.png", "a-cutout-mask1.png", "a-cutout-mask2.png"}),
     ):
-        write_files(make_grounding(*boxes), file_names(tmp_path, "a", ["png", "cutout"]))
+        write_result(make_grounding(*boxes), tmp_path, "a", ["png", "cutout"], Source())
         assert {path.name for path in tmp_path.iterdir()} == before | left
 
 

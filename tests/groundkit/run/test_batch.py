@@ -8,8 +8,9 @@ from pycocotools.coco import COCO
 
 from groundkit.errors import GroundkitError
 from groundkit.media.videos import read_video
+from groundkit.outputs.save import RunFiles
 from groundkit.report.page import ReportWriter
-from groundkit.run.batch import run_batch, without_existing, write_coco
+from groundkit.run.batch import add_results, run_batch, without_existing
 from groundkit.run.finished import add_entries, needs_grounding
 from groundkit.run.manifest import open_manifest
 from groundkit.run.plan import Shard, count_tasks
@@ -37,7 +38,9 @@ def run(job, plan, shard=WHOLE, engine=in_process, kill_after=None):
         run_batch(job, manifest, left, engine, advance, alone=shard.whole)
         manifest.settle(units)
         if shard.whole:
-            write_coco(job.output / "coco.json", manifest.records_of(units))
+            files = RunFiles(job.output, job.formats, "groundkit batch", whole=True)
+            add_results(files, manifest.records_of(units), job.output)
+            files.finish()
     return done
 
 
@@ -74,7 +77,7 @@ def test_every_task_has_a_record_and_bad_ones_stop_no_others(job, plan, pipeline
 def test_records_say_where_the_files_are_and_never_how_long_it_took(job, plan):
     done = {record["name"]: record for record in run(job, plan)}
     picture, clip = done["0-cup"], done["clip-cup"]
-    assert picture["files"] == ["0-cup.png", "0-cup-overlay.png", "0-cup.json"]
+    assert picture["files"] == ["0-cup.json", "0-cup-overlay.png", "0-cup.png"]
     assert picture["masks"] == ["0-cup.png"]
     assert done["0-nothing"]["scores"] == []
     assert clip["files"] == ["clip-cup.mp4", "clip-cup.jsonl", "clip/cup"]
@@ -194,7 +197,8 @@ def test_no_change_to_a_manifest_ends_in_a_traceback_and_what_it_spoils_is_done_
                         sound = [each for each in manifest.records_of(units) if not lacks(each)]
                         assert len(sound) <= 1
                         add_entries(ReportWriter(path, io.StringIO()), manifest, [] if left else units, job.output, 1)
-                        write_coco(job.output / "coco.json", manifest.all_records(units))
+                        files = RunFiles(job.output, job.formats, "groundkit batch", whole=True)
+                        add_results(files, manifest.all_records(units), job.output)
                 except GroundkitError:
                     pass
     path.write_bytes(whole[path.relative_to(job.output)])
