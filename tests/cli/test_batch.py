@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from files import tree
 from PIL import Image
 
 from groundkit.outputs.video.mp4 import write_mp4
@@ -21,14 +22,6 @@ from groundkit.outputs.video.mp4 import write_mp4
 SAMPLES = Path(__file__).parents[2] / "samples"
 QUIET = "--quiet"
 COMMAND = [sys.executable, "-c", "from groundkit.cli.main import main; main()", "batch"]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.suffix != ".lock" and path.is_file()
-    }
 
 
 def test_folders_times_phrases_give_files_and_a_manifest(command: Any, pipeline: Any, tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from pretend_device import pretend
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+Outcome = Callable[[Any], dict[str, Any]]
+
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,21 @@ class Device:
             np.testing.assert_array_equal(actual, expected)
         else:
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@functools.lru_cache(maxsize=len(DTYPES))  # for both devices
+def _on_cpu(outcome: Outcome, load_model: Callable[..., Any], dtype: torch.dtype) -> dict[str, Any]:
+    return outcome(load_model(dtype=dtype))
+
+
+def on_both(
+    outcome: Outcome, load_model: Callable[..., Any], device: Device, dtype: torch.dtype
+) -> Iterator[tuple[str, Any, Any]]:
+    """Each part of what ``outcome`` makes of a model: its name, its value on the device, its value on the CPU."""
+    if device.name == "mps" and dtype is torch.float16:
+        pytest.skip("float32 and bfloat16 are enough of an Apple device: float16 takes the same path")
+    expected = _on_cpu(outcome, load_model, dtype)
+    with device.used():
+        actual = outcome(load_model(dtype=dtype, device=device.name))
+    for name, value in actual.items():
+        yield name, value, expected[name]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fakes import SquareSegmenter
 
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.masks.evidence import Evidence
@@ -19,23 +20,6 @@ from groundkit.segmenters.points import PointPrompts
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 MakeGrounding = Callable[..., Grounding]
-
-
-class Square:
-    name = "square"
-
-    def __init__(self) -> None:
-        self.embedded = 0
-
-    def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, int]:
-        self.embedded += 1
-        return image.shape[0], image.shape[1]
-
-    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
-        mask = np.zeros((1, *embedding), np.bool_)
-        x, y = prompts.xy[0].astype(int)
-        mask[0, max(0, y - 5) : y + 5, max(0, x - 5) : x + 5] = True
-        return MaskProposals(mask, np.array([0.8], np.float32))
 
 
 class Member:
@@ -60,8 +44,8 @@ class Member:
                 )
 
 
-def ensemble(make: MakeGrounding, **settings: object) -> tuple[Ensemble, Square]:
-    square = Square()
+def ensemble(make: MakeGrounding, **settings: object) -> tuple[Ensemble, SquareSegmenter]:
+    square = SquareSegmenter()
     shared = EmbeddedOnce(square)
     first = Member("refam", make, shared, (20, 30, 1.0), (60, 30, 0.8))
     second = Member("vlsam", make, shared, (60, 30, 1.0), (40, 10, 0.9))
@@ -82,7 +66,7 @@ def test_the_point_lies_where_both_members_see_something(make_grounding: MakeGro
 def test_sizes_compare_the_masks_at_the_peaks_of_the_fused_map(
     make_grounding: MakeGrounding, phrase: str, x: int
 ) -> None:
-    class Growing(Square):
+    class Growing(SquareSegmenter):
         """The farther to the right, the larger."""
 
         def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
@@ -108,7 +92,7 @@ def test_evidence_is_the_members_mean_and_with_less_than_the_least_nothing_is_fo
         parts: tuple[float, float, float]
 
     def fused(**settings: object) -> Grounding:
-        shared = EmbeddedOnce(Square())
+        shared = EmbeddedOnce(SquareSegmenter())
         members = [Sure(name, make_grounding, shared, (20, 30, 1.0)) for name in ("refam", "vlsam")]
         members[0].parts, members[1].parts = (0.2, 0.4, 0.6), (0.4, 0.8, 0.0)
         result = Ensemble(members, shared, read_config(settings))(IMAGE, "the cup")
@@ -131,7 +115,7 @@ def test_it_says_which_member_s_map_agrees_best_with_the_mask(make_grounding: Ma
 def test_the_picture_is_embedded_once_for_all_members_and_phrases(make_grounding: MakeGrounding) -> None:
     fused, square = ensemble(make_grounding)
     fused(IMAGE, ["the cup", "the ball"])
-    assert square.embedded == 1
+    assert square.images_embedded == 1
 
 
 def test_a_phrase_that_a_member_refuses_yields_its_error_alone(make_grounding: MakeGrounding) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from fakes import SquareSegmenter
 from tiny_parts import t5_tokenizer
 
 from groundkit.attention.maps import AttentionMaps
@@ -73,31 +74,11 @@ class PlantedModel:
         return AttentionMaps(self.layer_names, maps, mixed / mixed.sum(dim=-1, keepdim=True))
 
 
-class SquareSegmenter:
-    """Answers with a square around the point and with the whole picture, which it likes better."""
-
-    name = "square"
-
-    def __init__(self) -> None:
-        self.images_embedded = 0
-
-    def embed(self, image: np.ndarray) -> tuple[int, int]:
-        self.images_embedded += 1
-        return image.shape[0], image.shape[1]
-
-    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
-        masks = np.zeros((2, *embedding), dtype=bool)
-        (x, y), *_ = prompts.xy.astype(int)
-        masks[0, max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = True
-        masks[1] = True
-        return MaskProposals(masks, np.array([0.8, 0.9], dtype=np.float32))
-
-
 IMAGE = np.zeros((SIDE * CELL, SIDE * CELL, 3), dtype=np.uint8)
 
 
 def ground(model: PlantedModel, phrase: str, **settings: object) -> Grounding:
-    result = RefAM(model, SquareSegmenter(), read_config(settings))(IMAGE, phrase)
+    result = RefAM(model, SquareSegmenter(half=6, whole=0.9), read_config(settings))(IMAGE, phrase)
     assert isinstance(result, Grounding)
     return result
 
@@ -306,9 +287,11 @@ def test_noise_seeds_are_averaged() -> None:
     text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
     image = model.encode_image(IMAGE)
     single = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all").token_maps for i in range(3)]
-    trace = RefAM(model, SquareSegmenter(), read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"}))(
-        IMAGE, "cup", seed=5
-    ).steps
+    trace = RefAM(
+        model,
+        SquareSegmenter(half=6, whole=0.9),
+        read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"}),
+    )(IMAGE, "cup", seed=5).steps
     torch.testing.assert_close(torch.from_numpy(trace.maps), torch.stack(single).mean(dim=(0, 1)))
 
 
@@ -321,7 +304,7 @@ def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
 
 
 def test_the_picture_is_encoded_once_for_all_phrases_and_a_bad_phrase_stops_no_other() -> None:
-    model, segmenter = PlantedModel({"cup": (1, 1), "ball": (6, 6)}), SquareSegmenter()
+    model, segmenter = PlantedModel({"cup": (1, 1), "ball": (6, 6)}), SquareSegmenter(half=6, whole=0.9)
     results = list(RefAM(model, segmenter).ground(IMAGE, ["the cup", "   ", "the ball"]))
     assert (model.images_encoded, segmenter.images_embedded) == (1, 1)
     first, bad, last = results
@@ -332,7 +315,7 @@ def test_the_picture_is_encoded_once_for_all_phrases_and_a_bad_phrase_stops_no_o
 
 
 def test_lists_in_lists_out() -> None:
-    pipeline = RefAM(PlantedModel({"cup": (1, 1)}), SquareSegmenter())
+    pipeline = RefAM(PlantedModel({"cup": (1, 1)}), SquareSegmenter(half=6, whole=0.9))
     assert isinstance(pipeline(IMAGE, "cup"), Grounding)
     assert [type(r) for r in pipeline(IMAGE, ["cup", "ball"])] == [Grounding, Grounding]
     assert [type(r) for r in pipeline([IMAGE, IMAGE, IMAGE], "cup")] == [Grounding] * 3
@@ -341,7 +324,7 @@ def test_lists_in_lists_out() -> None:
 
 
 def test_a_call_raises_what_is_wrong_with_its_input() -> None:
-    pipeline = RefAM(PlantedModel({}), SquareSegmenter())
+    pipeline = RefAM(PlantedModel({}), SquareSegmenter(half=6, whole=0.9))
     with pytest.raises(PhraseError):
         pipeline(IMAGE, "")
     with pytest.raises(ImageError):
@@ -350,7 +333,7 @@ def test_a_call_raises_what_is_wrong_with_its_input() -> None:
 
 @pytest.mark.parametrize("phrase", ["it", "der rote Becher", "赤いカップ", "🍎", "cup " * 2000, "the"])
 def test_odd_phrases_get_an_answer_or_an_error_of_ours(phrase: str) -> None:
-    pipeline = RefAM(PlantedModel({}), SquareSegmenter())
+    pipeline = RefAM(PlantedModel({}), SquareSegmenter(half=6, whole=0.9))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a phrase that is cut off says so
         (result,) = pipeline.ground(IMAGE, [phrase])

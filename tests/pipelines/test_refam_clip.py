@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from fakes import SquareSegmenter
 from tiny_parts import t5_tokenizer
 
 import groundkit
@@ -28,8 +29,6 @@ from groundkit.pipelines.refam_clip import RefAMClip
 from groundkit.pipelines.refam_config import read_clip_config as read_config
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.pipelines.video import read_config as read_video_config
-from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.points import PointPrompts
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
 SIDE, CELL = 6, 10
@@ -83,21 +82,6 @@ class PlantedClipModel:
         return AttentionMaps(("a", "b"), maps, None)
 
 
-class SquareSegmenter:
-    """Draws the cell around the point."""
-
-    name = "square"
-
-    def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, ...]:
-        return image.shape[:2]
-
-    def segment(self, embedding: Any, prompts: PointPrompts) -> MaskProposals:
-        mask = np.zeros(embedding, np.bool_)
-        x, y = (int(value // CELL) * CELL for value in prompts.xy[0])
-        mask[y : y + CELL, x : x + CELL] = True
-        return MaskProposals(mask[None], np.array([0.9], np.float32), np.zeros((1, 1, 1), np.float32))
-
-
 class Stays:
     """A tracker to which nothing ever moves."""
 
@@ -119,7 +103,7 @@ def frames(count: int) -> list[npt.NDArray[np.uint8]]:
 
 
 def pipeline(model: PlantedClipModel, **settings: Any) -> RefAMClip:
-    return RefAMClip(model, SquareSegmenter(), read_config(settings))  # type: ignore[arg-type]
+    return RefAMClip(model, SquareSegmenter(half=CELL // 2, score=0.9), read_config(settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from files import tree
 from pycocotools.coco import COCO
 
 from groundkit.errors import GroundkitError
@@ -42,14 +43,6 @@ def run(job, plan, shard=WHOLE, engine=in_process, kill_after=None):
             add_results(files, manifest.records_of(units), job.output)
             files.finish()
     return done
-
-
-def tree(folder):
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix != ".lock" and path.is_file()
-    }
 
 
 @pytest.fixture
@@ -201,6 +194,6 @@ def test_no_change_to_a_manifest_ends_in_a_traceback_and_what_it_spoils_is_done_
                         add_results(files, manifest.all_records(units), job.output)
                 except GroundkitError:
                     pass
-    path.write_bytes(whole[path.relative_to(job.output)])
+    path.write_bytes(whole[str(path.relative_to(job.output))])
     run(job, plan)
     assert tree(job.output) == whole

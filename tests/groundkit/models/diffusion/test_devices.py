@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from devices import DTYPES, Device
+from devices import Device, each_dtype, on_both
 
 from groundkit.models.diffusion.clips import VideoDiffusionModel
 
@@ -27,20 +26,11 @@ def outcome(model: VideoDiffusionModel) -> dict[str, Any]:
     return outcome if maps.text_to_text is None else {**outcome, "words": maps.text_to_text}
 
 
-@functools.lru_cache(maxsize=len(DTYPES))  # for both devices
-def outcome_on_cpu(load_model: Callable[..., VideoDiffusionModel], dtype: torch.dtype) -> dict[str, Any]:
-    return outcome(load_model(dtype=dtype))
-
-
 @pytest.mark.filterwarnings("ignore:In (CPU|CUDA|MPS) autocast:UserWarning")  # of Mochi's own making
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
+@each_dtype
 def test_a_family_reads_on_the_device_what_it_reads_on_the_cpu(
     device: Device, dtype: torch.dtype, load_model: Callable[..., VideoDiffusionModel]
 ) -> None:
-    if device.name == "mps" and dtype is torch.float16:
-        pytest.skip("float32 and bfloat16 are enough of an Apple device: float16 takes the same path")
-    expected = outcome_on_cpu(load_model, dtype)
-    with device.used():
-        actual = outcome(load_model(dtype=dtype, device=device.name))
-    for name, value in actual.items():  # diffusers counts Wan's positions in float64, and on MPS in float32
-        device.assert_same(value, expected[name], exact=device.name == "cuda" or name == "latents")
+    for name, actual, expected in on_both(outcome, load_model, device, dtype):
+        # diffusers counts Wan's positions in float64, and on MPS in float32
+        device.assert_same(actual, expected, exact=device.name == "cuda" or name == "latents")

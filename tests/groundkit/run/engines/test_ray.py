@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from files import tree
 
 import groundkit
 from groundkit.errors import ConfigError
@@ -42,10 +43,6 @@ def run(job, plan, engine):
         run_batch(job, manifest, list(manifest.left(plan)), engine, done.append, alone=True)
         manifest.settle(plan)
     return done
-
-
-def tree(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_two_actors_leave_what_one_process_does_and_resume_its_manifest(cluster, tmp_path, monkeypatch):
