@@ -23,6 +23,7 @@ from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
     from groundkit.run.phrases import Pipeline
+    from groundkit.settings import Given
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")]
@@ -107,7 +108,7 @@ class PipelineOptions:
 
         return default_segmenter(self.model) if self.segmenter == "auto" else self.segmenter
 
-    def config(self, *, min_evidence: float | None = None) -> dict[str, Any]:
+    def config(self, *, min_evidence: float | None = None) -> Given:
         """The settings that are given: those of the file, ``--set`` over them, options over both.
 
         They and all names are checked before anything heavy is imported.
@@ -121,21 +122,23 @@ class PipelineOptions:
 
         given = read_settings(self.config_file, self.settings or [])
         if min_evidence is not None:
-            given["min_evidence"] = min_evidence
+            given.add({"min_evidence": min_evidence}, "--min-evidence")
         if not self.evidence:
             if min_evidence:
                 raise ConfigError("--min-evidence needs the evidence that --no-evidence switches off")
-            given["evidence"] = False
+            given.add({"evidence": False}, "--no-evidence")
         method = {key: value for key, value in given.items() if key not in VideoConfig.model_fields}
-        resolve(self.pipeline, self.model, method)
+        resolve(self.pipeline, method)
         check_names(self.device, self.dtype)
         return given
 
     def effective(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Every setting of the method as it runs with ``config``, JSON-ready."""
-        from groundkit.pipelines.resolve import settings_of
+        from groundkit.pipelines.resolve import readings_for, settings_of
 
-        return {each.name: each.value for each in settings_of(self.pipeline, self.model, {"given": config})}
+        where: dict[str, Any] = {"revision": self.revision, "local_files_only": self.offline}
+        readings = readings_for(self.pipeline, self.model, **where)
+        return {each.name: each.value for each in settings_of(self.pipeline, config, readings)}
 
     def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
         """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""
@@ -295,13 +298,19 @@ def _expanded(name: str, value: Any) -> Any:
     return value
 
 
-def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
+def read_settings(config_file: Path | None, assignments: list[str]) -> Given:
     """Merge a configuration file and ``key=value`` texts, which win.
 
     Raises:
         ConfigError: for a file that cannot be read or an assignment that is none.
     """
-    return {**({} if config_file is None else read_config_file(config_file)), **read_assignments(assignments)}
+    from groundkit.settings import Given
+
+    given = Given()
+    if config_file is not None:
+        given.add(read_config_file(config_file), "file")
+    given.add(read_assignments(assignments), "--set")
+    return given
 
 
 def read_assignments(assignments: list[str]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundkit.cli.options import read_assignments, read_config_file
+from groundkit.cli.console import put, say
+from groundkit.cli.options import read_settings
 from groundkit.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -17,61 +19,101 @@ if TYPE_CHECKING:
 
 def settings(
     pipeline: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A pipeline, such as refam, or video. By default all.")
+        str | None, typer.Argument(metavar="[NAME]", help="A method, such as refam, or video. Default: all.")
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="ID", help="Model whose settings are shown: a checkpoint may bring its own.")
+        str, typer.Option(metavar="ID", help="Model whose settings are shown: a Hub id, a folder, or nano.")
     ] = "nano",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for the other commands. Repeatable.")
     ] = None,
     config_file: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="As for the other commands.")
     ] = None,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print the method as a TOML file for --config.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False,
 ) -> None:
-    """List the settings of one pipeline, of following through videos (video), or of all.
+    """List the settings of one method, of following objects through videos (video), or of all.
 
-    Shows the value that is used with the model, and where it comes from: the method's default, its preset, the
-    checkpoint, the file or --set.
+    Shows the value that is used with the model, and where it comes from: the default, the method, published settings
+    of the model's family, the checkpoint's own groundkit.json, a preset, the file (--config) or --set. Later ones win.
 
     For example: groundkit settings refam --model black-forest-labs/FLUX.1-schnell
     """
-    from groundkit.pipelines.resolve import PRESETS, settings_of, video_settings
+    from groundkit.pipelines.resolve import PRESETS, readings_for, settings_of, video_settings
 
     names = [*PRESETS, "video"]
     if pipeline is not None and pipeline not in names:
         raise ConfigError(unknown("pipeline", pipeline, names))
-    given = {"file": read_config_file(config_file) if config_file else {}, "--set": read_assignments(assignments or [])}
-    if pipeline is None and any(given.values()):
+    if as_toml and (pipeline is None or as_json):
+        raise ConfigError("--toml prints one method: groundkit settings refam --toml")
+    given = read_settings(config_file, assignments or [])
+    if pipeline is None and given:
         raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set peaks=2")
     found: dict[str, list[Setting]] = {}
     for name in names if pipeline is None else [pipeline]:
-        found[name] = video_settings(given) if name == "video" else settings_of(name, model, given)
-    if as_json:
-        rows = [
-            {
-                "pipeline": name,
-                "setting": each.name,
-                "value": each.value,
-                "from": each.origin,
-                "description": each.description,
-            }
-            for name, settings in found.items()
-            for each in settings
-        ]
-        typer.echo(json.dumps(rows, indent=2))
-        return
+        if name == "video":
+            found[name] = video_settings(given)
+            continue
+        readings = readings_for(name, model, revision=revision, local_files_only=offline)
+        if pipeline is not None and not readings.found:
+            say(f"{model} is not in a folder or the Hub cache, or is no model for {name}: its own settings are unknown")
+        found[name] = settings_of(name, given, readings)
+    if as_toml:
+        put(_toml(model, *found.items()))
+    elif as_json:
+        put(json.dumps([_row(name, each) for name, settings in found.items() for each in settings], indent=2))
+    else:
+        _print_table([(name, each) for name, settings in found.items() for each in settings])
 
+
+def _row(pipeline: str, setting: Setting) -> dict[str, Any]:
+    return {
+        "pipeline": pipeline,
+        "setting": setting.name,
+        "value": setting.value,
+        "from": setting.origin,
+        **({"source": setting.source} if setting.source else {}),
+        "description": setting.description,
+    }
+
+
+def _print_table(rows: Sequence[tuple[str, Setting]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("pipeline", "setting", "value", "from", "description")
-    for name, settings in found.items():
-        for each in settings:
-            table.add_row(*map(Text, (name, each.name, _shown(each.value), each.origin, each.description)))
-    Console(width=None if Console().is_terminal else 160).print(table)
+    for name, each in rows:
+        table.add_row(*map(Text, (name, each.name, _shown(each.value), each.origin, each.description)))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    sources = dict.fromkeys((each.origin, each.source) for _, each in rows if each.source)
+    for origin, source in sources:
+        console.print(Text(f"{origin}: {source}"))
+
+
+def _toml(model: str, method: tuple[str, Sequence[Setting]]) -> str:
+    """One ``key = value`` per setting, with its origin as a comment; settings for clips only where they are given."""
+    name, settings = method
+    shown = [each for each in settings if each.name != "frames" or each.origin != "default"]
+    lines = [f"{each.name} = {_toml_value(each.value)}" for each in shown]
+    width = min(48, max(map(len, lines)))
+    return "\n".join(
+        [
+            f"# {name} with {model}, as groundkit settings {name} --toml prints it; for --config",
+            *(f"{line:{width}}  # {each.origin}" for line, each in zip(lines, shown, strict=True)),
+        ]
+    )
+
+
+def _toml_value(value: object) -> str:
+    """A value in the types of JSON as TOML; TOML has no null, which a setting reads as a text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return '"null"' if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _shown(value: object) -> str:

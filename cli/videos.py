@@ -14,6 +14,7 @@ from groundkit.errors import ConfigError
 if TYPE_CHECKING:
     from groundkit.media.inputs import Input
     from groundkit.pipelines.video import VideoConfig, VideoPipeline
+    from groundkit.settings import Given
 
 TrackerOption = Annotated[
     str,
@@ -34,21 +35,27 @@ GroundEveryOption = Annotated[
 ]
 
 
-def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any], VideoConfig]:
+def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[Given, VideoConfig]:
     """The settings of the method, and those about videos with the ``options`` that are given over them.
 
     Raises:
         ConfigError: for a value that a setting about videos cannot take.
     """
-    from groundkit.pipelines.video_config import VideoConfig, read_config
+    from groundkit.pipelines.video_config import VideoConfig
+    from groundkit.settings import Given
 
-    about_videos = {key: value for key, value in config.items() if key in VideoConfig.model_fields}
-    method = {key: value for key, value in config.items() if key not in about_videos}
-    video = read_config({**about_videos, **{key: value for key, value in options.items() if value is not None}})
+    about_videos, method = Given(), Given()
+    for key, value in config.items():
+        kind = about_videos if key in VideoConfig.model_fields else method
+        kind.add({key: value}, getattr(config, "origins", {}))
+    for key, value in options.items():
+        if value is not None:
+            about_videos.add({key: value}, f"--{key.replace('_', '-')}")
+    video = VideoConfig.read(about_videos, about_videos.origins)
     if video.key_frame == "evidence":
         if method.get("evidence") is False:
             raise ConfigError("--key-frame evidence needs the evidence that --no-evidence switches off")
-        method["evidence"] = True
+        method.add({"evidence": True}, "--key-frame")
     return method, video
 
 

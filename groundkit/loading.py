@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
-from groundkit.media.paths import expand_home
 from groundkit.memory import explain_out_of_memory
-from groundkit.weights.catalog import NanoPart, default_segmenter, nano_folder
+from groundkit.settings import Given
+from groundkit.weights.catalog import default_segmenter, is_embedded, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -142,7 +142,7 @@ def load(
     _check_kinds(pipeline=pipeline, model=model, segmenter=segmenter or "auto")
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"config is a mapping of settings to values, not {type(config).__name__}")
-    checked = resolve(pipeline, model, config)
+    checked = resolve(pipeline, config)
     device, dtype = str(device), str(dtype).removeprefix("torch.")
     check_names(device, dtype)
     settings = checked if isinstance(checked, ensemble.EnsembleConfig) else None
@@ -155,7 +155,7 @@ def load(
         _member(
             name,
             source,
-            {"evidence": settings.weighs_evidence} if settings else config or {},
+            Given({"evidence": settings.weighs_evidence}, "ensemble") if settings else config or {},
             {
                 "device": place,
                 "dtype": dtype,
@@ -186,10 +186,10 @@ def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: 
     from groundkit.segmenters.load import load_segmenter
 
     if segmenter is not None and str(segmenter) != "auto":
-        return load_segmenter(_folder(segmenter, "sam"), name=str(segmenter), **options)
+        return load_segmenter(source_of(segmenter, "sam"), name=str(segmenter), **options)
     usual = default_segmenter(model)
     try:
-        return load_segmenter(_folder(usual, "sam"), name=usual, **options)
+        return load_segmenter(source_of(usual, "sam"), name=usual, **options)
     except ModelError as error:
         from groundkit.weights.on_disk import segmenters_on_disk
 
@@ -203,7 +203,7 @@ def _member(
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
     from groundkit.models.diffusion.base import select_layers
     from groundkit.pipelines import refam, vlsam
-    from groundkit.pipelines.resolve import resolve
+    from groundkit.pipelines.resolve import readings_for, resolve
 
     place = {key: options[key] for key in ("revision", "local_files_only")}
     if name in refam.PRESETS:
@@ -212,10 +212,10 @@ def _member(
         from groundkit.models.diffusion.families import diffusion_family
         from groundkit.pipelines import refam_clip, refam_config
 
-        folder = _folder(source, "flux")
+        folder = source_of(source, "flux")
         family = diffusion_family(folder, **place)
         clips = issubclass(family, VideoDiffusionModel)
-        settings = resolve(name, source, config, clips=clips)
+        settings = resolve(name, config, readings_for(name, source, **place), clips=clips)
         options = {**options, "dtype": _dtype(options["dtype"], options["device"], source)}
 
         def read_diffusion(segmenter: Segmenter) -> RefAM | RefAMClip:
@@ -230,9 +230,9 @@ def _member(
     if name in vlsam.PRESETS:
         from groundkit.models.vision_language.families import vision_language_family
 
-        looking = cast(vlsam.VLSAMConfig, resolve(name, source, config))
-        home = _folder(source, "llava")
+        home = source_of(source, "llava")
         kind = vision_language_family(home, **place)
+        looking = cast(vlsam.VLSAMConfig, resolve(name, config, readings_for(name, source, **place)))
         options = {**options, "dtype": _dtype(options["dtype"], options["device"], source, home, **place)}
 
         def read_vision_language(segmenter: Segmenter) -> VLSAM:
@@ -256,12 +256,6 @@ def _check_attention_backend() -> None:
             f"DIFFUSERS_ATTN_BACKEND={backend}: attention can be read from torch's own alone; "
             "unset this environment variable, or set it to native"
         )
-
-
-def _folder(source: str | Path, part: NanoPart) -> str | Path:
-    if str(source) == "nano":
-        return nano_folder(part)
-    return expand_home(source) if str(source).startswith("~") else source
 
 
 def check_names(device: str, dtype: str) -> None:
@@ -299,13 +293,13 @@ def _dtype(
     from groundkit.models.dtypes import choose_dtype
 
     published = None
-    if device.type == "cuda" and config is not None and str(source) != "nano":
+    if device.type == "cuda" and config is not None and not is_embedded(source):
         from transformers import AutoConfig
 
         from groundkit.models.loading import explain_loading_errors
 
         with explain_loading_errors(config):
             published = AutoConfig.from_pretrained(config, trust_remote_code=False, **place).dtype
-    choice = choose_dtype(device, embedded=str(source) == "nano", published=published)
+    choice = choose_dtype(device, embedded=is_embedded(source), published=published)
     _log.info("%s runs in %s: %s", source, str(choice.dtype).removeprefix("torch."), choice.reason)
     return choice.dtype

@@ -42,6 +42,7 @@ class Grounding:
         device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
             that is not known.
         settings: every setting of the pipeline as it ran, in the types of JSON.
+        origins: where those that have not their default come from, such as ``checkpoint`` or ``--set``.
         steps: what each step saw, for ``groundkit explain``; its type is not part of the stable interface.
 
     Raises:
@@ -72,6 +73,7 @@ class Grounding:
     device: str = ""
     dtype: str = ""
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     steps: object = None
 
     def __post_init__(self) -> None:
@@ -213,7 +215,7 @@ class Discovery:
         scores: float32 ``(K,)``, falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
-        pipeline, model, segmenter, seconds, device, dtype, settings: as in :class:`Grounding`.
+        pipeline, model, segmenter, seconds, device, dtype, settings, origins: as in :class:`Grounding`.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -238,6 +240,7 @@ class Discovery:
     device: str = ""
     dtype: str = ""
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -279,6 +282,7 @@ class Discovery:
                     device=self.device,
                     dtype=self.dtype,
                     settings=self.settings,
+                    origins=self.origins,
                 )
             )
         return found

@@ -13,6 +13,21 @@ from pydantic_core import ErrorDetails
 from groundkit.errors import ConfigError, unknown
 
 
+class Given(dict[str, Any]):
+    """Values by the names of settings, with where each comes from in ``origins``."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None, origin: str = "given") -> None:
+        super().__init__()
+        self.origins: dict[str, str] = {}
+        if values is not None:
+            self.add(values, getattr(values, "origins", origin))
+
+    def add(self, values: Mapping[str, Any], origin: str | Mapping[str, str]) -> None:
+        """Put values over those that are there."""
+        self.update(values)
+        self.origins |= {name: origin if isinstance(origin, str) else origin.get(name, "given") for name in values}
+
+
 class Settings(BaseModel):
     """Named values that do not change. Each field is a setting; its description is its help.
 

@@ -8,13 +8,13 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.results import Grounding
 from groundkit.segmenters.base import Segmenter
+from groundkit.settings import Settings
 
 Image = TypeVar("Image", bound=ImageSource)
 
@@ -115,12 +115,13 @@ def check_phrases(given: object) -> list[str]:
     return phrases
 
 
-def made_by(model: Any, segmenter: Segmenter, config: BaseModel) -> dict[str, Any]:
-    """What a result says of its making: ``segmenter``, ``device``, ``dtype`` (empty if unknown) and ``settings``."""
+def made_by(model: Any, segmenter: Segmenter, config: Settings) -> dict[str, Any]:
+    """What a result says of its making: ``segmenter``, ``device``, ``dtype`` (or empty), settings and origins."""
     device, dtype = (str(getattr(model, name, "")).removeprefix("torch.") for name in ("device", "dtype"))
     return {
         "segmenter": segmenter.name,
         "device": device,
         "dtype": dtype,
         "settings": config.model_dump(mode="json"),
+        "origins": config.origins,
     }

@@ -158,6 +158,7 @@ class Ensemble(PhrasePipeline):
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
             settings=self.config.model_dump(mode="json"),
+            origins=self.config.origins,
             steps=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )
         if not config.weighs_evidence:

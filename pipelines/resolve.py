@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from groundkit.errors import ConfigError, unknown
+from groundkit.errors import ConfigError, ModelError, unknown
+from groundkit.models.readings import Reading, Readings, readings_of
 from groundkit.pipelines import ensemble, refam_config, video_config, vlsam_config
 from groundkit.pipelines.shared_config import EvidenceSettings
-from groundkit.weights.catalog import NANO_LOOKING, NANO_READING
+from groundkit.settings import Given, Settings
+from groundkit.weights.catalog import source_of
 
 PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble.PRESETS}
 
@@ -24,91 +24,135 @@ def check_pipeline(name: str) -> str:
     return name
 
 
-def layers_of(pipeline: str, model: str | Path = "nano") -> dict[str, Mapping[str, Any]]:
-    """The settings that apply before any that is given, by where they come from; later ones win.
+def readings_for(
+    pipeline: str, model: str | Path, *, revision: str | None = None, local_files_only: bool = False
+) -> Readings:
+    """What is known of a model for a method, see :func:`~groundkit.models.readings.readings_of`.
 
     Raises:
         ConfigError: an unknown pipeline.
+        ModelError: one of the model's small files is damaged.
     """
-    checkpoint: Mapping[str, Any] = {}
-    if str(model) == "nano" and pipeline == "refam":  # cross-attention is read plainly
-        checkpoint = NANO_READING
-    elif str(model) == "nano" and pipeline in vlsam_config.PRESETS:
-        checkpoint = NANO_LOOKING
-    return {"checkpoint": checkpoint, "preset": PRESETS[check_pipeline(pipeline)]}
+    where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+    if check_pipeline(pipeline) in refam_config.PRESETS:
+        return readings_of(source_of(model, "flux"), pipeline, "model_index.json", **where)
+    if pipeline in vlsam_config.PRESETS:
+        return readings_of(source_of(model, "llava"), pipeline, "config.json", **where)
+    return Readings(found=True)  # an ensemble's members have their own
 
 
 def resolve(
-    pipeline: str, model: str | Path = "nano", config: Mapping[str, Any] | None = None, *, clips: bool | None = None
+    pipeline: str,
+    given: Mapping[str, Any] | None = None,
+    readings: Readings | None = None,
+    *,
+    clips: bool | None = None,
 ) -> EvidenceSettings:
     """Every setting of a method as it runs.
 
+    Later ones win: the method's own, those published for the model's family, those of the checkpoint, of the preset
+    that is asked for (``preset``), and those that are given.
+
     Args:
         pipeline: its name.
-        model: what it reads: a checkpoint may have settings of its own.
-        config: the settings that are given.
+        given: the settings that are given; of a ``Given`` it is known where they come from.
+        readings: what is known of the model; None where that is not known yet: then only what is given is checked.
         clips: whether the model looks at clips; None where that is not known yet: then its settings are allowed.
 
     Raises:
-        ConfigError: an unknown pipeline, a setting that does not exist, or a value that it cannot take.
+        ConfigError: an unknown pipeline, preset or setting, or a value that a setting cannot take.
     """
-    given = {} if config is None else config
-    settings = _merged({**layers_of(pipeline, model), "given": given})
-    return _reader(pipeline, clips if clips is not None else "frames" in given)(settings)
+    given = Given(given or {})
+    name = given.pop("preset", None)
+    merged = Given(PRESETS[check_pipeline(pipeline)], origin="method")
+    kind = _kind(pipeline, clips if clips is not None else "frames" in given)
+    for reading in _chosen(readings, name):
+        merged.add(_checked(reading, kind, readings), _origin(reading, readings))
+    merged.add(given, given.origins)
+    return kind.read(merged, merged.origins)
+
+
+def _chosen(readings: Readings | None, preset: str | None) -> list[Reading]:
+    """The readings that apply, the strongest last."""
+    if readings is None:
+        return []
+    named = [each for each in readings.own if each.preset is not None]
+    if preset is not None and not any(each.preset == preset for each in named):
+        names = list(dict.fromkeys(str(each.preset) for each in named))
+        raise ConfigError(
+            unknown("preset", preset, names) if names else f"preset={preset}: this model has none for this method"
+        )
+    always = [each for each in readings.own if each.preset is None]
+    return [*readings.family, *always, *(each for each in named if each.preset == preset)]
+
+
+def _checked(reading: Reading, kind: type[Settings], readings: Readings | None) -> Mapping[str, Any]:
+    """The settings of a reading. Raises ModelError that names the checkpoint's file where one of them is wrong."""
+    try:
+        kind.read(reading.settings)
+    except ConfigError as error:
+        raise ModelError(f"{readings.file if readings else ''}: {error}") from error
+    return reading.settings
+
+
+def _origin(reading: Reading, readings: Readings | None) -> str:
+    if readings is not None and reading in readings.family:
+        return "family, a guess" if reading.guess else "family"
+    return "checkpoint" if reading.preset is None else f"preset {reading.preset}"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as a method runs with it: its JSON-ready value, where that comes from, and what it does."""
+    """One setting as a method runs with it.
+
+    Attributes:
+        name: its name.
+        value: in the types of JSON.
+        origin: ``default``, ``method``, ``family`` (``family, a guess``), ``checkpoint``, ``preset NAME``, ``file``,
+            ``--set`` or ``given``.
+        source: of a value of the family, the checkpoint or a preset, who says so.
+        description: what it does.
+    """
 
     name: str
     value: Any
     origin: str
+    source: str
     description: str
 
 
 def settings_of(
-    pipeline: str, model: str | Path = "nano", given: Mapping[str, Mapping[str, Any]] | None = None
+    pipeline: str, given: Mapping[str, Any] | None = None, readings: Readings | None = None
 ) -> list[Setting]:
-    """Every setting of a method, those for clips too.
-
-    Args:
-        pipeline: its name.
-        model: what it reads.
-        given: settings by where they come from, such as ``{"file": ..., "--set": ...}``; later ones win.
-
-    Raises:
-        ConfigError: see ``resolve``.
-    """
-    given = {} if given is None else given
-    clips = pipeline in refam_config.PRESETS
-    config = resolve(pipeline, model, _merged(given), clips=clips)
-    return _told(config, {**layers_of(pipeline, model), **given})
+    """Every setting of a method, those for clips too; see ``resolve``."""
+    config = resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS)
+    sources: dict[tuple[str, str], str] = {}
+    for reading in (*readings.family, *readings.own) if readings else ():
+        sources |= {(name, _origin(reading, readings)): reading.source for name in reading.settings}
+    return _told(config, sources)
 
 
-def video_settings(given: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
+def video_settings(given: Mapping[str, Any]) -> list[Setting]:
     """The same for following through videos."""
-    return _told(video_config.read_config(_merged(given)), given)
+    given = Given(given)
+    return _told(video_config.VideoConfig.read(given, given.origins), {})
 
 
-def _merged(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {key: value for layer in layers.values() for key, value in layer.items()}
-
-
-def _told(config: BaseModel, layers: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
-    values = config.model_dump(mode="json")
+def _told(config: Settings, sources: Mapping[tuple[str, str], str]) -> list[Setting]:
+    values, origins = config.model_dump(mode="json"), config.origins
     return [
         Setting(
             name,
             values[name],
-            next((origin for origin, layer in reversed(list(layers.items())) if name in layer), "default"),
+            origin := origins.get(name, "default"),
+            sources.get((name, origin), ""),
             info.description or "",
         )
         for name, info in type(config).model_fields.items()
     ]
 
 
-def _reader(pipeline: str, clips: bool) -> Callable[[Mapping[str, Any]], EvidenceSettings]:
+def _kind(pipeline: str, clips: bool) -> type[EvidenceSettings]:
     if pipeline in refam_config.PRESETS:
-        return refam_config.read_clip_config if clips else refam_config.read_config
-    return vlsam_config.read_config if pipeline in vlsam_config.PRESETS else ensemble.read_config
+        return refam_config.RefAMClipConfig if clips else refam_config.RefAMConfig
+    return vlsam_config.VLSAMConfig if pipeline in vlsam_config.PRESETS else ensemble.EnsembleConfig

@@ -4,56 +4,16 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from groundkit.errors import ModelError
+from groundkit.media.paths import expand_home
 
 NANO = Path(__file__).parent / "nano"
 NanoPart = Literal["flux", "llava", "sam"]
 Kind = Literal["pipeline", "segmenter", "tracker"]
 REAL_READER = "HuggingFaceTB/SmolVLM-500M-Instruct"  # the one to begin with
 REAL_SEGMENTER = "facebook/sam-vit-base"
-# Where nano's attention is best read, as found on scenes that are neither trained nor evaluated on.
-NANO_READING: dict[str, Any] = {
-    "direction": "text_to_image",
-    "normalisation": "none",
-    "reduction": "product",
-    "layers": "0-0",
-    "heads": [2],
-    "bias_power": 0.35,
-    "bias_floor": 0.1,
-    "peak_threshold": 0.3,
-    "peak_centre": 1.5,
-    "redraw": True,
-    "noise_seeds": 4,
-}
-# The same for its vision-language model.
-NANO_LOOKING: dict[str, Any] = {
-    "questions": "one",
-    "multi_scale": True,
-    "crop_shares": (0.9, 0.75, 0.6),
-    "flow": "mean",
-    "regulariser": "none",
-    "layers": "0-0",
-    "heads": [1, 4],
-    "word_tokens": "product",
-    "points": "positive",
-    "area": "hottest",
-    "mask_rule": "agreement",
-    "refine": "cascade",
-    "verify": 0.5,
-    "verify_on": "both",
-    "verify_question": "Is there {name}?",
-    "suppression": "votes",
-    "least_votes": 0.012,
-    "agreement_power": 3.0,
-    "rivals": True,
-    "count": True,
-    "overlap": 0.3,
-    "spatial_bias": True,
-    "bias_power": 0.35,
-    "bias_floor": 0.1,
-}
 
 
 @dataclass(frozen=True)
@@ -95,9 +55,23 @@ def nano_folder(part: NanoPart) -> Path:
     return folder
 
 
+def is_embedded(name: str | Path) -> bool:
+    """Whether a name stands for embedded models."""
+    return str(name) == "nano"
+
+
+def source_of(name: str | Path, part: NanoPart) -> str | Path:
+    """The folder or Hub id that a name stands for: for ``nano`` the folder of a part; ``~/`` is the home folder.
+
+    Raises:
+        ModelError: this installation has no embedded models.
+    """
+    return nano_folder(part) if is_embedded(name) else expand_home(name) if str(name).startswith("~") else name
+
+
 def default_segmenter(model: str | Path) -> str:
     """The segmenter that goes with a model, or with several joined by commas, where none is named."""
-    return "nano" if set(str(model).split(",")) == {"nano"} else REAL_SEGMENTER
+    return "nano" if all(map(is_embedded, str(model).split(","))) else REAL_SEGMENTER
 
 
 def entries() -> list[Entry]:

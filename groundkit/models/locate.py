@@ -92,7 +92,7 @@ def locate(
         )
     with explain_loading_errors(source):
         local = local_files_only or bool(HF_HUB_OFFLINE)
-        path, local = _find(source, wanted.file, revision, local)
+        path, local = find_file(source, wanted.file, revision, local)
         if path is not None:
             config = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(config, dict):
@@ -107,7 +107,7 @@ def not_wanted(source: str | Path, config: Mapping[str, Any], wanted: Wanted, kn
     return ModelError(f"{source}: this is {_named(config)}, not {wanted.what}{types}; {_use(config, wanted)}")
 
 
-def _find(source: str | Path, name: str, revision: str | None, local: bool) -> tuple[Path | None, bool]:
+def find_file(source: str | Path, name: str, revision: str | None, local: bool) -> tuple[Path | None, bool]:
     """A file of a model, None where the model has none of this name; and whether to go on without the Hub."""
     if Path(source).is_dir():
         path = Path(source) / name
@@ -143,7 +143,7 @@ def _what_it_is(source: str | Path, wanted: Wanted, revision: str | None, local:
     """Why a model that is there, but lacks the wanted file, cannot be used."""
     other = VISION_LANGUAGE if wanted is DIFFUSION else DIFFUSION
     with explain_loading_errors(source):
-        path, _ = _find(source, other.file, revision, local)
+        path, _ = find_file(source, other.file, revision, local)
         if path is not None:
             config = json.loads(path.read_text(encoding="utf-8"))
             return str(not_wanted(source, config, wanted)).removeprefix(f"{source}: ")

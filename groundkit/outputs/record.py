@@ -21,8 +21,8 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] =
 
     Returns:
         ``input``, ``phrase``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``,
-        ``dtype``, ``settings`` (as they ran), ``masks`` (files), ``scores``, ``boxes`` (XYXY pixels), ``points``
-        (``[x, y, label]``), ``seconds`` (left out where they are NaN), unless it is switched off ``evidence``, and of
+        ``dtype``, ``settings`` (as they ran), ``origins`` (of those that have not their default), ``masks`` (files),
+        ``scores``, ``boxes`` (XYXY pixels), ``points`` (``[x, y, label]``), ``seconds`` (left out where they are NaN), unless it is switched off ``evidence``, and of
         an ensemble ``decided_by``, the member that agrees best with the mask.
     """
     decided_by = getattr(grounding.steps, "decided_by", None)
@@ -73,10 +73,10 @@ def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
 
 
 def made_with(found: Grounding | Discovery) -> dict[str, Any]:
-    """What a result depends on: the version of groundkit, the device, the dtype, and every setting as it ran."""
+    """What a result depends on: the version of groundkit, the device, the dtype, and every setting with its origin."""
     from groundkit import __version__
 
-    settings = {"settings": dict(found.settings)} if found.settings else {}
+    settings = {"settings": dict(found.settings), "origins": dict(found.origins)} if found.settings else {}
     return {"version": __version__, "device": found.device, "dtype": found.dtype, **settings}
 
 

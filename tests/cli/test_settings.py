@@ -4,9 +4,9 @@ import pytest
 
 from groundkit.pipelines.ensemble import EnsembleConfig
 from groundkit.pipelines.refam_config import RefAMClipConfig, RefAMConfig
+from groundkit.pipelines.resolve import readings_for
 from groundkit.pipelines.video_config import VideoConfig
 from groundkit.pipelines.vlsam_config import VLSAMConfig
-from groundkit.weights.catalog import NANO_READING
 
 
 def rows_of(command, *arguments):
@@ -22,7 +22,7 @@ def test_every_setting_of_every_pipeline_is_listed_with_what_it_means(command):
 
 def test_a_preset_shows_its_own_values(command):
     rows = rows_of(command, "decaf", "--model", "some/model")
-    assert {row["from"] for row in rows.values()} == {"default", "preset"}
+    assert {row["from"] for row in rows.values()} == {"default", "method"}
     assert [rows[name]["value"] for name in ("grounding", "points", "overlap")] == ["decaf", "cells", 0.7]
     table = command("settings", "cross-attention").out
     assert "filter_stop_words" in table
@@ -30,11 +30,29 @@ def test_a_preset_shows_its_own_values(command):
 
 
 def test_the_values_shown_are_those_of_the_model_that_is_read(command):
+    (reading,) = (each for each in readings_for("refam", "nano").own if each.preset is None)
     nano, real = rows_of(command, "refam"), rows_of(command, "refam", "--model", "some/model")
-    default, read = RefAMConfig(), RefAMConfig.read(NANO_READING)
-    for name in NANO_READING:
-        assert (nano[name]["value"], nano[name]["from"]) == (read.model_dump(mode="json")[name], "checkpoint")
+    default, read = RefAMConfig(), RefAMConfig.read(reading.settings)
+    for name in reading.settings:
+        shown = (read.model_dump(mode="json")[name], "checkpoint", reading.source)
+        assert tuple(nano[name][key] for key in ("value", "from", "source")) == shown
         assert (real[name]["value"], real[name]["from"]) == (default.model_dump(mode="json")[name], "default")
+
+
+def test_a_model_that_is_not_there_is_told_beside_the_settings(command):
+    answer = command("settings", "refam", "--model", "some/model", "--json")
+    assert answer.code == 0
+    assert "some/model is not in a folder or the Hub cache" in answer.err
+
+
+@pytest.mark.parametrize("method", ["refam", "cross-attention", "vlsam", "decaf", "ensemble"])
+def test_a_method_printed_as_toml_and_read_again_is_the_same_method(command, tmp_path, method):
+    given = ["--set", "min_evidence=0.25"]
+    (tmp_path / "my.toml").write_text(command("settings", method, *given, "--toml").out, encoding="utf-8")
+    before = rows_of(command, method, *given)
+    after = rows_of(command, method, "--model", "some/model", "--config", "my.toml")
+    assert {name: row["value"] for name, row in after.items()} == {name: row["value"] for name, row in before.items()}
+    assert {row["from"] for name, row in after.items() if name != "frames"} == {"file"}
 
 
 def test_a_value_that_is_given_says_where(command, tmp_path):

@@ -11,7 +11,7 @@ import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.masks.geometry import mask_iou
 from groundkit.outputs.record import record
-from groundkit.pipelines.resolve import settings_of
+from groundkit.pipelines.resolve import readings_for, settings_of
 from groundkit.results import Grounding
 from groundkit.weights import catalog
 
@@ -30,10 +30,13 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
     assert isinstance(grounding, Grounding)
     assert grounding.masks.shape == (1, 90, 130)
     assert grounding.model == "nano"
-    told = {each.name: each.value for each in settings_of("refam", "nano") if each.name != "frames"}
+    shown = [each for each in settings_of("refam", None, readings_for("refam", "nano")) if each.name != "frames"]
+    told = {each.name: each.value for each in shown}
     assert grounding.settings == told  # what groundkit settings shows is what ran
+    assert grounding.origins == {each.name: each.origin for each in shown if each.origin != "default"}
     assert {"evidence": True, "heads": [2], "direction": "text_to_image"}.items() <= told.items()
     assert record(grounding, "a.png")["settings"] == told
+    assert record(grounding, "a.png")["origins"]["heads"] == "checkpoint"
 
 
 def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
