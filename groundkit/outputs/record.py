@@ -22,8 +22,9 @@ def record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] =
     Returns:
         ``input``, ``phrase``, ``pipeline``, ``model``, ``segmenter``, ``version`` (of groundkit), ``device``,
         ``dtype``, ``settings`` (as they ran), ``origins`` (of those that have not their default), ``masks`` (files),
-        ``scores``, ``boxes`` (XYXY pixels), ``points`` (``[x, y, label]``), ``seconds`` (left out where they are NaN), unless it is switched off ``evidence``, and of
-        an ensemble ``decided_by``, the member that agrees best with the mask.
+        ``scores``, ``boxes`` (XYXY pixels), ``points`` (``[x, y, label]``), ``seconds`` (left out where they are NaN),
+        unless it is switched off ``evidence``, and of an ensemble ``decided_by``, the member that agrees best with the
+        mask.
     """
     decided_by = getattr(grounding.steps, "decided_by", None)
     return {
