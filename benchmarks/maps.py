@@ -46,7 +46,7 @@ def main() -> None:
         picture, phrase = loaded.vlm.encode(image), parse_phrase(case.phrase)
         tiles = [Tile(image, "picture")]
         for name, pipeline in pipelines.items():
-            heat = stretch(pipeline._read_phrase(picture, phrase).over_picture())
+            heat = stretch(pipeline.read_phrase(picture, phrase).over_picture())
             row, column = np.unravel_index(int(heat.argmax()), heat.shape)
             hit = mask[
                 int((row + 0.5) / heat.shape[0] * mask.shape[0]), int((column + 0.5) / heat.shape[1] * mask.shape[1])

@@ -202,7 +202,7 @@ def _member(
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
     from groundkit.models.diffusion.base import select_layers
-    from groundkit.pipelines import refam, vlsam
+    from groundkit.pipelines import decaf, refam, vlsam
     from groundkit.pipelines.resolve import readings_for, resolve
 
     place = {key: options[key] for key in ("revision", "local_files_only")}
@@ -238,7 +238,7 @@ def _member(
         def read_vision_language(segmenter: Segmenter) -> VLSAM:
             model = kind.from_pretrained(home, name=str(source), **options)
             select_layers(model.layer_names, looking.layers)
-            return vlsam.VLSAM(model, segmenter, looking, name=name)
+            return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, looking, name=name)
 
         return read_vision_language
     raise ConfigError(f"{name} has members of its own, and cannot be one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from groundkit.masks.geometry import agreement, boxes_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.pipelines.base import PhrasePipeline
 from groundkit.pipelines.shared_config import EvidenceSettings
-from groundkit.prompting.pointing import point_at
+from groundkit.prompting.base import Heatmap
+from groundkit.prompting.objects import Objects
+from groundkit.prompting.peaks import Peaks
 from groundkit.results import Grounding, judged
 from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.segmenters.base import MaskProposals, Segmenter
@@ -131,16 +134,11 @@ class Ensemble(PhrasePipeline):
             fused = np.exp(np.average(np.log(np.maximum(maps, 1e-6)), axis=0, weights=weights))
         heatmap = minmax(fused.astype(np.float32))
         # What the members' maps cannot tell, sizes and numbers, is told by the masks.
-        found = point_at(
-            self.segmenter,
-            embedding,
-            heatmap,
-            selection=parse_phrase(text).selection,
-            rule=config.mask_rule,
-            threshold=config.peak_threshold,
-        )
-        seen = [each for each in found if each.mask.any()]
-        masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, *heatmap.shape)
+        peaks, selection = Peaks.of(config), parse_phrase(text).selection
+        prompter = peaks if selection.is_best else Objects(selection=selection, peaks=peaks)
+        found = prompter(Heatmap(heatmap, heatmap), functools.partial(self.segmenter.segment, embedding))
+        seen = [each for each in found if each.mask.area]
+        masks = np.array([each.mask.whole() for each in seen], np.bool_).reshape(-1, *heatmap.shape)
         union = np.asarray(masks.any(axis=0))
         agreements = tuple(agreement(union, member.heatmap) for member in members)
         grounding = Grounding(
@@ -149,7 +147,7 @@ class Ensemble(PhrasePipeline):
             masks=masks,
             scores=np.array([each.score for each in seen], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.prompts.rows for each in seen or found[:1])]),
+            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.points for each in seen or found[:1])]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

@@ -27,8 +27,9 @@ from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion.base import DiffusionModel
 from groundkit.pipelines.base import PhrasePipeline, made_by
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
-from groundkit.prompting.peaks import upsample
-from groundkit.prompting.pointing import point_at
+from groundkit.prompting.base import Heatmap
+from groundkit.prompting.objects import Objects
+from groundkit.prompting.peaks import Peaks, upsample
 from groundkit.results import Grounding, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.fusion import is_left, leave_out
@@ -133,23 +134,14 @@ class RefAMSteps(PhrasePipeline):
         heatmap = minmax(upsample(weighted, height, width))
 
         # 4. The highest point, or several; the segmenter's masks for each; the one that agrees best with the map.
-        found = point_at(
-            self.segmenter,
-            embedding,
-            heatmap,
-            count=config.peaks,
-            selection=config.selection_of(phrase),
-            rule=config.mask_rule,
-            separation=config.peak_separation,
-            threshold=config.peak_threshold,
-            centre=config.peak_centre * width / weighted.shape[1],
-            redraw=config.redraw,
-        )
+        peaks, selection = Peaks.of(config), config.selection_of(phrase)
+        prompter = peaks if selection.is_best else Objects(selection=selection, peaks=peaks)
+        found = prompter(Heatmap(heatmap, weighted), functools.partial(self.segmenter.segment, embedding))
         if phrase.negated:
             whole = config.weigh(read.filtered, phrase)
-            found = [each for each in found if is_left(each.mask, weighted, whole)]
-        seen = [each for each in found if each.mask.any()]
-        masks = np.array([each.mask for each in seen], np.bool_).reshape(-1, height, width)
+            found = [each for each in found if is_left(each.mask.whole(), weighted, whole)]
+        seen = [each for each in found if each.mask.area]
+        masks = np.array([each.mask.whole() for each in seen], np.bool_).reshape(-1, height, width)
         trace = RefAMTrace(
             phrase,
             read.tokens,
@@ -158,8 +150,8 @@ class RefAMSteps(PhrasePipeline):
             read.kept.numpy(),
             read.filtered,
             config.place_ramp(read.filtered.shape, phrase.places),
-            found[0].proposals.masks if found else masks,
-            found[0].proposals.scores if found else np.zeros(0, np.float32),
+            found[0].proposals.masks if found and found[0].proposals else masks,
+            found[0].proposals.scores if found and found[0].proposals else np.zeros(0, np.float32),
             found[0].chosen if found else 0,
         )
         grounding = Grounding(
@@ -168,7 +160,7 @@ class RefAMSteps(PhrasePipeline):
             masks=masks,
             scores=np.array([each.score for each in seen], dtype=np.float32),
             boxes=boxes_of(masks),
-            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.prompts.rows for each in seen or found[:1])]),
+            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.points for each in seen or found[:1])]),
             heatmap=heatmap,
             pipeline=self.name,
             model=self.model,

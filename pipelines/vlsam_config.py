@@ -10,7 +10,7 @@ from groundkit.attention.choices import Flow, HeadWeights, Regulariser
 from groundkit.masks.choose import MaskRule
 from groundkit.models.vision_language.picture_sizes import Framing
 from groundkit.pipelines.shared_config import SharedSettings
-from groundkit.prompting.regions import Part, threshold_share
+from groundkit.prompting.point_pair import Part, Threshold
 
 Size = Annotated[float, Field(gt=0, le=4)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -27,11 +27,6 @@ def _asks_for(name: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
-
-
-def _is_threshold(text: str) -> str:
-    threshold_share(text)
-    return text
 
 
 # The first is asked alone when the ensemble is off.
@@ -86,11 +81,6 @@ class VLSAMConfig(SharedSettings):
     word_tokens: Literal["mean", "product", "last"] = Field(
         "mean", description="the maps of a name's tokens: their mean, geometric mean (product), or the last one's"
     )
-    grounding: Literal["taught", "decaf"] = Field(
-        "taught",
-        description="how a given phrase is read: from its own tokens, put into the model's mouth, or DecAF's way, from "
-        "the last token of the prompt, object minus background",
-    )
     phrase_question: Annotated[str, _asks_for("phrase")] | None = Field(
         None,
         description=f"the question for a given phrase, with {{phrase}} in it; by default {PHRASE_QUESTION!r}, for "
@@ -121,9 +111,7 @@ class VLSAMConfig(SharedSettings):
     most_cells: int = Field(100, ge=1, description="of these, the hottest so many are taken")
     cell_consistency: bool = Field(True, description="whether the masks of cells are also judged by the whole map")
     keep: float = Field(0.8, ge=0, le=1, description="least score of a cell's mask; without any, the best one stays")
-    threshold: Annotated[str, AfterValidator(_is_threshold)] = Field(
-        "otsu", description="of the positive area: otsu, or a share between 0 and 1"
-    )
+    threshold: Threshold = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
     area: Part = Field(
         "largest", description="the part above it that is the positive area: the largest, or that of the hottest place"
     )
@@ -172,7 +160,6 @@ PRESETS: dict[str, dict[str, object]] = {
         "flow": Flow.ROLLOUT,
         "regulariser": Regulariser.NONE,
         "layers": "late",
-        "grounding": "decaf",
         "phrase_question": "{phrase}. Name the main object referred to, in a single word.",
         "smoothing": 1.0,
         "resolutions": (1.0, 2.0),
@@ -180,5 +167,6 @@ PRESETS: dict[str, dict[str, object]] = {
         "points": "cells",
     },
 }
-BACKGROUND = "Describe the background of the picture without any {noun}, in a single word or phrase."
+
+
 read_config = VLSAMConfig.read

@@ -24,14 +24,15 @@ def draw_answer_explanation(grounding: Grounding, trace: VLSAMTrace) -> npt.NDAr
         uint8 RGB, 1600 pixels wide.
     """
     image = shrink(grounding.image)
-    area = image.copy()
-    paint(area, trace.area, MASK_COLOURS[1])
     tiles = [
         Tile(image, "Picture", _size(grounding)),
         Tile(draw_heatmap(image, stretch(trace.heat)), "Attention flow", "{} x {} tokens".format(*trace.heat.shape)),
-        Tile(area, "Positive area", f"{100 * trace.area.mean():.1f} % of the picture"),
-        *_result(grounding, image),
     ]
+    if trace.area is not None:
+        area = image.copy()
+        paint(area, trace.area, MASK_COLOURS[1])
+        tiles.append(Tile(area, "Positive area", f"{100 * trace.area.mean():.1f} % of the picture"))
+    tiles += _result(grounding, image)
     said = f"read from: {' '.join(trace.tokens)}" if trace.tokens else "read from the last token of the question"
     return stack([_header(grounding, said), draw_row("From the answer to the mask", tiles), draw_settings(grounding)])
 

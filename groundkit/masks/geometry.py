@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
+
+Item = TypeVar("Item")
 
 
 def mask_iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
@@ -52,3 +57,15 @@ def agreement(mask: npt.NDArray[np.bool_], heatmap: npt.NDArray[np.float32]) -> 
         return 0.0
     covariance = (heat - heat.mean())[mask].sum() / mask.size
     return float(covariance / (spread * np.sqrt(covered * (1 - covered))))
+
+
+def apart(items: Iterable[Item], overlap: Callable[[Item, Item], bool]) -> Iterator[Item]:
+    """The items that do not overlap one of those kept before: non-maximum suppression, the best item first.
+
+    Items are taken one at a time, so that what is done with one can change which comes next.
+    """
+    kept: list[Item] = []
+    for item in items:
+        if not any(overlap(item, other) for other in kept):
+            kept.append(item)
+            yield item

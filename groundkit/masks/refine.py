@@ -1,29 +1,27 @@
-"""A mask asked for again with what was learnt of it: PerSAM's cascade, VL-SAM's first round of refinement."""
+"""Refinement: a mask proposed again from its own logits and box, and duplicates of a name removed."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from groundkit.masks.geometry import boxes_of
-from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.base import MaskProposals, Propose
 from groundkit.segmenters.points import PointPrompts
 
 
-def cascade(segmenter: Segmenter, embedding: Any, prompts: PointPrompts) -> MaskProposals:
-    """One mask for the points; again with its logits as a mask prompt; and again with its box (Zhang et al. 2023).
+def cascade(propose: Propose, prompts: PointPrompts) -> MaskProposals:
+    """PerSAM's cascade (Zhang et al. 2023): one mask, again with its logits as a mask prompt, again with its box too.
 
     Returns:
         The last proposals; those of an earlier step where a mask came out empty.
     """
-    proposals = segmenter.segment(embedding, prompts, several=False)
+    proposals = propose(prompts, several=False)
     for with_box in (False, True):
         best = int(proposals.scores.argmax())
         if proposals.logits is None or not proposals.masks[best].any():
             return proposals
         box = boxes_of(proposals.masks[best : best + 1])[0] if with_box else None
-        proposals = segmenter.segment(embedding, prompts, mask=proposals.logits[best], box=box)
+        proposals = propose(prompts, mask=proposals.logits[best], box=box)
     return proposals
 
 

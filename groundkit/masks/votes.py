@@ -1,7 +1,7 @@
-"""One object, seen in many views: masks that lie on the same place are fused, and their views vote.
+"""Fuse what several views (crops and questions) found: masks on one place become one object, and the views vote.
 
-Weighted boxes fusion (Solovyev et al. 2021, arXiv 1910.13302), of masks. What most views that show a place claim of it
-is likelier there than what one of them does, and their common mask is better than that of the surest one.
+Weighted boxes fusion (Solovyev et al. 2021, arXiv 1910.13302), for masks. A mask on which most of the views agree is
+likelier, and more accurate, than the most confident single one.
 """
 
 from __future__ import annotations
@@ -11,35 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from groundkit.masks.candidates import Candidate
+from groundkit.masks.geometry import apart
 from groundkit.masks.packed import PackedMask
 from groundkit.media.crops import Crop
 
 SAME = 0.5  # IoU from which two masks are of one object
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A mask with a name.
-
-    Attributes:
-        label: the name, such as ``red cup``.
-        mask: of a view, or of the whole picture.
-        score: how sure it is, at least 0.
-        points: float32 ``(M, 3)``, x, y and label, that the mask was asked for with.
-        agreement: how well the mask agrees with the heatmap that it comes from, at most 1.
-    """
-
-    label: str
-    mask: PackedMask
-    score: float
-    points: npt.NDArray[np.float32]
-    agreement: float = 1.0
-
-    @property
-    def noun(self) -> str:
-        return self.label.split()[-1]
 
 
 @dataclass(frozen=True)
@@ -54,18 +32,18 @@ def fuse_views(
 ) -> list[Candidate]:
     """The objects that the views agree on, the highest score first.
 
-    A vote weighs its candidate's score times a power of its agreement. Each vote, the heaviest first, joins the object
-    whose heaviest mask it overlaps most, by an IoU of 0.5 at least, or begins another. An object has the noun, and of
-    this noun's labels the one, with most weight; its mask is where masks of more than half of the weight lie; and its
-    score is the weight of this noun, of each view's heaviest vote, over the number of views that show the place::
+    A vote's weight is its candidate's score times a power of its agreement. Votes are sorted by weight. Each joins the
+    object whose first mask it overlaps most (IoU of at least 0.5) or starts a new one. The object's label is the
+    heaviest label of its heaviest noun. Its mask covers the pixels that more than half of the weight covers. Its score
+    is the noun's weight, counting one vote per view, divided by the number of views that show the object::
 
         score = sum over views of max(weight) / number of views that show all of the heaviest mask
 
     Args:
-        views: what was found in each; the same part of a picture may be viewed several times.
-        least: objects of a lower score are left out.
-        overlap: mask IoU from which the lower one of two objects goes.
-        power: of the agreement, floored at 0.
+        views: the candidates of each view; several views may show the same part of the picture.
+        least: minimum score of an object.
+        overlap: mask IoU from which the lower-scoring one of two objects is dropped.
+        power: exponent of the agreement, which is floored at 0.
     """
     crops = [crop for crop, _ in views]
     votes = [
@@ -78,11 +56,9 @@ def fuse_views(
             objects[int(np.argmax(overlaps))].append(vote)
         else:
             objects.append([vote])
-    kept: list[Candidate] = []
-    for fused in sorted((_agree(each, crops) for each in objects), key=lambda c: -c.score):
-        if fused.score >= least and all(fused.mask.iou(other.mask) < overlap for other in kept):
-            kept.append(fused)
-    return kept
+    fused = sorted((_agree(each, crops) for each in objects), key=lambda c: -c.score)
+    supported = (each for each in fused if each.score >= least)
+    return list(apart(supported, lambda first, second: first.mask.iou(second.mask) >= overlap))
 
 
 def _agree(votes: Sequence[_Vote], crops: Sequence[Crop]) -> Candidate:
@@ -99,10 +75,10 @@ def _agree(votes: Sequence[_Vote], crops: Sequence[Crop]) -> Candidate:
         covered[vote.candidate.mask.inside(left, top)] += vote.weight * vote.candidate.mask.part()
     mask = PackedMask.of(covered > sum(vote.weight for vote in votes) / 2)
     return Candidate(
-        _favourite(named, lambda candidate: candidate.label),
         mask.placed(left, top, first.mask.size),
         sum(heaviest.values()) / sum(crop.shows(first.mask.box) for crop in crops),
         first.points,
+        label=_favourite(named, lambda candidate: candidate.label),
     )
 
 

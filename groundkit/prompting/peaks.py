@@ -1,12 +1,68 @@
-"""From a heatmap to points: its highest place, or several that lie apart."""
+"""RefAM's prompts: the highest point of a heatmap, or several peaks that lie apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from groundkit.masks.candidates import Candidate
+from groundkit.masks.choose import MaskRule, choose_mask
+from groundkit.masks.rim import deepest_point
+from groundkit.prompting.base import Heatmap, Prompter
+from groundkit.segmenters.base import Propose
 from groundkit.segmenters.points import PointPrompts
 
 Heat = npt.NDArray[np.float32]
+
+
+class Peaks(Prompter):
+    """One point per peak, and for each the best of the segmenter's masks."""
+
+    peaks: int = Field(1, ge=1, le=32, description="maximum number of objects to point at; 1 takes the argmax alone")
+    peak_separation: float = Field(
+        0.15, gt=0, lt=1, description="minimum distance of peaks, as a share of the picture's diagonal"
+    )
+    peak_threshold: float = Field(
+        0.5, ge=0, le=1, description="minimum height of a further peak, as a share of the first"
+    )
+    peak_centre: float = Field(
+        0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
+    )
+    redraw: bool = Field(
+        False, description="draw each point again inside its mask, where heat times depth is highest, and segment again"
+    )
+    mask_rule: MaskRule = Field("agreement", description="which mask is taken: agreement, score, largest or middle")
+
+    def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:
+        heat = heatmap.pixels
+        if not heat.any():
+            return []
+        peaks = find_peaks(
+            heat,
+            count=self.peaks,
+            separation=self.peak_separation,
+            threshold=self.peak_threshold,
+            centre=self.radius(heatmap),
+        )
+        return [self.mask_at(prompts, heat, propose) for prompts in peaks]
+
+    def radius(self, heatmap: Heatmap) -> float:
+        """``peak_centre`` in pixels."""
+        return float(self.peak_centre * heatmap.pixels.shape[1] / heatmap.cells.shape[1])
+
+    def mask_at(self, prompts: PointPrompts, heat: Heat, propose: Propose) -> Candidate:
+        """The mask for one point, compared with a map ``(height, width)``."""
+        proposals = propose(prompts)
+        chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
+        if self.redraw and proposals.masks[chosen].any():
+            prompts = deepest_point(heat, proposals.masks[chosen])
+            proposals = propose(prompts)
+            chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
+        return replace(Candidate.of(proposals, chosen, prompts), proposals=proposals, chosen=chosen)
 
 
 def upsample(heat: Heat, height: int, width: int) -> Heat:

@@ -30,6 +30,19 @@ class MaskProposals:
             raise ValueError(f"scores must be ({len(self.masks)},), got {self.scores.shape}")
 
 
+class Propose(Protocol):
+    """A segmenter that is asked about one picture, which it has embedded; see ``Segmenter.segment``."""
+
+    def __call__(
+        self,
+        prompts: PointPrompts,
+        *,
+        mask: npt.NDArray[np.float32] | None = None,
+        box: npt.NDArray[np.float32] | None = None,
+        several: bool = True,
+    ) -> MaskProposals: ...
+
+
 class Segmenter(Protocol):
     """Points to masks. The picture is embedded once, then asked about as often as needed."""
 

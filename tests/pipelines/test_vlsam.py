@@ -20,6 +20,7 @@ from groundkit.errors import ConfigError, PhraseError
 from groundkit.masks.geometry import mask_iou
 from groundkit.models.vision_language.base import Conversation, EncodedPicture
 from groundkit.models.vision_language.picture_sizes import PictureSize
+from groundkit.pipelines.decaf import DecAF
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
@@ -139,7 +140,8 @@ class SameColour:
 
 
 def pipeline(model: PlantedModel, preset: str = "vlsam", **settings: object) -> VLSAM:
-    return VLSAM(model, SameColour(), read_config({**PRESETS[preset], **settings}))  # type: ignore[arg-type]
+    method = DecAF if preset == "decaf" else VLSAM
+    return method(model, SameColour(), read_config({**PRESETS[preset], **settings}))  # type: ignore[arg-type]
 
 
 SCENE = picture(("red", 8, 8, 30), ("blue", 80, 16, 24), ("green", 40, 84, 36))
@@ -365,7 +367,7 @@ def test_with_the_spatial_bias_a_place_decides_between_twins(side: str, x: int) 
 def test_a_name_s_map_is_made_of_those_of_its_tokens(word_tokens: str, expected: Any) -> None:
     model = PlantedModel()
     talk = model.ask(model.encode(SCENE), "What is it?", model.tokenizer("red ball").input_ids)
-    red, ball, name = pipeline(model, word_tokens=word_tokens)._read(talk, [[0], [1], [0, 1]]).maps
+    red, ball, name = pipeline(model, word_tokens=word_tokens).read_words(talk, [[0], [1], [0, 1]]).maps
     assert not torch.allclose(red, ball)
     torch.testing.assert_close(name, expected(red, ball) if expected else ball)
 
@@ -424,7 +426,7 @@ def test_the_plain_mean_and_rollout_are_not_damped_unless_asked() -> None:
     talk = model.ask(model.encode(SCENE), "What is it?", model.tokenizer("red").input_ids)
     for flow, damped in (("mean", "none"), ("rollout", "none"), ("flow", "end")):
         (default, explicit) = (
-            pipeline(model, flow=flow, **more)._read(talk, [[0]]).maps for more in ({}, {"regulariser": damped})
+            pipeline(model, flow=flow, **more).read_words(talk, [[0]]).maps for more in ({}, {"regulariser": damped})
         )
         torch.testing.assert_close(default, explicit)
 

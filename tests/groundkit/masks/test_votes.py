@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from groundkit.masks.candidates import Candidate
 from groundkit.masks.packed import PackedMask
-from groundkit.masks.votes import Candidate, fuse_views
+from groundkit.masks.votes import fuse_views
 from groundkit.media.crops import Crop, crops
 
 WHOLE, *CORNERS = crops(np.zeros((40, 60, 3), np.uint8), [0.5])
@@ -18,7 +19,7 @@ def square(x: int, y: int, side: int = 10) -> npt.NDArray[np.bool_]:
 
 
 def claim(label: str, mask: npt.NDArray[np.bool_], score: float = 1.0, agreement: float = 1.0) -> Candidate:
-    return Candidate(label, PackedMask.of(mask), score, np.array([[0, 0, 1]], np.float32), agreement)
+    return Candidate(PackedMask.of(mask), score, np.array([[0, 0, 1]], np.float32), label, agreement)
 
 
 def fuse(*views: tuple[Crop, list[Candidate]], least: float = 0.0, overlap: float = 0.3) -> list[Candidate]:

@@ -25,7 +25,7 @@ from groundkit.models.diffusion.mochi import MochiModel
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.llava import LlavaModel
 from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
-from groundkit.pipelines import ensemble, refam, refam_clip, vlsam
+from groundkit.pipelines import decaf, ensemble, refam, refam_clip, vlsam
 from groundkit.pipelines import video as refam_video
 from groundkit.results import Grounding
 from groundkit.segmenters.sam_transformers import TransformersSam
@@ -167,7 +167,8 @@ def test_three_threads_in_one_refam_get_what_one_gets(
 def test_three_threads_in_one_vlsam_get_what_one_gets(
     preset: str, llava: LlavaModel, sam: TransformersSam, pictures: list[Picture]
 ) -> None:
-    pipeline = vlsam.VLSAM(llava, sam, vlsam.read_config({**vlsam.PRESETS[preset], **BARE}))
+    method = decaf.DecAF if preset == "decaf" else vlsam.VLSAM
+    pipeline = method(llava, sam, vlsam.read_config({**vlsam.PRESETS[preset], **BARE}))
     together(lambda kind: pipeline(pictures[kind], PHRASES[kind]))
 
 

@@ -18,6 +18,7 @@ from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.language import parse_phrase
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.families import load_vision_language
+from groundkit.pipelines.discover import questions
 from groundkit.pipelines.vlsam import QUESTIONS, VLSAM, read_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -107,7 +108,7 @@ def test_a_phrase_with_a_mark_of_the_models_own_is_refused_in_one_line(
     pipeline = VLSAM(model, None, read_config({}))  # type: ignore[arg-type]
     for text in (f"the {mark} cup", "the </s> cup"):
         with pytest.raises(PhraseError, match="is a mark of"):
-            pipeline._read_phrase(model.encode(PICTURE), parse_phrase(text))
+            pipeline.read_phrase(model.encode(PICTURE), parse_phrase(text))
 
 
 # Thoughts
@@ -220,9 +221,9 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
 
     model._process = listen  # type: ignore[method-assign]
     encoded = model.encode(PICTURE)
-    assert pipeline._questions(encoded, 0) == model.listing_questions != QUESTIONS
+    assert questions(pipeline, encoded, 0) == model.listing_questions != QUESTIONS
     asked.clear()
-    pipeline._read_phrase(encoded, parse_phrase("the red cup"))
+    pipeline.read_phrase(encoded, parse_phrase("the red cup"))
     model.agrees(model.ask(encoded, pipeline.config.verify_question.format(name="a cup")))
     model.ask(encoded, "detect the cup")
     assert asked == ["<image>caption en", "<image>answer en Is there a cup in the image?", "<image>detect the cup"]

@@ -53,7 +53,7 @@ def test_a_photograph_of_any_size_gets_no_more_tokens_than_its_family_allows(
     photograph = np.zeros((*size, 3), np.uint8)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        (picture,) = pipeline(model)._encode(photograph)
+        (picture,) = pipeline(model).open(photograph).pictures
         talk = model.ask(picture, "")
     # Rounding to whole tokens may add half a row and half a column.
     config = model.model.config
@@ -69,22 +69,24 @@ def test_a_crop_is_a_closer_look_in_every_family(model: VisionLanguageModel) -> 
     """Half the sides, about four times the tokens for what is in it, but for the rounding to whole tiles."""
     whole = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
     vlsam = pipeline(model)
-    (seen,) = vlsam._encode(whole)
+    (seen,) = vlsam.open(whole).pictures
     rows, columns = grid(model, seen)
     for crop in crops(whole, [0.5])[1:]:
-        (picture,) = vlsam._encode(crop.pixels, whole)
+        (picture,) = vlsam.open(crop.pixels, whole=whole).pictures
         closer = grid(model, picture)
         assert closer[0] * closer[1] >= 0.9 * rows * columns  # in a quarter of the area
 
 
 def test_the_processor_of_a_family_with_a_fixed_size_is_given_the_crop_itself(model: VisionLanguageModel) -> None:
     whole = np.zeros((360, 480, 3), np.uint8)
-    (picture,) = pipeline(model, framing="crop")._encode(whole[:180, :240], whole)  # LLaVA-1.5 would be padded
+    (picture,) = (
+        pipeline(model, framing="crop").open(whole[:180, :240], whole=whole).pictures
+    )  # LLaVA-1.5 would be padded
     assert (picture.image.shape == (180, 240, 3)) == (model.picture_size is None)
 
 
 def test_a_small_picture_is_enlarged_where_its_tokens_would_be_few(model: VisionLanguageModel) -> None:
-    (picture,) = pipeline(model, framing="crop")._encode(np.zeros((60, 80, 3), np.uint8))
+    (picture,) = pipeline(model, framing="crop").open(np.zeros((60, 80, 3), np.uint8)).pictures
     of_model = model.picture_size
     least = of_model.min_pixels if of_model and of_model.min_pixels else 60 * 80
     assert np.prod(picture.image.shape[:2]) == pytest.approx(least, rel=0.01)
@@ -96,5 +98,5 @@ def test_most_pixels_overrules_the_default_and_is_not_told(
     monkeypatch.setattr(model, "encode", lambda image, framing: EncodedPicture(image, None))
     photograph = np.zeros((1200, 1600, 3), np.uint8)
     for pixels in (300 * 400, 1200 * 1600):
-        (picture,) = pipeline(model, most_pixels=pixels)._encode(photograph)
+        (picture,) = pipeline(model, most_pixels=pixels).open(photograph).pictures
         assert np.prod(picture.image.shape[:2]) == pixels

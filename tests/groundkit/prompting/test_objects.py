@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from groundkit.language.direction import Direction
 from groundkit.language.selection import Selection
-from groundkit.prompting.pointing import deepest_point, point_at, summits
+from groundkit.masks.candidates import Candidate
+from groundkit.masks.rim import deepest_point
+from groundkit.prompting.base import Heatmap
+from groundkit.prompting.objects import Objects, summits
+from groundkit.prompting.peaks import Peaks
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -23,15 +25,10 @@ def ring() -> npt.NDArray[np.bool_]:
 
 
 class AlwaysTheRing:
-    name = "ring"
-
     def __init__(self) -> None:
         self.asked: list[npt.NDArray[np.float32]] = []
 
-    def embed(self, image: npt.NDArray[np.uint8]) -> None:
-        return None
-
-    def segment(self, embedding: Any, prompts: PointPrompts, **_: object) -> MaskProposals:
+    def __call__(self, prompts: PointPrompts, **_: object) -> MaskProposals:
         self.asked.append(prompts.xy[0])
         return MaskProposals(ring()[None], np.ones(1, np.float32))
 
@@ -62,8 +59,8 @@ def test_a_mask_that_reaches_the_picture_s_border_has_its_rim_there() -> None:
 @pytest.mark.parametrize("redraw", [False, True])
 def test_a_point_in_a_hole_is_drawn_again_on_the_object_where_asked_to(redraw: bool) -> None:
     segmenter = AlwaysTheRing()
-    (found,) = point_at(segmenter, None, warm_hole(), redraw=redraw)
-    x, y = found.prompts.xy[0]
+    (found,) = Peaks(redraw=redraw)(Heatmap(warm_hole(), warm_hole()), segmenter)
+    x, y, _ = found.points[0]
     assert bool(ring()[int(y), int(x)]) == redraw
     assert len(segmenter.asked) == 1 + redraw
 
@@ -92,12 +89,7 @@ def planted() -> npt.NDArray[np.float32]:
 class Discs:
     """Answers a point with the disc under it, its middle part, and everything at once, as SAM does."""
 
-    name = "discs"
-
-    def embed(self, image: npt.NDArray[np.uint8]) -> None:
-        return None
-
-    def segment(self, embedding: Any, prompts: PointPrompts, **_: object) -> MaskProposals:
+    def __call__(self, prompts: PointPrompts, **_: object) -> MaskProposals:
         x, y = prompts.xy[0].astype(int)
         name = next((each for each in DISCS if disc(each, 3)[y, x]), None)
         if name is None:
@@ -105,6 +97,10 @@ class Discs:
         group = np.logical_or.reduce([disc(each) for each in DISCS])
         masks = np.stack([disc(name), disc(name, -DISCS[name][2] / 2), group])
         return MaskProposals(masks, np.array([0.8, 0.8, 0.9], np.float32))
+
+
+def select(heat: npt.NDArray[np.float32], selection: Selection, threshold: float = 0.5) -> list[Candidate]:
+    return Objects(selection=selection, peaks=Peaks(peak_threshold=threshold))(Heatmap(heat, heat), Discs())
 
 
 @pytest.mark.parametrize(
@@ -128,15 +124,15 @@ class Discs:
     ids=str,
 )
 def test_of_planted_objects_those_are_taken_that_a_selection_means(selection: Selection, names: str) -> None:
-    found = point_at(Discs(), None, planted(), selection=selection)
+    found = select(planted(), selection)
     assert len(found) == len(names.split())
     for each, name in zip(found, names.split(), strict=True):
-        np.testing.assert_array_equal(each.mask, disc(name))
+        np.testing.assert_array_equal(each.mask.whole(), disc(name))
 
 
 def test_all_means_those_above_the_threshold() -> None:
-    found = point_at(Discs(), None, planted(), selection=Selection(None), threshold=0.8)
-    assert [each.mask.sum() for each in found] == [disc("middle").sum(), disc("large").sum()]
+    found = select(planted(), Selection(None), threshold=0.8)
+    assert [each.mask.area for each in found] == [disc("middle").sum(), disc("large").sum()]
 
 
 def test_a_plateau_in_the_corner_is_one_summit_and_hides_no_other() -> None:
@@ -148,5 +144,6 @@ def test_a_plateau_in_the_corner_is_one_summit_and_hides_no_other() -> None:
 
 
 def test_a_map_of_nothing_shows_nothing() -> None:
-    assert point_at(Discs(), None, np.zeros((96, 160), np.float32)) == []
-    assert point_at(Discs(), None, np.zeros((96, 160), np.float32), selection=Selection(None)) == []
+    nothing = np.zeros((96, 160), np.float32)
+    assert Peaks()(Heatmap(nothing, nothing), Discs()) == []
+    assert select(nothing, Selection(None)) == []

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from groundkit.errors import ConfigError
-from groundkit.prompting.regions import positive_area
+from groundkit.prompting.point_pair import positive_area
 
 
 def two_parts() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -1,0 +1,55 @@
+"""A mask that may become a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.masks.geometry import agreement
+from groundkit.masks.packed import PackedMask
+from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mask, its score, and the points that it was prompted with.
+
+    Attributes:
+        mask: of a picture, or of a crop of it.
+        score: at least 0.
+        points: float32 ``(M, 3)``, x, y and label.
+        label: the object's name, such as ``red cup``; empty for a given phrase.
+        agreement: how well the mask agrees with the heatmap that it was prompted from, at most 1.
+        proposals: the masks that the segmenter proposed for the points, where a prompter keeps them for ``explain``.
+        chosen: which of the proposals was taken.
+        area: the positive area that the points were drawn from, where there is one.
+    """
+
+    mask: PackedMask
+    score: float
+    points: npt.NDArray[np.float32]
+    label: str = ""
+    agreement: float = 1.0
+    proposals: MaskProposals | None = field(default=None, repr=False)
+    chosen: int = 0
+    area: PackedMask | None = field(default=None, repr=False)
+
+    @property
+    def noun(self) -> str:
+        return self.label.split()[-1]
+
+    @classmethod
+    def of(
+        cls,
+        proposals: MaskProposals,
+        index: int,
+        prompts: PointPrompts,
+        heat: npt.NDArray[np.float32] | None = None,
+    ) -> Candidate:
+        """One of the segmenter's proposals, compared with the heatmap ``(height, width)`` of its points if given."""
+        mask = proposals.masks[index]
+        agrees = 1.0 if heat is None else agreement(mask, heat)
+        return cls(PackedMask.of(mask), float(proposals.scores[index]), prompts.rows, agreement=agrees)

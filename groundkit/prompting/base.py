@@ -1,0 +1,59 @@
+"""What every prompter takes and gives: a heatmap in, candidate masks out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from groundkit.masks.candidates import Candidate
+from groundkit.segmenters.base import Propose
+from groundkit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Where a phrase points, at two resolutions.
+
+    Attributes:
+        pixels: float32 ``(height, width)``, one value per pixel of the picture, at least 0.
+        cells: float32 ``(h, w)``, one value per image token (or patch), at least 0.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    cells: npt.NDArray[np.float32]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        height, width = self.pixels.shape
+        return height, width
+
+
+class Prompter(Settings, ABC):
+    """Draws prompts from a heatmap and takes masks for them. Its fields are its settings, its docstring is its help.
+
+    Attributes:
+        alternatives: whether the candidates are attempts at one object, of which the best is the result; otherwise
+            every candidate is an object of its own.
+    """
+
+    alternatives: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, settings: BaseModel, **more: Any) -> Self:
+        """With those settings of a method that have the names of its fields, and more values by name."""
+        shared = {name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)}
+        return cls(**{**shared, **more})
+
+    @abstractmethod
+    def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:
+        """Candidate masks for a heatmap; none where it is all 0.
+
+        Args:
+            propose: the segmenter, which has embedded the picture.
+        """

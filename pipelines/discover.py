@@ -1,0 +1,249 @@
+"""Discovery: everything that a vision-language model names, with a mask each (VL-SAM's open-ended setting).
+
+The paper's two ensembles: the whole picture and its four corner crops are looked at (multi-scale), and each is asked
+several questions (question ensemble). For each name in an answer, its tokens' attention gives a heatmap, and that a
+mask, as for a given phrase. Last, what several crops and questions found is merged: by non-maximum suppression as in
+the paper, or by votes.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.language.objects import (
+    ObjectName,
+    is_unfinished_thought,
+    object_names,
+    token_offsets,
+    with_article,
+)
+from groundkit.masks.candidates import Candidate
+from groundkit.masks.evidence import weigh_evidence
+from groundkit.masks.refine import suppress
+from groundkit.masks.rim import with_rim
+from groundkit.masks.votes import fuse_views
+from groundkit.media.crops import Crop, crops
+from groundkit.media.images import ImageSource, read_image
+from groundkit.pipelines.base import check_seed, made_by
+from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, VLSAMConfig
+from groundkit.prompting.base import Heatmap
+from groundkit.prompting.point_pair import MIN_RELATIVE_HEAT
+from groundkit.results import Discovery
+from groundkit.segmenters.points import PointPrompts
+
+if TYPE_CHECKING:
+    from groundkit.models.vision_language.base import Conversation, EncodedPicture
+    from groundkit.pipelines.vlsam import VLSAM, Look, Reading
+
+Belief = Callable[[str], float]  # how probable the model finds it that an object of a name is there
+
+_AROUND_QUESTIONS = " \t-*_`\"'“”"  # what models write around what they were asked to write
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said: token ids, their text, and where each token's characters are in it."""
+
+    ids: list[int]
+    text: str
+    offsets: list[tuple[int, int]]
+
+    def tokens_of(self, name: ObjectName) -> list[int]:
+        """The indices of a name's tokens."""
+        return [i for i, (start, end) in enumerate(self.offsets) if start < name.end and end > name.start]
+
+
+def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
+    """Find everything that a pipeline's model names; see ``VLSAM.discover``."""
+    check_seed(seed)
+    started = time.perf_counter()
+    config, pixels = pipeline.config, read_image(image)
+    views: list[tuple[Crop, list[Candidate]]] = []
+    answers: list[str] = []
+    asked: Sequence[str] = ()
+    of_whole: Belief | None = None
+    for crop in crops(pixels, config.crop_shares if config.multi_scale else ()):
+        look = pipeline.open(crop.pixels, whole=pixels)
+        asked = asked or questions(pipeline, look.pictures[0], seed)  # those for the whole picture serve its crops
+        of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look.pictures[0]))
+        of_whole = of_whole or of_crop
+        believed = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[config.verify_on]
+        null = pipeline.read_null(look) if config.min_evidence else None
+        for question in asked:
+            view = View(pipeline, crop, look, believed, null)
+            answers.append(view.ask(question, seed))
+            views.append((crop, view.found))
+    chosen = merge(views, answers, config)
+    empty = np.zeros((0, *pixels.shape[:2]), np.bool_)
+    return Discovery(
+        image=pixels,
+        labels=tuple(each.label for each in chosen),
+        masks=np.stack([each.mask.whole() for each in chosen]) if chosen else empty,
+        scores=np.array([each.score for each in chosen], dtype=np.float32),
+        points=tuple(each.points for each in chosen),
+        answers=tuple(answers),
+        pipeline=pipeline.name,
+        model=pipeline.model,
+        seconds=time.perf_counter() - started,
+        **made_by(pipeline.vlm, pipeline.segmenter, config),
+    )
+
+
+@dataclass
+class View:
+    """One crop and one question.
+
+    Attributes:
+        belief: how probable it is that an object of a name is there.
+        null: the map of the null phrase, float32 ``(h, w)``, where names need evidence.
+        found: the candidates for the names of the answer, in the frame of the whole picture.
+    """
+
+    pipeline: VLSAM
+    crop: Crop
+    look: Look
+    belief: Belief
+    null: npt.NDArray[np.float32] | None
+    found: list[Candidate] = field(default_factory=list)
+    _free: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)  # by name: outside the objects found so far
+
+    def ask(self, question: str, seed: int) -> str:
+        """Ask, and find what the answer names. Returns the answer."""
+        pipeline, config = self.pipeline, self.pipeline.config
+        # 1. Ask, and read the names from the answer.
+        asked = [pipeline.vlm.ask(picture, question) for picture in self.look.pictures]
+        answer = say(pipeline, asked[0], seed)
+        names = [name for name in object_names(answer.text) if self.belief(name.label) >= config.verify]
+        if not names:
+            return answer.text
+        # 2. One map per name, from the attention of its tokens.
+        tokens = [answer.tokens_of(name) for name in names]
+        readings = [pipeline.read_words(pipeline.vlm.add_answer(talk, answer.ids), tokens) for talk in asked]
+        # 3. Points and masks for each.
+        for row, name in enumerate(names):
+            heatmap = self._unclaimed(name.label, pipeline.heatmap(readings, row, self.crop.pixels.shape[:2]))
+            if heatmap is not None:
+                for candidate in pipeline.prompter(heatmap, self.look.propose):
+                    self._claim(name.label, candidate)
+                    if self._has_evidence(candidate, readings[0], row):
+                        self.found += self._placed(name.label, candidate, heatmap)
+        return answer.text
+
+    def _unclaimed(self, label: str, heatmap: Heatmap) -> Heatmap | None:
+        """The heatmap outside the objects of this name found so far; None where too little of it is left."""
+        if label not in self._free:
+            return heatmap
+        left = heatmap.pixels * self._free[label]
+        return Heatmap(left, heatmap.cells) if left.max() >= MIN_RELATIVE_HEAT * heatmap.pixels.max() else None
+
+    def _claim(self, label: str, candidate: Candidate) -> None:
+        if self.pipeline.config.count:
+            self._free[label] = self._free.get(label, np.True_) & ~with_rim(candidate.mask.whole())
+
+    def _has_evidence(self, candidate: Candidate, reading: Reading, row: int) -> bool:
+        if self.null is None:
+            return True
+        evidence = weigh_evidence(reading.over_picture(row), self.null, candidate.mask.whole())
+        return evidence.score >= self.pipeline.config.min_evidence
+
+    def _placed(self, label: str, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
+        """The candidate, and its rivals if they vote, in the whole picture; without those that the crop cuts off."""
+        crop = self.crop
+        for each in (candidate, *self._rivals(candidate, heatmap)):
+            if not crop.cuts(each.mask.whole()):
+                yield replace(
+                    each,
+                    label=label,
+                    mask=each.mask.placed(crop.x, crop.y, crop.size),
+                    score=each.score * self.belief(label),
+                    points=candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32),
+                    area=None,
+                )
+
+    def _rivals(self, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
+        """All masks that the segmenter proposes for a candidate's points, where these vote, too."""
+        if self.pipeline.config.rivals:
+            prompts = PointPrompts.from_rows(candidate.points)
+            proposals = self.look.propose(prompts)
+            for index in np.flatnonzero(proposals.masks.any(axis=(1, 2))):
+                yield Candidate.of(proposals, int(index), prompts, heatmap.pixels)
+
+
+def questions(pipeline: VLSAM, picture: EncodedPicture, seed: int) -> Sequence[str]:
+    """What the model is asked: one question, the built-in ones, or those that it writes itself."""
+    built_in = pipeline.vlm.listing_questions or QUESTIONS
+    if pipeline.config.questions == "one":
+        return built_in[:1]
+    if pipeline.config.questions == "built_in":
+        return built_in
+    written = say(pipeline, pipeline.vlm.ask(picture, ASK_FOR_QUESTIONS), seed).text
+    lines = [line.strip(_AROUND_QUESTIONS).lstrip(f"0123456789.){_AROUND_QUESTIONS}") for line in written.splitlines()]
+    return [line for line in lines if line.endswith(("?", "."))][:10] or built_in
+
+
+def say(pipeline: VLSAM, talk: Conversation, seed: int) -> Answer:
+    """The model's answer. Warns where it ends inside a thought."""
+    config = pipeline.config
+    ids = pipeline.vlm.generate(
+        talk, max_tokens=config.max_tokens, temperature=config.temperature, top_p=config.top_p, seed=seed
+    )
+    text, offsets = token_offsets(pipeline.vlm.tokenizer, ids)
+    if is_unfinished_thought(text):
+        warnings.warn(
+            f"{pipeline.model} was still thinking after {len(ids)} tokens and named nothing: give it more by "
+            f'config={{"max_tokens": {8 * config.max_tokens}}}',
+            stacklevel=2,
+        )
+    return Answer(ids, text, offsets)
+
+
+def belief(pipeline: VLSAM, picture: EncodedPicture, label: str) -> float:
+    """The probability that the model says yes when asked whether an object is there; 1 if it is not asked."""
+    if not pipeline.config.verify:
+        return 1.0
+    question = pipeline.config.verify_question.format(name=with_article(label))
+    return pipeline.vlm.agrees(pipeline.vlm.ask(picture, question))
+
+
+def _mean(first: Belief, second: Belief) -> Belief:
+    return lambda label: (first(label) + second(label)) / 2
+
+
+def merge(
+    views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str], config: VLSAMConfig
+) -> list[Candidate]:
+    """Each object once, from what all crops and questions found."""
+    if config.suppression == "votes":
+        return fuse_views(views, least=config.least_votes, overlap=config.overlap, power=config.agreement_power)
+    candidates = [each for _, found in views for each in found]
+    kept = suppress(
+        np.array([each.mask.box for each in candidates], dtype=np.float32).reshape(-1, 4),
+        np.array([each.score for each in candidates], dtype=np.float32),
+        [each.noun if config.suppression == "same_name" else "" for each in candidates],
+        overlap=config.overlap,
+    )
+    chosen = [candidates[index] for index in kept]
+    return _as_often_as_named(chosen, answers) if config.count else chosen
+
+
+def _as_often_as_named(candidates: Sequence[Candidate], answers: Sequence[str]) -> list[Candidate]:
+    """The first candidates of each name, as many as the answer that holds the name most often."""
+    most: Counter[str] = Counter()
+    for answer in answers:
+        most |= Counter(name.label for name in object_names(answer))
+    seen: Counter[str] = Counter()
+    kept = []
+    for each in candidates:
+        seen[each.label] += 1
+        if seen[each.label] <= most[each.label]:
+            kept.append(each)
+    return kept
