@@ -40,6 +40,7 @@ from groundkit.errors import (
     PhraseError,
 )
 from groundkit.loading import load
+from groundkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from groundkit.results import Discovery as Discovery
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from groundkit.results import Grounding as Grounding
     from groundkit.results import VideoGrounding as VideoGrounding
     from groundkit.video import follow as follow
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AttentionError",

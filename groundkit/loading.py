@@ -150,6 +150,8 @@ def load(
     sources: list[str | Path] = [*str(model).split(",")] if settings else [model]
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
+    from groundkit.models.devices import choose_device
+
     place = choose_device(device)
     makers = [
         _member(
@@ -268,18 +270,6 @@ def check_names(device: str, dtype: str) -> None:
     if dtype not in DTYPES:
         short = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
         raise ConfigError(unknown("dtype", dtype, DTYPES, short.get(dtype.lower())))
-
-
-def choose_device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= available.get(device.type, 0):
-        raise ConfigError(f'device {name!r} is not on this machine: use device="auto" or device="cpu"')
-    return device
 
 
 def _dtype(

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from groundkit.explain.about import about, draw_settings
 from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Tile, draw_row, paint, shrink, stack
-from groundkit.outputs.about import about, draw_settings
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import font, legible

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from groundkit.errors import GroundkitError
+from groundkit.explain.about import about, draw_settings
 from groundkit.explain.tiles import (
     BADGE,
     FAINT,
@@ -26,7 +27,6 @@ from groundkit.explain.tiles import (
     stack,
 )
 from groundkit.language.words import Role
-from groundkit.outputs.about import about, draw_settings
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, text_width
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import Font, font, legible

@@ -9,6 +9,7 @@ from typing import Any
 
 from groundkit.masks.rle import encode
 from groundkit.results import Discovery, Grounding
+from groundkit.version import __version__
 
 
 def record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] = ()) -> dict[str, Any]:
@@ -75,8 +76,6 @@ def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
 
 def made_with(found: Grounding | Discovery) -> dict[str, Any]:
     """What a result depends on: the version of groundkit, the device, the dtype, and every setting with its origin."""
-    from groundkit import __version__
-
     settings = {"settings": dict(found.settings), "origins": dict(found.origins)} if found.settings else {}
     return {"version": __version__, "device": found.device, "dtype": found.dtype, **settings}
 

@@ -15,6 +15,7 @@ from groundkit.outputs.atomic import told_refusals, write_text
 from groundkit.outputs.locks import locked
 from groundkit.run.fingerprint import is_same
 from groundkit.run.plan import Shard, Task, Unit
+from groundkit.version import __version__
 from groundkit.wording import for_command_line
 
 Record = dict[str, Any]
@@ -179,8 +180,6 @@ class Manifest:
         self._keep(lines[1:])
 
     def _tell_of_older(self) -> None:
-        from groundkit import __version__
-
         others = sorted({made[0] for made in self._made_with} - {__version__, ""})
         if others:
             warnings.warn(

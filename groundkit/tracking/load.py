@@ -18,7 +18,7 @@ def load_tracker(name: str, segmenter: Segmenter, *, device: str = "auto", local
         from groundkit.tracking.optical_flow import OpticalFlowTracker
 
         return OpticalFlowTracker(segmenter)
-    from groundkit.loading import choose_device
+    from groundkit.models.devices import choose_device
     from groundkit.tracking.sam2 import Sam2Tracker
 
     return Sam2Tracker.from_pretrained(name, device=choose_device(device), local_files_only=local_files_only)

@@ -16,6 +16,7 @@ from groundkit.outputs.atomic import told_refusals, write_text
 from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.locks import locked
 from groundkit.results import Discovery, Grounding
+from groundkit.version import __version__
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,6 @@ class CocoDataset:
         return write_text(path, json.dumps(self.to_dict()))
 
     def _info(self, folder: str) -> dict[str, str]:
-        from groundkit import __version__
-
         found = self._found.values()
         return {
             "description": self._description,

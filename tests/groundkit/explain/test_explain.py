@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from groundkit.errors import GroundkitError
+from groundkit.explain.about import about, draw_settings
 from groundkit.explain.diffusion import draw_explanation
 from groundkit.explain.tiles import WIDTH
 from groundkit.language import Role, Token, parse_phrase
 from groundkit.masks.evidence import Evidence
-from groundkit.outputs.about import about, draw_settings
 
 
 def trace_for(grounding, tokens, *, bias, proposals=3):
