@@ -74,15 +74,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(96, 64), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    seen: dict[str, dict[int, float]] = {"tracking": {}, "writing": {}}
+    seen: dict[str, dict[int, float]] = {"following and writing": {}}
     done = 0
     console = Console(stderr=True)
 
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        stage = "tracking" if done <= options.frames else "writing"
-        frame = done if stage == "tracking" else done - options.frames
+        stage, frame = "following and writing", done
         if frame in (options.early, options.frames):
             seen[stage][frame] = resident()
         if frame % 500 == 0:
@@ -92,7 +91,7 @@ def main() -> None:
         path = write_mp4(Path(folder) / "film.mp4", film(options.frames, *options.size), rate=25)
         started = time.perf_counter()
         pipeline = VideoPipeline(Brightness(), OpticalFlowTracker())
-        record, _, _ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
+        record, *_ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
         seconds = time.perf_counter() - started
     figures = {
         "frames": record["frames"],

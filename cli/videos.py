@@ -60,26 +60,10 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[Given, Vi
 
 
 def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
-    """How often following tells that it has got on, two times a frame, as far as the video says how long it is."""
-    import av
+    """How many frames are followed, as far as the video says how long it is."""
+    from groundkit.media.videos import read_video
 
-    from groundkit.media.inputs import frame_files
-    from groundkit.media.videos import open_container
-
-    if item.path is None:
-        return None
-    if item.path.is_dir():
-        count = len(frame_files(item.path))
-    else:
-        try:
-            with open_container(item.path) as container:
-                stream = container.streams.video[0]
-                seconds = (container.duration or 0) / av.time_base
-                count = stream.frames or round(seconds * (stream.average_rate or 0))
-        except (av.FFmpegError, IndexError):  # an animated picture, which others read
-            return None
-    frames = min(-(-count // stride), max_frames or count)
-    return 2 * frames or None
+    return None if item.path is None else read_video(item.path).count(stride, max_frames, estimate=True)
 
 
 def tell_coco_of_videos() -> None:

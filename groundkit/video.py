@@ -116,7 +116,7 @@ def follow(
     follower = VideoPipeline(grounder, _tracker(tracker, grounder), settings)
     total = None if count is None else count * len(wanted)
     with watched(total, progress, cancel, "frames") as advance:
-        found = [follower.ground(frames, phrase, seed=seed, advance=advance) for phrase in wanted]
+        found = [follower.ground(frames, phrase, seed=seed, count=count, advance=advance) for phrase in wanted]
     return found[0] if isinstance(phrases, str) else found
 
 
@@ -135,7 +135,7 @@ def _frames(
     if isinstance(video, Video):
         opened = video
         opened.frames(stride, max_frames)  # refuses what cannot be asked for, and reads nothing
-        return (lambda: read_ahead(opened.frames(stride, max_frames))), None
+        return (lambda: read_ahead(opened.frames(stride, max_frames))), opened.count(stride, max_frames)
     if stride < 1 or (max_frames is not None and max_frames < 1):
         raise ConfigError(f"stride and max_frames must be 1 or more, got {stride} and {max_frames}")
     images = list(video)[::stride][:max_frames]

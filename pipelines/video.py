@@ -3,16 +3,20 @@
 RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
 pictures does as well, VL-SAM and several together among them: it grounds the phrase on single frames, and the best of
 frames sampled evenly can be the key frame, as DecAF (arXiv 2510.19592) draws its points from sampled frames.
-On the way the phrase is grounded anew as long as it has found nothing, so that an object that comes late is found; if
+On the way the phrase is grounded again as long as it has found nothing, so that an object that comes late is found; if
 asked to, also every so often, and, with ``reground_lost``, where the tracker has lost its object.
+
+A video whose key frame is its first is decoded once. With another one it is decoded up to three times: to find the key
+frame, backwards from it, and forwards over all frames.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +32,7 @@ from groundkit.results import VideoGrounding as VideoGrounding
 from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
-if TYPE_CHECKING:
-    from groundkit.pipelines.refam_clip import KeySlice
+KeySlice = Literal["first", "middle", "strongest"]
 
 _CHUNK = 2**28  # bytes of frames in memory while time runs backwards, but no fewer than
 _FEWEST = 64  # frames
@@ -72,87 +75,191 @@ class VideoPipeline:
         self.config = config or VideoConfig()
 
     def ground(
-        self, frames: Frames, phrase: str, *, seed: int = 0, advance: Callable[[int], None] = lambda _: None
+        self,
+        frames: Frames,
+        phrase: str,
+        *,
+        seed: int = 0,
+        count: int | None = None,
+        advance: Callable[[int], None] = lambda _: None,
     ) -> VideoGrounding:
-        """Ground one phrase in a video. No more than ``_CHUNK`` bytes or ``_FEWEST`` frames are in memory at a time.
-
-        Args:
-            frames: starts reading the video; called once for each way of time, and more often for long ones.
-            phrase: what to look for.
-            seed: of the pipeline's noise.
-            advance: told the number of frames done, for a progress bar.
+        """Ground one phrase in a video; see :class:`Following`, which takes the same arguments.
 
         Raises:
             InputError: a video without a frame, or a phrase with nothing to look for.
         """
+        following = self.follow(frames, phrase, seed=seed, count=count, advance=advance)
+        for _ in following:
+            pass
+        return following.found()
+
+    def follow(
+        self,
+        frames: Frames,
+        phrase: str,
+        *,
+        seed: int = 0,
+        count: int | None = None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> Following:
+        """Find the key frame, and give what goes through the frames; see :class:`Following`."""
+        return Following(self, frames, phrase, seed=seed, count=count, advance=advance)
+
+
+class Following:
+    """One phrase on its way through a video: the key frame is known, and all frames come with masks in order of time.
+
+    No more than ``_CHUNK`` bytes or ``_FEWEST`` frames are in memory at a time.
+
+    Args:
+        pipeline: what grounds and follows.
+        frames: starts reading the video; called once for each way of time, and more often for long ones.
+        phrase: what to look for.
+        seed: of the pipeline's noise.
+        count: how many frames there are, as far as the file says: where it does not and the key frame depends on it,
+            they are counted.
+        advance: told the number of frames done, for a progress bar.
+
+    Attributes:
+        key_frame: index of the key frame.
+        key_place: its place among the frames that are given, from 0.
+        key: what was found there.
+
+    Raises:
+        InputError: a video without a frame, or a phrase with nothing to look for.
+    """
+
+    def __init__(
+        self,
+        pipeline: VideoPipeline,
+        frames: Frames,
+        phrase: str,
+        *,
+        seed: int,
+        count: int | None,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._frames = frames
+        self._phrase = phrase
+        self._seed = seed
+        self._advance = advance
+        self._spent = 0.0  # seconds in here, and not in what is done with the frames
+        self._masks: list[FrameMask] = []
         started = time.perf_counter()
-        key, grounding = self._key_frame(frames, phrase, seed)
-        found = {key.index: _record(key, grounding.mask, _score(grounding), grounded=True)}
-        advance(1)
-        for way in (_from(frames, key.index + 1), _backwards(frames, key)):
-            for record in self._follow(way, key, grounding, phrase, seed):
-                found[record.index] = record
-                advance(1)
+        self._ahead: Iterator[AnyFrame] | None = None  # the frames behind the first, where that is the key frame
+        self.key_place, self._key, self.key = self._find_key(count)
+        self.key_frame = self._key.index
+        self._spent += time.perf_counter() - started
+
+    def __iter__(self) -> Iterator[tuple[AnyFrame, FrameMask]]:
+        """Each frame with its mask, in order of time. To be gone through once.
+
+        Raises:
+            InputError: the video changed on the way, or cannot be read any more.
+        """
+        with closing(self._walk()) as steps:
+            while True:
+                started = time.perf_counter()
+                step = next(steps, None)
+                self._spent += time.perf_counter() - started
+                if step is None:
+                    return
+                self._masks.append(step[1])
+                yield step
+
+    def found(self) -> VideoGrounding:
+        """What was found on all frames that were gone through."""
         return VideoGrounding(
-            phrase,
-            tuple(found[index] for index in sorted(found)),
-            key.index,
-            grounding,
-            self.pipeline.name,
-            self.pipeline.model,
-            self.tracker.name,
-            time.perf_counter() - started,
+            phrase=self._phrase,
+            frames=tuple(self._masks),
+            key_frame=self.key_frame,
+            key=self.key,
+            pipeline=self._pipeline.pipeline.name,
+            model=self._pipeline.pipeline.model,
+            tracker=self._pipeline.tracker.name,
+            seconds=self._spent,
         )
 
-    def _key_frame(self, frames: Frames, phrase: str, seed: int) -> tuple[AnyFrame, Grounding]:
-        """The frame to begin with, and what was found there."""
-        if isinstance(self.pipeline, ClipPipeline):
-            return self._key_frame_of_clip(self.pipeline, frames, phrase, seed)
-        if self.config.key_frame in ("auto", "first"):
-            wanted = [0]
+    def _walk(self) -> Generator[tuple[AnyFrame, FrameMask]]:
+        key = self._key
+        at_key = _mask_of(key, self.key.mask, _score(self.key), grounded=True)
+        self._advance(1)
+        if self._ahead is not None:
+            yield key, at_key
+            forwards = self._ahead
         else:
-            count = sum(1 for _ in frames())
-            spaced = np.linspace(0, max(0, count - 1), min(self.config.candidates, max(1, count))).astype(int)
-            wanted = [count // 2] if self.config.key_frame == "middle" else sorted(set(spaced.tolist()))
-        best: tuple[AnyFrame, Grounding] | None = None
-        for place, frame in enumerate(frames()):
-            if place not in wanted:
-                continue
-            grounding = self._ground(frame, phrase, seed)
-            if best is None or _trust(grounding) > _trust(best[1]):
-                best = (frame, grounding)
-            if place == wanted[-1]:
-                break
-        if best is None:
-            raise InputError("the video has no frame")
-        return best
+            before: dict[int, FrameMask] = {}
+            for _, found in self._track(_backwards(self._frames, key)):
+                before[found.index] = found
+                self._advance(1)
+            forwards = self._frames()
+            for frame in forwards:
+                found = at_key if frame.index == key.index else before.get(frame.index, at_key)
+                if frame.index > key.index or found.index != frame.index or _size_of(frame) != found.rle["size"]:
+                    raise InputError("the video changed while it was followed; run it again")
+                yield frame, found
+                if frame.index == key.index:
+                    break
+            else:
+                raise InputError("the video changed while it was followed; run it again")
+        for frame, found in self._track(forwards):
+            self._advance(1)
+            yield frame, found
 
-    def _key_frame_of_clip(
-        self, pipeline: ClipPipeline, frames: Frames, phrase: str, seed: int
-    ) -> tuple[AnyFrame, Grounding]:
+    def _find_key(self, count: int | None) -> tuple[int, AnyFrame, Grounding]:
+        """Place and picture of the frame to begin with, and what was found there."""
+        pipeline, rule = self._pipeline.pipeline, self._pipeline.config.key_frame
+        if isinstance(pipeline, ClipPipeline):
+            return self._find_in_clip(pipeline, count)
+        places = PLACES[rule](lambda: self._counted(count), self._pipeline.config)
+        frames = self._frames()
+        best: tuple[int, AnyFrame, Grounding] | None = None
+        last: tuple[int, AnyFrame] | None = None
+        for place, frame in enumerate(frames):
+            last = place, frame
+            if place in places:
+                grounding = self._ground(frame)
+                if best is None or _trust(grounding) > _trust(best[2]):
+                    best = place, frame, grounding
+            if place == places[-1]:
+                break
+        if last is None:
+            raise InputError("the video has no frame")
+        if places == [0]:
+            self._ahead = frames
+        return best or (*last, self._ground(last[1]))  # a damaged file, which says that it has more frames
+
+    def _find_in_clip(self, pipeline: ClipPipeline, count: int | None) -> tuple[int, AnyFrame, Grounding]:
         """The same from a clip of frames sampled evenly; all of the clip is in memory at once."""
-        count = sum(1 for _ in frames())
+        places, clip = self._sampled(pipeline, self._counted(count))
+        if len(clip) < len(places):  # a damaged file, which says that it has more frames
+            places, clip = self._sampled(pipeline, self._counted(None))
+        key = KEY_SLICES.get(self._pipeline.config.key_frame, "strongest")
+        images = [frame.image for frame in clip]
+        chosen, grounding = pipeline.ground_clip(images, self._phrase, key=key, seed=self._seed)
+        return places[chosen], clip[chosen], grounding
+
+    def _sampled(self, pipeline: ClipPipeline, count: int) -> tuple[list[int], list[AnyFrame]]:
+        places = sorted({*pipeline.places(count)})
+        return places, [frame for place, frame in enumerate(self._frames()) if place in places]
+
+    def _counted(self, count: int | None) -> int:
+        count = sum(1 for _ in self._frames()) if count is None else count
         if not count:
             raise InputError("the video has no frame")
-        wanted = set(pipeline.places(count))
-        clip = [frame for place, frame in enumerate(frames()) if place in wanted]
-        keys: dict[str, KeySlice] = {"first": "first", "middle": "middle"}
-        key = keys.get(self.config.key_frame, "strongest")
-        chosen, grounding = pipeline.ground_clip([frame.image for frame in clip], phrase, key=key, seed=seed)
-        return clip[chosen], grounding
+        return count
 
-    def _ground(self, frame: AnyFrame, phrase: str, seed: int) -> Grounding:
-        (outcome,) = ground_phrases(self.pipeline, frame.image, [phrase], seed=seed)
+    def _ground(self, frame: AnyFrame) -> Grounding:
+        (outcome,) = ground_phrases(self._pipeline.pipeline, frame.image, [self._phrase], seed=self._seed)
         if isinstance(outcome, GroundkitError):
             raise outcome
         return outcome
 
-    def _follow(
-        self, way: Iterator[AnyFrame], key: AnyFrame, grounding: Grounding, phrase: str, seed: int
-    ) -> Iterator[FrameMask]:
-        """Track frame by frame; ground anew where it is time to, or where nothing sure is tracked."""
-        config = self.config
-        track: Track | None = self.tracker.start(key.image, grounding.mask) if grounding.mask.any() else None
+    def _track(self, way: Iterator[AnyFrame]) -> Iterator[tuple[AnyFrame, FrameMask]]:
+        """Track frame by frame; ground again where it is time to, or where nothing sure is tracked."""
+        config, tracker, key = self._pipeline.config, self._pipeline.tracker, self.key.mask
+        track: Track | None = tracker.start(self._key.image, key) if key.any() else None
         since = 0
         for frame in way:
             since += 1
@@ -160,17 +267,15 @@ class VideoPipeline:
             unsure = tracked.score < config.least_score or not tracked.mask.any()
             due = config.ground_every and since >= config.ground_every
             sought = track is None or (unsure and config.reground_lost)
-            if not (due or (sought and since >= config.patience)):
-                yield _record(frame, tracked.mask, tracked.score, grounded=False)
-                continue
-            since = 0
-            fresh = self._ground(frame, phrase, seed)
-            chosen = self._merge(tracked, fresh, unsure=unsure)
-            if chosen is None:
-                yield _record(frame, tracked.mask, tracked.score, grounded=False)
-                continue
-            track = self.tracker.start(frame.image, chosen)
-            yield _record(frame, chosen, _score(fresh), grounded=True)
+            if due or (sought and since >= config.patience):
+                since = 0
+                fresh = self._ground(frame)
+                chosen = self._merge(tracked, fresh, unsure=unsure)
+                if chosen is not None:
+                    track = tracker.start(frame.image, chosen)
+                    yield frame, _mask_of(frame, chosen, _score(fresh), grounded=True)
+                    continue
+            yield frame, _mask_of(frame, tracked.mask, tracked.score, grounded=False)
 
     def _merge(self, tracked: Tracked, fresh: Grounding, *, unsure: bool) -> Mask | None:
         """The mask to go on with, or None to keep tracking.
@@ -181,12 +286,39 @@ class VideoPipeline:
         mask = fresh.mask
         if not mask.any():
             return None
-        same = mask_iou(mask, tracked.mask) >= self.config.agreement
+        same = mask_iou(mask, tracked.mask) >= self._pipeline.config.agreement
         return mask if same or unsure else None
 
 
-def _from(frames: Frames, start: int) -> Iterator[AnyFrame]:
-    return (frame for frame in frames() if frame.index >= start)
+Count = Callable[[], int]
+
+
+def first(count: Count, config: VideoConfig) -> list[int]:
+    """The first frame."""
+    return [0]
+
+
+def middle(count: Count, config: VideoConfig) -> list[int]:
+    """The frame in the middle."""
+    return [count() // 2]
+
+
+def spread(count: Count, config: VideoConfig) -> list[int]:
+    """Frames at even distances, the first and the last among them, as many as ``candidates`` says."""
+    frames = count()
+    return sorted({*np.linspace(0, frames - 1, min(config.candidates, frames)).astype(int).tolist()})
+
+
+PLACES: Mapping[str, Callable[[Count, VideoConfig], list[int]]] = {
+    "auto": first,
+    "first": first,
+    "middle": middle,
+    "evidence": spread,
+}
+"""By ``key_frame``, the places of the frames among which the one with the highest evidence x score is the key frame."""
+
+KEY_SLICES: Mapping[str, KeySlice] = {"first": "first", "middle": "middle"}
+"""By ``key_frame``, the slice of a clip that is the key frame; that of the strongest attention for any other."""
 
 
 def _backwards(frames: Frames, key: AnyFrame) -> Iterator[AnyFrame]:
@@ -204,8 +336,14 @@ def _backwards(frames: Frames, key: AnyFrame) -> Iterator[AnyFrame]:
         stop = start
 
 
-def _record(frame: AnyFrame, mask: Mask, score: float, *, grounded: bool) -> FrameMask:
-    return FrameMask(frame.index, frame.seconds, frame.name, encode(mask), score, grounded)
+def _mask_of(frame: AnyFrame, mask: Mask, score: float, *, grounded: bool) -> FrameMask:
+    return FrameMask(
+        index=frame.index, seconds=frame.seconds, name=frame.name, rle=encode(mask), score=score, grounded=grounded
+    )
+
+
+def _size_of(frame: AnyFrame) -> list[int]:
+    return list(frame.image.shape[:2])
 
 
 def _score(grounding: Grounding) -> float:

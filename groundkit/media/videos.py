@@ -101,6 +101,32 @@ class Video:
             raise ConfigError(f"stride and max_frames must be 1 or more, got {stride} and {max_frames}")
         return self._frames(stride, max_frames)
 
+    def count(self, stride: int = 1, max_frames: int | None = None, *, estimate: bool = False) -> int | None:
+        """How many frames ``frames`` gives, as far as the file says: MP4 does, Matroska and MPEG-TS do not.
+
+        Args:
+            stride, max_frames: as in ``frames``.
+            estimate: take the duration times the frame rate where the file does not say.
+
+        Returns:
+            The number, of which a damaged file may have fewer; None where it is not known.
+
+        Raises:
+            ImageError: when the file cannot be opened.
+        """
+        if self.path.is_dir():
+            frames = len(frame_files(self.path))
+        elif _is_animated(self.path):
+            with Image.open(self.path) as image:
+                frames = getattr(image, "n_frames", 1)
+        else:
+            with _opened(self.path) as (container, stream):
+                frames = stream.frames
+                if estimate and not frames:
+                    frames = round((container.duration or 0) / av.time_base * (stream.average_rate or 0))
+        given = -(-frames // stride)
+        return min(given, max_frames or given) or None
+
     def _frames(self, stride: int, max_frames: int | None) -> Generator[Frame]:
         is_folder = self.path.is_dir()
         if is_folder:

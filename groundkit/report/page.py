@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EISDIR
 from functools import cache
@@ -22,15 +22,15 @@ from typing import IO, TYPE_CHECKING
 from groundkit.errors import GroundkitError
 from groundkit.outputs.atomic import atomic_path, told_refusals
 from groundkit.report.layers import draw_layers, shrink_heat
-from groundkit.report.video import CHART_HEIGHT, CHART_WIDTH, draw_chart, draw_strip
+from groundkit.report.video import CHART_HEIGHT, CHART_WIDTH, Strip, draw_chart, draw_strip
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from jinja2 import Environment, Template
 
-    from groundkit.pipelines.video import AnyFrame, VideoGrounding
-    from groundkit.results import Grounding
+    from groundkit.pipelines.video import AnyFrame
+    from groundkit.results import Grounding, VideoGrounding
 
 _PLACE = "<!-- entries -->"
 
@@ -82,11 +82,6 @@ class ReportWriter:
         if self._waiting is not None:
             self.add(picture_entry(source, phrase, outcome))
 
-    def add_video(self, source: str, phrase: str, found: VideoGrounding, frames: Iterable[AnyFrame]) -> None:
-        """Add what was found in a video; see ``video_entry``."""
-        if self._waiting is not None:
-            self.add(video_entry(source, phrase, found, frames))
-
     def add_failures(self, source: str, phrases: Iterable[str], error: GroundkitError) -> None:
         """Add an input that could not be used, once a phrase; see ``failure_entry``."""
         for phrase in phrases:
@@ -134,7 +129,8 @@ def video_entry(
     source: str,
     phrase: str,
     found: VideoGrounding,
-    frames: Iterable[AnyFrame],
+    frames: Callable[[], Iterable[AnyFrame]],
+    strip: Strip | None = None,
     heat: npt.NDArray[np.uint8] | None = None,
 ) -> str:
     """One video and phrase as a piece of HTML, the same bytes for the same result.
@@ -143,11 +139,12 @@ def video_entry(
         source: the input as the user named it.
         phrase: what was looked for.
         found: what was found.
-        frames: the video once more. Those on the strip are kept, shrunk; the others are let go.
+        frames: starts reading the video once more, where the strip does not hold what it should.
+        strip: what was kept when the video was followed.
         heat: of ``shrink_heat`` and the key frame, where its heatmap is not kept.
     """
     chart = draw_chart(found.frames)
-    strip = draw_strip(found, frames, chart, shrink_heat(found.key.heatmap) if heat is None else heat)
+    kept = (strip.frames(found, chart) if strip else None) or draw_strip(found, frames(), chart, heat)
     return _template("video.html").render(
         source=source,
         phrase=phrase,
@@ -159,8 +156,8 @@ def video_entry(
         count=len(found.frames),
         chart=chart,
         box=(CHART_WIDTH, CHART_HEIGHT),
-        strip=strip,
-        first=[frame.key for frame in strip].index(True),
+        strip=kept,
+        first=[frame.key for frame in kept].index(True),
     )
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.errors import InputError
 from groundkit.masks.rle import area
-from groundkit.report.layers import Layers, draw_layers
+from groundkit.report.layers import Layers, draw_layers, shrink_heat
 
 if TYPE_CHECKING:
-    from groundkit.pipelines.video import AnyFrame, FrameMask, VideoGrounding
+    from groundkit.pipelines.video import AnyFrame
+    from groundkit.results import FrameMask, Grounding, VideoGrounding
 
 MOST_FRAMES = 24  # on a strip
 _LONGEST_SIDE = 360  # pixels of a frame; there are many
@@ -66,52 +68,73 @@ def sample(count: int, key: int) -> list[int]:
     return [int(place) for place in places]
 
 
-def draw_strip(
-    found: VideoGrounding, frames: Iterable[AnyFrame], chart: Chart, heat: npt.NDArray[np.uint8] | None
-) -> list[StripFrame]:
-    """Make the strip; the key frame has the heatmap and the points of the phrase.
+class Strip:
+    """Keeps what a report shows of a video while its frames go by, once each and in order of time.
 
     Args:
-        found: what was found in the video.
-        frames: the video once more; reading stops at the last frame that is needed.
-        chart: what the frames have their place on.
+        count: how many frames there are, as far as the file says.
+        key_place: place of the key frame among them.
+        key: what was found there.
         heat: from ``shrink_heat``, of the key frame.
     """
-    places = [frame.index for frame in found.frames]
-    wanted = {
-        found.frames[place].index: found.frames[place] for place in sample(len(places), places.index(found.key_frame))
-    }
-    strip: list[StripFrame] = []
-    for frame in frames:
-        if frame.index not in wanted:
-            continue
-        strip.append(_strip_frame(found, frame, wanted[frame.index], chart, heat))
-        if len(strip) == len(wanted):
-            break
-    return strip
 
+    def __init__(
+        self, count: int | None, key_place: int, key: Grounding, heat: npt.NDArray[np.uint8] | None = None
+    ) -> None:
+        self._wanted = None if count is None or key_place >= count else set(sample(count, key_place))
+        self._key_place = key_place
+        self._key = key
+        self._heat = shrink_heat(key.heatmap) if heat is None else heat
+        self._layers: dict[int, Layers] = {}
+        self._place = -1
 
-def _strip_frame(
-    found: VideoGrounding, frame: AnyFrame, record: FrameMask, chart: Chart, heat: npt.NDArray[np.uint8] | None
-) -> StripFrame:
-    key = record.index == found.key_frame
-    mask = record.mask
-    return StripFrame(
-        name=record.name,
-        seconds=float(record.seconds),
-        score=record.score,
-        seen=bool(mask.any()),
-        grounded=record.grounded,
-        key=key,
-        x=_place(float(record.seconds), chart.start, chart.end),
-        layers=draw_layers(
+    def add(self, frame: AnyFrame, found: FrameMask) -> None:
+        """Take the next frame with its mask."""
+        self._place += 1
+        if self._wanted is None or self._place not in self._wanted:
+            return
+        mask, key = found.mask, self._place == self._key_place
+        self._layers[found.index] = draw_layers(
             frame.image,
             mask[None] if mask.any() else (),
-            found.key.points if key else None,
-            heat if key else None,
+            self._key.points if key else None,
+            self._heat if key else None,
             longest=_LONGEST_SIDE,
-        ),
-    )
+        )
+
+    def frames(self, found: VideoGrounding, chart: Chart) -> list[StripFrame] | None:
+        """The strip; None where the file did not say how many frames there are, or had not so many."""
+        wanted = sample(len(found.frames), self._key_place)
+        masks = [found.frames[place] for place in wanted]
+        if {each.index for each in masks} != self._layers.keys():
+            return None
+        return [
+            StripFrame(
+                name=each.name,
+                seconds=float(each.seconds),
+                score=each.score,
+                seen=area(each.rle) > 0,
+                grounded=each.grounded,
+                key=each.index == found.key_frame,
+                x=_place(float(each.seconds), chart.start, chart.end),
+                layers=self._layers[each.index],
+            )
+            for each in masks
+        ]
+
+
+def draw_strip(
+    found: VideoGrounding, frames: Iterable[AnyFrame], chart: Chart, heat: npt.NDArray[np.uint8] | None = None
+) -> list[StripFrame]:
+    """Make the strip of a video that was followed before; ``frames`` is the video once more."""
+    place = [frame.index for frame in found.frames].index(found.key_frame)
+    strip = Strip(len(found.frames), place, found.key, heat)
+    for mask, frame in zip(found.frames, frames, strict=False):  # no frame is read behind the last one
+        strip.add(frame, mask)
+    drawn = strip.frames(found, chart)
+    if drawn is None:
+        raise InputError("the video changed since it was followed; run it again")
+    return drawn
 
 
 def draw_chart(frames: tuple[FrameMask, ...]) -> Chart:

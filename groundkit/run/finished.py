@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from contextlib import closing
 from dataclasses import asdict, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,9 @@ def add_entries(
             try:
                 if error is None and is_video(record):
                     assert unit.item.path is not None
-                    frames = read_video(unit.item.path).frames(stride, max_frames)
+                    frames = partial(read_video(unit.item.path).frames, stride, max_frames)
                     found = _restored_video(record, output)
-                    made.append(video_entry(record["input"], task.phrase, found, frames, _unpack(record)))
+                    made.append(video_entry(record["input"], task.phrase, found, frames, heat=_unpack(record)))
                 elif error is None:
                     picture = unit.item.read() if picture is None else picture
                     found_here = restored(record, picture)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,11 @@ from groundkit.outputs.save import names_a_file, names_a_film
 from groundkit.outputs.video.folders import IndexedFolder, MaskFolder
 from groundkit.outputs.video.overlay import open_overlay
 from groundkit.outputs.video.run_lengths import open_rle_lines
-from groundkit.pipelines.video import VideoGrounding, VideoPipeline
+from groundkit.pipelines.video import VideoPipeline
+from groundkit.report.page import video_entry
+from groundkit.report.video import Strip
+from groundkit.results import VideoGrounding
+from groundkit.run.fingerprint import stamp_of
 from groundkit.run.phrases import Written, refused
 
 if TYPE_CHECKING:
@@ -98,7 +101,7 @@ class VideoRun:
             if item.path is None or not item.is_video:
                 raise ConfigError(f"{item.name}: standard input is not read as a video; give a file")
             video = replace(read_video(item.path), name=stem)
-            record, files, found = follow_video(
+            record, files, found, entry = follow_video(
                 self._pipeline,
                 video,
                 phrase,
@@ -108,8 +111,10 @@ class VideoRun:
                 max_frames=self._max_frames,
                 expression=self._names.take(f"{stem}-{slug(phrase)}").removeprefix(f"{stem}-"),
                 advance=advance,
-                report=self._report,
+                report=self._report is not None,
             )
+            if self._report is not None:
+                self._report.add(entry)
         except GroundkitError as error:
             if self._report is not None:
                 self._report.add_failures(item.name, [phrase], error)
@@ -147,20 +152,21 @@ def follow_video(
     max_frames: int | None = None,
     expression: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
-    report: ReportWriter | None = None,
-) -> tuple[dict[str, Any], list[Path], VideoGrounding]:
+    report: bool = False,
+) -> tuple[dict[str, Any], list[Path], VideoGrounding, str]:
     """Ground a phrase in a video and write what was found.
 
-    In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line a
-    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask a frame. Where
-    ``output`` is a name in ``.mp4``, the film alone is written there. ``report`` gets an entry.
+    In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line per
+    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask per frame. Where
+    ``output`` is a name in ``.mp4``, the film alone is written there. All is written while the frames go by.
 
     Args:
         stride, max_frames: which frames are read, as in ``Video.frames``.
         expression: what stands for the phrase in the names; its slug by default.
+        report: whether an entry for a report is made.
 
     Returns:
-        A JSON-ready record, the files and the folder that were written, and what was found.
+        A JSON-ready record, the files and the folder that were written, what was found, and the entry or "".
 
     Raises:
         InputError: a video or phrase that cannot be used, or a place that cannot be written to.
@@ -169,30 +175,41 @@ def follow_video(
     def frames() -> Iterator[Frame]:
         return read_ahead(video.frames(stride, max_frames))
 
-    found = pipeline.ground(frames, phrase, seed=seed, advance=advance)
+    def refuse_changed() -> None:
+        if stamp_of(video.path) != before:
+            raise InputError(f"{video.path}: the video changed while it was followed; run it again")
+
+    before, count = stamp_of(video.path), video.count(stride, max_frames)
+    following = pipeline.follow(frames, phrase, seed=seed, count=count, advance=advance)
     expression = expression or slug(phrase)
     alone = names_a_film(output)
     film = output if alone else output / f"{video.name}-{expression}.mp4"
     lines = output / f"{video.name}-{expression}.jsonl"
+    strip = Strip(count, following.key_place, following.key) if report else None
+    seen = 0
     with ExitStack() as stack:
         overlay = stack.enter_context(open_overlay(film, phrase))
         run_lengths = None if alone else stack.enter_context(open_rle_lines(lines))
         folder = None if alone else stack.enter_context(MaskFolder(output, video.name, expression))
-        seen = 0
-        for frame, record in zip_longest(frames(), found.frames):
-            if frame is None or record is None or frame.image.shape[:2] != tuple(record.rle["size"]):
-                raise InputError(f"{video.path}: the video changed while it was followed; run it again")
-            mask, score = record.mask, np.array([record.score], np.float32)
-            seen += bool(mask.any())
-            overlay.add(frame, mask[None], score)
-            if run_lengths is not None and folder is not None:
-                run_lengths.add(frame.name, frame.seconds, mask[None], score)
-                folder.add(frame.name, mask)
-            advance(1)
+        try:
+            for frame, found in following:
+                assert isinstance(frame, Frame)
+                mask, score = found.mask, np.array([found.score], np.float32)
+                seen += bool(mask.any())
+                overlay.add(frame, mask[None], score)
+                if run_lengths is not None and folder is not None:
+                    run_lengths.add(frame.name, frame.seconds, mask[None], score)
+                    folder.add(frame.name, mask)
+                if strip is not None:
+                    strip.add(frame, found)
+        except GroundkitError:
+            refuse_changed()
+            raise
+        refuse_changed()
     files = [film] if alone else [film, lines, output / video.name / expression]
-    if report is not None:
-        report.add_video(str(video.path), phrase, found, frames())
-    return _record(found, video, seen), files, found
+    found_all = following.found()
+    entry = video_entry(str(video.path), phrase, found_all, frames, strip) if report else ""
+    return _record(found_all, video, seen), files, found_all, entry
 
 
 def _record(found: VideoGrounding, video: Video, seen: int) -> dict[str, Any]:

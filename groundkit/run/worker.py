@@ -178,7 +178,7 @@ class Worker:
         job, path = self.job, unit.item.path
         assert path is not None
         try:
-            record, files, found = follow_video(
+            record, files, found, _ = follow_video(
                 self._video_pipeline(),
                 replace(read_video(path), name=unit.stem),
                 task.phrase,

@@ -26,7 +26,7 @@ from groundkit.media.videos import Frame
 from groundkit.pipelines.video import FrameMask, VideoGrounding
 from groundkit.report.layers import LONGEST_SIDE, draw_layers, shrink_heat, trace
 from groundkit.report.page import failure_entry, open_report, picture_entry, video_entry
-from groundkit.report.video import CHART_WIDTH, MOST_FRAMES, draw_chart, sample
+from groundkit.report.video import CHART_WIDTH, MOST_FRAMES, Strip, draw_chart, sample
 from groundkit.results import Grounding
 
 MakeGrounding = Callable[..., Grounding]
@@ -101,7 +101,7 @@ def test_texts_of_users_are_shown_as_text(make_grounding: MakeGrounding, text: s
     frames = [frame_mask(0, score=0.9)]
     makers: list[Callable[[str], str]] = [
         lambda text: picture_entry(text, text, make_grounding((4, 4, 16, 12), phrase=text, model=text)),
-        lambda text: video_entry(text, text, video_grounding(make_grounding, frames), film(1)),
+        lambda text: video_entry(text, text, video_grounding(make_grounding, frames), lambda: film(1)),
         lambda text: failure_entry(text, text, ImageError(text)),
     ]
     for make in makers:
@@ -141,7 +141,7 @@ def test_an_entry_says_how_it_went(make_grounding: MakeGrounding) -> None:
 def test_a_video_in_which_nothing_is_seen_is_empty(make_grounding: MakeGrounding) -> None:
     for seen, status in ((False, "empty"), (True, "found")):
         frames = [frame_mask(0, score=0.25, seen=False), frame_mask(1, score=0.75, seen=seen)]
-        entry = video_entry("a.mp4", "cup", video_grounding(make_grounding, frames), film(2))
+        entry = video_entry("a.mp4", "cup", video_grounding(make_grounding, frames), lambda: film(2))
         attributes = Parts(entry).tags[0][1]
         assert (attributes["data-status"], attributes["data-score"]) == (status, "0.5000")
 
@@ -216,8 +216,6 @@ def test_without_a_path_nothing_is_drawn_or_written(
     with open_report(None) as report:
         report.add_picture("a.png", "cup", make_grounding((4, 4, 9, 9)))
         report.add_failures("a.png", ["cup"], ImageError("no picture"))
-        unread: Any = None
-        report.add_video("a.mp4", "cup", unread, unread)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,7 +323,7 @@ def test_a_strip_reads_no_further_than_its_last_frame_and_keeps_no_frame(make_gr
             given.append(frame.index)
             yield frame
 
-    entry = video_entry("a.mp4", "the red cup", found, reading())
+    entry = video_entry("a.mp4", "the red cup", found, reading)
     assert given == list(range(100))
     captions = [attributes["data-caption"] for _, attributes in Parts(entry).tags if "data-caption" in attributes]
     assert len(captions) == MOST_FRAMES
@@ -334,6 +332,23 @@ def test_a_strip_reads_no_further_than_its_last_frame_and_keeps_no_frame(make_gr
         "frame 00030 · 3.00 s · score 0.90 · key frame"
     ]
     assert entry.count('class="heat layer"') == 1
+
+
+def test_a_strip_that_is_kept_on_the_way_is_that_of_a_video_read_again(make_grounding: MakeGrounding) -> None:
+    frames = [frame_mask(index, score=0.9, grounded=index == 30) for index in range(100)]
+    found = video_grounding(make_grounding, frames, key=30)
+    again = video_entry("a.mp4", "the red cup", found, lambda: film(100))
+    for count, reads in ((100, False), (None, True), (90, True), (200, True)):
+        strip, read = Strip(count, 30, found.key), []
+        for frame, mask in zip(film(100), frames, strict=True):
+            strip.add(frame, mask)
+
+        def reading(read: list[int] = read) -> Any:
+            read.append(1)
+            return film(100)
+
+        assert video_entry("a.mp4", "the red cup", found, reading, strip) == again
+        assert bool(read) == reads
 
 
 def test_a_chart_of_five_frames_is_as_drawn_by_hand() -> None:
