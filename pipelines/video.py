@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from typing import Literal, Protocol, runtime_checkable
 
@@ -148,6 +148,7 @@ class Following:
         self._masks: list[FrameMask] = []
         started = time.perf_counter()
         self._ahead: Iterator[AnyFrame] | None = None  # the frames behind the first, where that is the key frame
+        self._open = ExitStack()  # closes what is read
         self.key_place, self._key, self.key = self._find_key(count)
         self.key_frame = self._key.index
         self._spent += time.perf_counter() - started
@@ -158,7 +159,7 @@ class Following:
         Raises:
             InputError: the video changed on the way, or cannot be read any more.
         """
-        with closing(self._walk()) as steps:
+        with self._open, closing(self._walk()) as steps:
             while True:
                 started = time.perf_counter()
                 step = next(steps, None)
@@ -193,7 +194,7 @@ class Following:
             for _, found in self._track(_backwards(self._frames, key)):
                 before[found.index] = found
                 self._advance(1)
-            forwards = self._frames()
+            forwards = self._open.enter_context(_reading(self._frames))
             for frame in forwards:
                 found = at_key if frame.index == key.index else before.get(frame.index, at_key)
                 if frame.index > key.index or found.index != frame.index or _size_of(frame) != found.rle["size"]:
@@ -213,21 +214,22 @@ class Following:
         if isinstance(pipeline, ClipPipeline):
             return self._find_in_clip(pipeline, count)
         places = PLACES[rule](lambda: self._counted(count), self._pipeline.config)
-        frames = self._frames()
         best: tuple[int, AnyFrame, Grounding] | None = None
         last: tuple[int, AnyFrame] | None = None
-        for place, frame in enumerate(frames):
-            last = place, frame
-            if place in places:
-                grounding = self._ground(frame)
-                if best is None or _trust(grounding) > _trust(best[2]):
-                    best = place, frame, grounding
-            if place == places[-1]:
-                break
+        with ExitStack() as stack:
+            frames = stack.enter_context(_reading(self._frames))
+            for place, frame in enumerate(frames):
+                last = place, frame
+                if place in places:
+                    grounding = self._ground(frame)
+                    if best is None or _trust(grounding) > _trust(best[2]):
+                        best = place, frame, grounding
+                if place == places[-1]:
+                    break
+            if places == [0]:
+                self._ahead, self._open = frames, stack.pop_all()
         if last is None:
             raise InputError("the video has no frame")
-        if places == [0]:
-            self._ahead = frames
         return best or (*last, self._ground(last[1]))  # a damaged file, which says that it has more frames
 
     def _find_in_clip(self, pipeline: ClipPipeline, count: int | None) -> tuple[int, AnyFrame, Grounding]:
@@ -242,10 +244,13 @@ class Following:
 
     def _sampled(self, pipeline: ClipPipeline, count: int) -> tuple[list[int], list[AnyFrame]]:
         places = sorted({*pipeline.places(count)})
-        return places, [frame for place, frame in enumerate(self._frames()) if place in places]
+        with _reading(self._frames) as frames:
+            return places, [frame for place, frame in enumerate(frames) if place in places]
 
     def _counted(self, count: int | None) -> int:
-        count = sum(1 for _ in self._frames()) if count is None else count
+        if count is None:
+            with _reading(self._frames) as frames:
+                count = sum(1 for _ in frames)
         if not count:
             raise InputError("the video has no frame")
         return count
@@ -321,17 +326,29 @@ KEY_SLICES: Mapping[str, KeySlice] = {"first": "first", "middle": "middle"}
 """By ``key_frame``, the slice of a clip that is the key frame; that of the strongest attention for any other."""
 
 
+@contextmanager
+def _reading(frames: Frames) -> Iterator[Iterator[AnyFrame]]:
+    """Start reading, and close the file at the end of the ``with`` block, however it ends."""
+    reading = frames()
+    try:
+        yield reading
+    finally:
+        if isinstance(reading, Generator):
+            reading.close()
+
+
 def _backwards(frames: Frames, key: AnyFrame) -> Iterator[AnyFrame]:
     """The frames before ``key``, last first, a chunk of them at a time: a video can only be read forwards."""
     stop, together = key.index, max(_FEWEST, _CHUNK // key.image.nbytes)
     while stop > 0:
         start = max(0, stop - together)
         chunk: list[AnyFrame] = []
-        for frame in frames():
-            if frame.index >= stop:
-                break
-            if frame.index >= start:
-                chunk.append(frame)
+        with _reading(frames) as forwards:
+            for frame in forwards:
+                if frame.index >= stop:
+                    break
+                if frame.index >= start:
+                    chunk.append(frame)
         yield from reversed(chunk)
         stop = start
 
