@@ -172,10 +172,12 @@ def batch(
     mine = part.of(plan)
     if "coco" in kinds and not chosen.quiet and any(unit.item.is_video for unit in mine):
         tell_coco_of_videos()
+    effective = chosen.effective(config)
+    origins = {each.name: each.origin for each in effective if each.origin != "default"}
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
         **{"segmenter": chosen.sam, "seed": chosen.seed, "range": value_range, "tracker": tracker},
-        "config": chosen.effective(config),
+        "config": {each.name: each.value for each in effective},
         **{**video, "stride": stride, "max_frames": max_frames},
         "weights": [
             weights_digest(chosen.model),
@@ -185,7 +187,10 @@ def batch(
     }
     shown = report if part.whole and not dry_run else None
     load = chosen.loader(config, output)
-    with open_manifest(output, settings, part, write=not dry_run) as manifest, open_report(shown) as page:
+    with (
+        open_manifest(output, settings, part, origins=origins, write=not dry_run) as manifest,
+        open_report(shown) as page,
+    ):
         unfinished = list(manifest.left(mine, lacks=partial(needs_grounding, output=output, formats=kinds)))
         left = without_existing(unfinished, output, kinds) if skip_existing else unfinished
         if dry_run:

@@ -147,7 +147,7 @@ def _pictures(
                 say(f"worst and best cases are in {sheet}")
     if as_json:
         found = [
-            {**report.to_dict(), "seed": chosen.seed, "settings": chosen.effective(config)}
+            {**report.to_dict(), "seed": chosen.seed, **_settings(chosen, config)}
             for report, chosen, config in zip(reports, methods, configs, strict=True)
         ]
         put(json.dumps(found if len(found) > 1 else found[0], indent=2))
@@ -265,3 +265,11 @@ def _print(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, Row]
     # A pipe has no width; a table cut to 80 columns would lose its numbers.
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
+
+
+def _settings(chosen: PipelineOptions, config: Mapping[str, Any]) -> dict[str, Any]:
+    effective = chosen.effective(config)
+    return {
+        "settings": {each.name: each.value for each in effective},
+        "origins": {each.name: each.origin for each in effective if each.origin != "default"},
+    }

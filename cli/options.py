@@ -22,6 +22,7 @@ from groundkit.media.paths import expand_home
 from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
+    from groundkit.pipelines.resolve import Setting
     from groundkit.run.phrases import Pipeline
     from groundkit.settings import Given
 
@@ -132,13 +133,13 @@ class PipelineOptions:
         check_names(self.device, self.dtype)
         return given
 
-    def effective(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Every setting of the method as it runs with ``config``, JSON-ready."""
+    def effective(self, config: Mapping[str, Any]) -> list[Setting]:
+        """Every setting of the method as it runs with ``config``."""
         from groundkit.pipelines.resolve import readings_for, settings_of
 
         where: dict[str, Any] = {"revision": self.revision, "local_files_only": self.offline}
         readings = readings_for(self.pipeline, self.model, **where)
-        return {each.name: each.value for each in settings_of(self.pipeline, config, readings)}
+        return settings_of(self.pipeline, config, readings)
 
     def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
         """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""
@@ -173,7 +174,8 @@ class PipelineOptions:
             say(f"using the segmenter {self.sam}; choose another with --segmenter")
         if self.verbose:
             say_what_is_logged()
-            told = (f"{name}={value}" for name, value in self.effective(config).items())
+            effective = self.effective(config)
+            told = (f"{e.name}={e.value}{'' if e.origin == 'default' else f' ({e.origin})'}" for e in effective)
             say(f"settings: {', '.join(told)}")
         import groundkit
 

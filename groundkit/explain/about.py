@@ -23,18 +23,22 @@ def about(grounding: Grounding) -> str:
 
 
 def draw_settings(grounding: Grounding) -> Image.Image:
-    """Every setting as it ran; nothing for a result that does not know them."""
+    """Every setting as it ran, by where it comes from, defaults last; nothing for a result that does not know them."""
     face = font(17)
-    lines = [""]
-    for name, value in grounding.settings.items():
-        text = f"{name}={','.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
-        text = fit_text(text, face, INNER)
-        longer = f"{lines[-1]}   {text}" if lines[-1] else text
-        if text_width(longer, face) <= INNER:
-            lines[-1] = longer
-        else:
-            lines.append(text)
-    if not lines[0]:
+    lines: list[str] = []
+    origins = [grounding.origins.get(name, "default") for name in grounding.settings]
+    for origin in sorted(set(origins), key=lambda each: (each == "default", origins.index(each))):
+        lines.append(f"{origin}:")
+        for name, value in grounding.settings.items():
+            if grounding.origins.get(name, "default") == origin:
+                text = f"{name}={','.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
+                text = fit_text(text, face, INNER)
+                longer = f"{lines[-1]}   {text}"
+                if text_width(longer, face) <= INNER:
+                    lines[-1] = longer
+                else:
+                    lines.append(text)
+    if not lines:
         return Image.new("RGB", (WIDTH, 0), GROUND)
     section = Image.new("RGB", (WIDTH, 40 + _LINE * len(lines)), GROUND)
     brush = ImageDraw.Draw(section)

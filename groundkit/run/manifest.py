@@ -39,9 +39,10 @@ class Manifest:
         path: its file, ``manifest.jsonl``, or ``manifest_2_of_4.jsonl`` for a part.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> None:
         self.path = path
         self._settings = dict(settings)
+        self._origins = dict(origins or {})
         self._folder = path.parent.resolve()
         self._records: dict[tuple[str, str], Record] = {}  # by path and phrase
         self._paths: dict[str, str] = {}  # of inputs by their names
@@ -135,6 +136,7 @@ class Manifest:
             "groundkit": _FORMAT,
             "made_with": [dict(zip(_MADE_WITH, each, strict=True)) for each in made],
             "settings": self._settings,
+            "origins": self._origins,
         }
 
     def _path_of(self, unit: Unit) -> str:
@@ -240,12 +242,20 @@ class Manifest:
 
 
 @contextmanager
-def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, write: bool = True) -> Iterator[Manifest]:
+def open_manifest(
+    folder: Path,
+    settings: Mapping[str, Any],
+    shard: Shard,
+    *,
+    origins: Mapping[str, str] | None = None,
+    write: bool = True,
+) -> Iterator[Manifest]:
     """Begin or go on with the manifest of a run, or of one part of it.
 
     Args:
         folder: where the results go; made if missing.
         settings: everything that results depend on, JSON-ready. Results of other settings are refused.
+        origins: where settings of the method come from; for people, and not compared.
         shard: the part. What other parts in the same folder have finished counts as finished.
         write: False only looks, for a dry run, and leaves no trace.
 
@@ -254,7 +264,7 @@ def open_manifest(folder: Path, settings: Mapping[str, Any], shard: Shard, *, wr
         InputError: when the place cannot be written to, or a manifest is damaged.
     """
     name = _WHOLE if shard.whole else f"manifest_{shard.index}_of_{shard.count}.jsonl"
-    manifest = Manifest(folder / name, json.loads(json.dumps(settings)))
+    manifest = Manifest(folder / name, json.loads(json.dumps(settings)), origins)
     with ExitStack() as stack:
         try:
             with told_refusals(manifest.path, "use"):

@@ -70,7 +70,9 @@ def test_evidence_and_every_setting_that_ran_are_told(make_grounding):
     assert draw_settings(replace(found, settings={})).height == 0
     few, many = draw_settings(found), draw_settings(replace(found, settings={f"setting_{i}": i for i in range(60)}))
     assert many.height > few.height > 0
-    for section in (few, many):
+    told = draw_settings(replace(found, origins={"noise_level": "checkpoint"}))
+    assert told.height > few.height  # a heading and a line more
+    for section in (few, many, told):
         margin = np.asarray(section)[:, -20:].reshape(-1, 3)
         assert len(np.unique(margin, axis=0)) == 1  # nothing runs into it
         assert len(np.unique(np.asarray(section).reshape(-1, 3), axis=0)) > 2

@@ -318,3 +318,11 @@ def test_only_what_the_system_refuses_of_the_manifest_itself_is_told_of_it(tmp_p
     path.mkdir()
     with pytest.raises(InputError, match=re.escape(f"cannot use {path}: ")), open_manifest(tmp_path, SETTINGS, WHOLE):
         pass
+
+
+def test_where_settings_come_from_is_told_and_does_not_keep_a_run_from_going_on(tmp_path, units):
+    origins = {"model": "--set"}, {"model": "file"}
+    for each in origins:
+        with open_manifest(tmp_path, SETTINGS, WHOLE, origins=each) as manifest:
+            manifest.settle(units)
+        assert json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[0])["origins"] == each
