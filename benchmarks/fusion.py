@@ -22,18 +22,17 @@ from rich.progress import Progress
 from rich.table import Table
 
 import groundkit
-from groundkit.errors import GroundkitError
 from groundkit.evaluation.metrics import Metrics, format_interval
 from groundkit.evaluation.pictures.cases import read_cases
 from groundkit.evaluation.pictures.evaluate import Report, evaluate
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.ensemble import Ensemble, read_config
-from groundkit.results import Grounding
-from groundkit.run.phrases import Pipeline, ground_phrases
+from groundkit.results import Failure, Grounding
 
-Outcome = Grounding | GroundkitError
+Outcome = Grounding | Failure
 
 
-class Remembering:
+class Remembering(Pipeline):
     """A pipeline that grounds each phrase in each picture once."""
 
     def __init__(self, inner: Pipeline) -> None:
@@ -41,11 +40,11 @@ class Remembering:
         self._inner = inner
         self._known: dict[tuple[int, str, int], Outcome] = {}
 
-    def ground(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Iterator[Outcome]:
+    def outcomes(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Iterator[Outcome]:
         picture = hash((image.shape, image.tobytes()))
         new = [phrase for phrase in dict.fromkeys(phrases) if (picture, phrase, seed) not in self._known]
-        for phrase, outcome in zip(new, ground_phrases(self._inner, image, new, seed=seed), strict=True):
-            kept = outcome if isinstance(outcome, GroundkitError) else replace(outcome, steps=None)
+        for phrase, outcome in zip(new, self._inner.ground_each(image, new, seed=seed), strict=True):
+            kept = outcome if isinstance(outcome, Failure) else replace(outcome, steps=None)
             self._known[picture, phrase, seed] = kept
         for phrase in phrases:
             yield self._known[picture, phrase, seed]

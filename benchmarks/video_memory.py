@@ -26,6 +26,7 @@ from rich.table import Table
 from groundkit.masks.geometry import boxes_of
 from groundkit.media.videos import read_video
 from groundkit.outputs.video.mp4 import write_mp4
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.results import Grounding
 from groundkit.run.follow import follow_video
@@ -34,12 +35,12 @@ from groundkit.tracking.optical_flow import OpticalFlowTracker
 Pixels = npt.NDArray[np.uint8]
 
 
-class Brightness:
+class Brightness(Pipeline):
     """A pipeline that finds the pixels brighter than 150."""
 
     name, model = "brightness", "none"
 
-    def ground(self, image: Pixels, phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding]:
+    def outcomes(self, image: Pixels, phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding]:
         masks = (image.min(axis=-1) > 150)[None]
         ones, none = np.ones(1, np.float32), np.zeros((0, 3), np.float32)
         heat = np.zeros(image.shape[:2], np.float32)

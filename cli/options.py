@@ -22,8 +22,8 @@ from groundkit.media.paths import expand_home
 from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
+    from groundkit.pipelines.base import Pipeline
     from groundkit.pipelines.resolve import Setting
-    from groundkit.run.phrases import Pipeline
     from groundkit.settings import Given
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]

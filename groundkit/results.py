@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.errors import GroundkitError
 from groundkit.masks.geometry import boxes_of
 from groundkit.masks.rle import RunLength, decode
 
@@ -377,6 +378,25 @@ class VideoGrounding:
             f"<VideoGrounding {self.phrase!r}: {_count(len(self.frames), 'frame')} of {_size(self.key.image)}, "
             f"{self.pipeline} on {self.model}, {self.tracker}, {self.seconds:.2f} s>"
         )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands in a result's place where a phrase could not be grounded in a picture.
+
+    Attributes:
+        phrase: the phrase as given.
+        error: what went wrong, in one line that says what to do.
+    """
+
+    phrase: str
+    error: GroundkitError
+
+    def record(self, source: str = "") -> dict[str, JsonValue]:
+        """As JSON-ready values: ``input``, ``phrase`` and ``error``."""
+        from groundkit.outputs.record import failure
+
+        return failure(source, self.phrase, self.error)
 
 
 def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:

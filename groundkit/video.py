@@ -18,7 +18,7 @@ from groundkit.progress import Cancel, Report, watched
 from groundkit.results import VideoGrounding
 
 if TYPE_CHECKING:
-    from groundkit.pipelines.base import PhrasePipeline
+    from groundkit.pipelines.base import Pipeline
     from groundkit.tracking.base import Tracker
 
 VideoSource = str | Path | Video | npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
@@ -30,7 +30,7 @@ def follow(
     video: VideoSource,
     phrases: str,
     *,
-    pipeline: PhrasePipeline | str = ...,
+    pipeline: Pipeline | str = ...,
     tracker: Tracker | str = ...,
     stride: int = ...,
     max_frames: int | None = ...,
@@ -45,7 +45,7 @@ def follow(
     video: VideoSource,
     phrases: list[str] | tuple[str, ...],
     *,
-    pipeline: PhrasePipeline | str = ...,
+    pipeline: Pipeline | str = ...,
     tracker: Tracker | str = ...,
     stride: int = ...,
     max_frames: int | None = ...,
@@ -59,7 +59,7 @@ def follow(
     video: VideoSource,
     phrases: str | list[str] | tuple[str, ...],
     *,
-    pipeline: PhrasePipeline | str = "refam",
+    pipeline: Pipeline | str = "refam",
     tracker: Tracker | str = "flow",
     stride: int = 1,
     max_frames: int | None = None,
@@ -120,7 +120,7 @@ def follow(
     return found[0] if isinstance(phrases, str) else found
 
 
-def _tracker(tracker: Tracker | str, pipeline: PhrasePipeline) -> Tracker:
+def _tracker(tracker: Tracker | str, pipeline: Pipeline) -> Tracker:
     from groundkit.tracking.load import load_tracker
 
     return load_tracker(tracker, pipeline.segmenter) if isinstance(tracker, str) else tracker

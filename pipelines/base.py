@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -12,14 +12,15 @@ import numpy.typing as npt
 from groundkit.errors import ConfigError, GroundkitError, PhraseError
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
-from groundkit.results import Grounding
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Settings
 
 Image = TypeVar("Image", bound=ImageSource)
+Made = TypeVar("Made")
 
 
-class PhrasePipeline(ABC):
+class Pipeline(ABC):
     """Phrases and pictures in, groundings out.
 
     Attributes:
@@ -80,23 +81,76 @@ class PhrasePipeline(ABC):
             if isinstance(phrase, str):
                 return [self(one, phrase, seed=seed) for one in image]
             return [self(one, phrases, seed=seed) for one in image]
-        pixels = read_image(image)
-        results = []
-        for result in self.ground(pixels, phrases, seed=seed):
-            if isinstance(result, GroundkitError):
-                raise result
-            results.append(result)
+        results = list(self.ground(read_image(image), phrases, seed=seed))
         return results[0] if isinstance(phrase, str) else results
 
-    @abstractmethod
-    def ground(
-        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
-        """Ground several phrases in one picture, which is encoded once. A phrase that fails yields its error.
+    def ground(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding]:
+        """Ground several phrases in one picture, which is encoded once.
 
         Args:
             image: uint8 ``(height, width, 3)`` RGB.
+            phrases: what to look for.
+            seed: of the noise.
+
+        Yields:
+            One result per phrase, in their order.
+
+        Raises:
+            GroundkitError: the first phrase that fails.
         """
+        for outcome in self.ground_each(image, phrases, seed=seed):
+            if isinstance(outcome, Failure):
+                raise outcome.error
+            yield outcome
+
+    def ground_each(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | Failure]:
+        """The same, but a phrase that fails does not stop the others.
+
+        Yields:
+            One outcome per phrase, in their order, also where the whole picture fails.
+
+        Raises:
+            ConfigError: a setting that the model refuses: no other phrase or picture would fare better.
+        """
+        yield from one_outcome_each(self.outcomes(image, phrases, seed=seed), phrases)
+
+    @abstractmethod
+    def outcomes(
+        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
+    ) -> Iterator[Grounding | Failure]:
+        """What a method makes of each phrase; ``ground_each`` answers for what this raises."""
+
+
+def one_outcome_each(outcomes: Iterator[Grounding | Failure], phrases: Sequence[str]) -> Iterator[Grounding | Failure]:
+    """One outcome per phrase: what is raised on the way is the failure of every phrase that is left.
+
+    Raises:
+        ConfigError: see ``Pipeline.ground_each``.
+    """
+    answered = 0
+    try:
+        with explain_out_of_memory():
+            for outcome in outcomes:
+                if isinstance(outcome, Failure) and isinstance(outcome.error, ConfigError):
+                    raise outcome.error
+                answered += 1
+                yield outcome
+    except ConfigError:
+        raise
+    except GroundkitError as error:
+        for phrase in phrases[answered:]:
+            yield Failure(phrase, error)
+
+
+def attempt(phrase: str, step: Callable[..., Made], *arguments: Any) -> Made | Failure:
+    """What a step makes for a phrase, or its failure."""
+    try:
+        with explain_out_of_memory():
+            return step(*arguments)
+    except GroundkitError as error:
+        return Failure(phrase, error)
 
 
 def check_seed(seed: object) -> None:

@@ -12,19 +12,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from groundkit.errors import ConfigError, GroundkitError
+from groundkit.errors import ConfigError
 from groundkit.language import parse_phrase
 from groundkit.masks.choose import MaskRule
 from groundkit.masks.evidence import mean_evidence
 from groundkit.masks.geometry import agreement, boxes_of
-from groundkit.memory import explain_out_of_memory
-from groundkit.pipelines.base import PhrasePipeline
+from groundkit.pipelines.base import Pipeline, attempt
 from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.prompting.base import Heatmap
 from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Grounding, judged
-from groundkit.run.phrases import Pipeline, ground_phrases
+from groundkit.results import Failure, Grounding, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.places import minmax
@@ -91,7 +89,7 @@ class EmbeddedOnce:
         return self._segmenter.segment(embedding, prompts, **prompt)
 
 
-class Ensemble(PhrasePipeline):
+class Ensemble(Pipeline):
     """Members that share one segmenter, see :class:`EmbeddedOnce`, and a configuration."""
 
     def __init__(
@@ -103,26 +101,21 @@ class Ensemble(PhrasePipeline):
         self.name = name
         self.model = " + ".join(member.model for member in members)
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
-        embedding = None
-        outcomes = [ground_phrases(member, image, phrases, seed=seed) for member in self.members]
-        for text, found in zip(phrases, zip(*outcomes, strict=True), strict=True):
+    ) -> Iterator[Grounding | Failure]:
+        embedding: list[Any] = []
+
+        def fuse(text: str, members: tuple[Grounding, ...], started: float) -> Grounding:
+            if not embedding:
+                embedding.append(self.segmenter.embed(image))
+            return self._fuse(text, members, embedding[0], started)
+
+        each = [member.ground_each(image, phrases, seed=seed) for member in self.members]
+        for text, found in zip(phrases, zip(*each, strict=True), strict=True):
             started = time.perf_counter()
-            errors = [each for each in found if isinstance(each, GroundkitError)]
-            if errors:
-                yield errors[0]
-                continue
-            members = cast(tuple[Grounding, ...], found)
-            try:
-                with explain_out_of_memory():
-                    embedding = embedding or (self.segmenter.embed(image),)
-                    fused = self._fuse(text, members, embedding[0], started)
-            except GroundkitError as error:
-                yield error
-            else:
-                yield fused
+            failed = [outcome for outcome in found if isinstance(outcome, Failure)]
+            yield failed[0] if failed else attempt(text, fuse, text, cast(tuple[Grounding, ...], found), started)
 
     def _fuse(self, text: str, members: tuple[Grounding, ...], embedding: Any, started: float) -> Grounding:
         config = self.config

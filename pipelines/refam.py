@@ -10,27 +10,26 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from groundkit.attention.maps import AttentionMaps, check_finite
-from groundkit.errors import GroundkitError
 from groundkit.language import Phrase, Role, Token, parse_phrase, tokenize
 from groundkit.masks.evidence import weigh_evidence
 from groundkit.masks.geometry import boxes_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion.base import DiffusionModel
-from groundkit.pipelines.base import PhrasePipeline, made_by
+from groundkit.pipelines.base import Pipeline, attempt, made_by
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.base import Heatmap
 from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks, upsample
-from groundkit.results import Grounding, judged
+from groundkit.results import Failure, Grounding, judged
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.fusion import is_left, leave_out
 from groundkit.stages.normalise import Reduction, merge_layers, reduce_maps
@@ -40,7 +39,6 @@ from groundkit.stages.sinks import find_sinks
 __all__ = ["PRESETS", "Reading", "RefAM", "RefAMConfig", "RefAMSteps", "RefAMTrace", "read_config"]
 
 Map = npt.NDArray[np.float32]
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Reading:
         return replace(self, maps=self.maps[:, time], filtered=self.filtered[time], negated=negated)
 
 
-class RefAMSteps(PhrasePipeline):
+class RefAMSteps(Pipeline):
     """The method's steps, whatever the words look at: a model, a segmenter and a configuration."""
 
     def __init__(self, model: Any, segmenter: Segmenter, config: RefAMConfig, *, name: str) -> None:
@@ -198,7 +196,7 @@ class RefAMSteps(PhrasePipeline):
         attention = self._attention(encoded, words.states, seed)
 
         # 2. Let the tokens compete at each patch; drop the maps of magnets, stop words, specials and sinks.
-        maps = merge_layers(attention.token_maps, self.config.normalisation)
+        maps = merge_layers(torch.from_numpy(attention.numpy()[:, 0]), self.config.normalisation)
         sinks = find_sinks(attention)
         kept = torch.tensor(self._kept(words.phrase, words.tokens, sinks.tolist()))
         filtered = reduce_maps(maps[kept], reduction or self.config.reduction).numpy()
@@ -249,12 +247,12 @@ class RefAMSteps(PhrasePipeline):
             for index in range(config.noise_seeds)
         ]
         for each in read:
-            check_finite(each.token_maps, self.diffusion)
-        mixed = [each.text_to_text for each in read if each.text_to_text is not None]
-        return AttentionMaps(
-            read[0].layers,
-            torch.stack([each.token_maps for each in read]).mean(dim=0),
-            torch.stack(mixed).mean(dim=0) if mixed else None,
+            check_finite(each.values, self.diffusion)
+        mixed = [each.text for each in read if each.text is not None]
+        return replace(
+            read[0],
+            values=torch.stack([each.values for each in read]).mean(dim=0),
+            text=torch.stack(mixed).mean(dim=0) if mixed else None,
         )
 
     def _kept(self, phrase: Phrase, tokens: tuple[Token, ...], sinks: list[bool]) -> list[bool]:
@@ -278,12 +276,12 @@ class RefAM(RefAMSteps):
     ) -> None:
         super().__init__(model, segmenter, config or RefAMConfig(), name=name)
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         # All texts come first: with --offload the text encoders, the transformer and the segmenter take turns on the
         # GPU, and each comes once for all phrases of a picture.
-        texts = [_attempt(self._words, text) for text in phrases]
+        texts = [attempt(text, self._words, text) for text in phrases]
         null_words = self._null_words() if any(isinstance(each, Words) for each in texts) else None
 
         @functools.cache
@@ -307,24 +305,16 @@ class RefAM(RefAMSteps):
             return self._point(image, text, words.phrase, reading, embedding(), null(), started)
 
         # 1. and 2. The attention of the words that name the object, then what it points at.
-        readings: Iterable[Reading | GroundkitError] = (
-            _attempt(read, each) if isinstance(each, Words) else each for each in texts
+        readings: Iterable[Reading | Failure] = (
+            attempt(text, read, each) if isinstance(each, Words) else each
+            for text, each in zip(phrases, texts, strict=True)
         )
         if getattr(self.diffusion, "offload", False):
             readings = list(readings)
         for text, words, reading in zip(phrases, texts, readings, strict=True):
-            if isinstance(words, GroundkitError):
+            if isinstance(words, Failure):
                 yield words
-            elif isinstance(reading, GroundkitError):
+            elif isinstance(reading, Failure):
                 yield reading
             else:
-                yield _attempt(point, text, words, reading)
-
-
-def _attempt(step: Callable[..., Made], *arguments: Any) -> Made | GroundkitError:
-    """What a step makes, or the error that it meets."""
-    try:
-        with explain_out_of_memory():
-            return step(*arguments)
-    except GroundkitError as error:
-        return error
+                yield attempt(text, point, text, words, reading)

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.errors import GroundkitError
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion.clips import VideoDiffusionModel
+from groundkit.pipelines.base import attempt
 from groundkit.pipelines.refam import Map, RefAMSteps
 from groundkit.pipelines.refam_config import RefAMClipConfig
-from groundkit.results import Grounding
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import Segmenter
 
 KeySlice = Literal["first", "middle", "strongest"]
@@ -40,14 +40,11 @@ class RefAMClip(RefAMSteps):
     ) -> None:
         super().__init__(model, segmenter, config or RefAMClipConfig(), name=name)
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         for text in phrases:
-            try:
-                yield self.ground_clip([image], text, seed=seed)[1]
-            except GroundkitError as error:
-                yield error
+            yield attempt(text, lambda text: self.ground_clip([image], text, seed=seed)[1], text)
 
     def places(self, count: int) -> list[int]:
         """Which frames of a video of ``count`` frames make the clip: as many as fill whole slices, evenly spaced."""

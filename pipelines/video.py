@@ -21,15 +21,15 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.errors import GroundkitError, InputError
+from groundkit.errors import InputError
 from groundkit.masks.geometry import mask_iou
 from groundkit.masks.rle import encode
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video_config import VideoConfig as VideoConfig
 from groundkit.pipelines.video_config import read_config as read_config
 from groundkit.results import FrameMask as FrameMask
 from groundkit.results import Grounding
 from groundkit.results import VideoGrounding as VideoGrounding
-from groundkit.run.phrases import Pipeline, ground_phrases
 from groundkit.tracking.base import Mask, Track, Tracked, Tracker
 
 KeySlice = Literal["first", "middle", "strongest"]
@@ -56,7 +56,7 @@ Frames = Callable[[], Iterator[AnyFrame]]
 
 
 @runtime_checkable
-class ClipPipeline(Pipeline, Protocol):
+class ClipPipeline(Protocol):
     """A pipeline that looks at many frames at once: see :class:`groundkit.pipelines.refam_clip.RefAMClip`."""
 
     def places(self, count: int) -> list[int]: ...
@@ -256,10 +256,8 @@ class Following:
         return count
 
     def _ground(self, frame: AnyFrame) -> Grounding:
-        (outcome,) = ground_phrases(self._pipeline.pipeline, frame.image, [self._phrase], seed=self._seed)
-        if isinstance(outcome, GroundkitError):
-            raise outcome
-        return outcome
+        (grounding,) = self._pipeline.pipeline.ground(frame.image, [self._phrase], seed=self._seed)
+        return grounding
 
     def _track(self, way: Iterator[AnyFrame]) -> Iterator[tuple[AnyFrame, FrameMask]]:
         """Track frame by frame; ground again where it is time to, or where nothing sure is tracked."""

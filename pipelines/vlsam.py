@@ -39,7 +39,7 @@ from groundkit.media.images import ImageSource
 from groundkit.media.resize import resize
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.vision_language.base import Conversation, EncodedPicture, VisionLanguageModel
-from groundkit.pipelines.base import PhrasePipeline, made_by
+from groundkit.pipelines.base import Pipeline, made_by
 from groundkit.pipelines.discover import discover
 from groundkit.pipelines.vlsam_config import (
     ASK_FOR_QUESTIONS,
@@ -54,7 +54,7 @@ from groundkit.prompting.hot_cells import HotCells
 from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
 from groundkit.prompting.point_pair import PointPair
-from groundkit.results import Discovery, Grounding, judged
+from groundkit.results import Discovery, Failure, Grounding, judged
 from groundkit.segmenters.base import Propose, Segmenter
 from groundkit.stages.fusion import fuse_sizes, is_left, leave_out
 from groundkit.stages.normalise import reduce_maps
@@ -105,11 +105,11 @@ class Reading:
 
     def over_picture(self, row: int = 0) -> Heat:
         """One map over the whole picture, float32 ``(h, w)``, in the finest tokens of all views."""
-        views = self.talk.views
-        return lay_over(self.maps[row], views, finest_grid(views), interpolation=cv2.INTER_LINEAR)
+        grids = self.talk.grids
+        return lay_over(self.maps[row], grids, finest_grid(grids), interpolation=cv2.INTER_LINEAR)
 
 
-class VLSAM(PhrasePipeline):
+class VLSAM(Pipeline):
     """A vision-language model, a segmenter and a configuration."""
 
     def __init__(
@@ -147,9 +147,9 @@ class VLSAM(PhrasePipeline):
         """
         return discover(self, image, seed=seed)
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         look: Look | None = None
         null: Heat | None = None
         for text in phrases:
@@ -162,7 +162,7 @@ class VLSAM(PhrasePipeline):
                         null = self.read_null(look)
                     grounding = self._ground(look, text, phrase, null, started)
             except GroundkitError as error:
-                yield error
+                yield Failure(text, error)
             else:
                 yield grounding
 
@@ -311,14 +311,14 @@ class VLSAM(PhrasePipeline):
         maps = image_flow(layers, rows, talk.image_positions, flow=config.flow, regulariser=regulariser)
         check_finite(maps, self.vlm)
         if config.smoothing:
-            maps = smooth_views(maps, talk.views, config.smoothing, config.smoothing_kernel)
+            maps = smooth_views(maps, talk.grids, config.smoothing, config.smoothing_kernel)
         return Reading(talk, maps)
 
     @staticmethod
     def heatmap(readings: Sequence[Reading], row: int, size: tuple[int, ...]) -> Heatmap:
         """One map of each reading over a picture of ``size``: (height, width) in pixels."""
         height, width = size
-        parts = [(reading.maps[row], reading.talk.views) for reading in readings]
+        parts = [(reading.maps[row], reading.talk.grids) for reading in readings]
         grid = max((finest_grid(views) for _, views in parts), key=lambda grid: grid[0] * grid[1])
         cells = fuse_sizes([lay_over(maps, views, grid, interpolation=cv2.INTER_LINEAR) for maps, views in parts])
         if len(parts) == 1:

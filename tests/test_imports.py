@@ -34,12 +34,10 @@ groundkit trace video
 cli __main__
 """
 RANKS = {room: rank for rank, line in enumerate(ORDER.split("\n")) for room in line.split()}
-# Methods of a result that save or draw it: each is one line and imports what it calls when it is called.
-DELEGATIONS = {("results", "outputs")}
+# Methods of results and of maps that save or draw them: each is one line and imports what it calls when it is called.
+DELEGATIONS = {("results", "outputs"), ("attention", "outputs"), ("attention", "explain")}
 # Arrows that still run against the order; none may be added.
 NOT_YET = {
-    ("groundkit.pipelines.ensemble", "groundkit.run.phrases"),
-    ("groundkit.pipelines.video", "groundkit.run.phrases"),
     ("groundkit.models.locate", "groundkit.models.vision_language.families"),
 }
 

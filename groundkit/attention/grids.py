@@ -5,6 +5,8 @@ Letters: P image tokens of all views, R maps.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,21 +24,43 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """One grid of image tokens: the whole picture, or a tile of it.
+    """One grid of image tokens: of the whole picture or a tile of it, or of a clip.
 
     Attributes:
-        positions: int64 ``(h * w,)``, where its tokens stand in the sequence, row by row.
-        grid: (h, w).
-        box: the part it shows, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
+        shape: (h, w), of a clip (t, h, w); tokens are ordered with the last axis fastest.
+        box: the part that it shows, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was
+            padded.
+        frames: of a clip, which of its frames each of the t slices shows.
     """
 
-    positions: Tensor
-    grid: tuple[int, int]
+    shape: tuple[int, ...]
     box: Box = WHOLE
+    frames: tuple[range, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.positions.shape != (self.grid[0] * self.grid[1],):
-            raise ValueError(f"positions must be ({self.grid[0] * self.grid[1]},), got {tuple(self.positions.shape)}")
+        if len(self.shape) not in (2, 3):
+            raise ValueError(f"shape must be (h, w) or (t, h, w), got {self.shape}")
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return math.prod(self.shape)
+
+    def to_json(self) -> str:
+        """As a JSON text."""
+        frames = [[each.start, each.stop] for each in self.frames]
+        return json.dumps({"shape": self.shape, "box": self.box, "frames": frames})
+
+    @classmethod
+    def from_json(cls, text: str) -> TokenGrid:
+        """The way back from ``to_json``."""
+        told = json.loads(text)
+        left, top, right, bottom = told["box"]
+        return cls(
+            tuple(told["shape"]),
+            (left, top, right, bottom),
+            tuple(range(start, stop) for start, stop in told["frames"]),
+        )
 
 
 def smooth_views(maps: Tensor, views: Sequence[TokenGrid], deviation: float, kernel: int) -> Tensor:
@@ -77,7 +101,7 @@ def lay_over(maps: Tensor, views: Sequence[TokenGrid], size: tuple[int, int], *,
 def finest_grid(views: Sequence[TokenGrid]) -> tuple[int, int]:
     """(h, w): how many tokens of the view with the smallest ones it takes to cover the whole picture."""
     grids = [
-        (max(1, round(view.grid[0] / (y2 - y1))), max(1, round(view.grid[1] / (x2 - x1))))
+        (max(1, round(view.shape[-2] / (y2 - y1))), max(1, round(view.shape[-1] / (x2 - x1))))
         for view in views
         for x1, y1, x2, y2 in [view.box]
     ]
@@ -86,5 +110,5 @@ def finest_grid(views: Sequence[TokenGrid]) -> tuple[int, int]:
 
 def _grids(maps: Tensor, views: Sequence[TokenGrid]) -> list[Heat]:
     """Each view's part of the maps, float32 ``(R, h, w)``."""
-    parts = torch.split(maps.float(), [len(view.positions) for view in views], dim=1)
-    return [part.reshape(-1, *view.grid).numpy() for part, view in zip(parts, views, strict=True)]
+    parts = torch.split(maps.float(), [view.size for view in views], dim=1)
+    return [part.reshape(-1, *view.shape).numpy() for part, view in zip(parts, views, strict=True)]

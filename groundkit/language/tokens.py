@@ -31,12 +31,16 @@ class Token:
         text: the tokenizer's own piece, such as ``▁largest``, ``Ġcup`` or ``</s>``.
         word: index into ``Phrase.words``; None for a magnet, a special token or a bare space.
         role: that of the word; MAGNET for every token a magnet brings along, its ``</s>`` included; else SPECIAL.
+        spelling: the word that it belongs to, as written; empty where there is none.
+        sink: whether it is a global attention sink (:mod:`groundkit.stages.sinks`).
     """
 
     id: int
     text: str
     word: int | None
     role: Role
+    spelling: str = ""
+    sink: bool = False
 
 
 def tokenize(
@@ -142,7 +146,7 @@ def _encode(phrase: Phrase, text: str, tokenizer: PreTrainedTokenizerBase) -> It
             # One unknown piece may cover several words: "(cup)".
             content = [index for index in covered if phrase.words[index].role is Role.CONTENT] or covered
             word = max(content, key=content.count)
-            yield Token(id_, piece, word, phrase.words[word].role)
+            yield Token(id_, piece, word, phrase.words[word].role, phrase.words[word].text)
 
 
 def _call(tokenizer: PreTrainedTokenizerBase, text: str) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.inputs import Input, unique_stems
-from groundkit.memory import explain_out_of_memory
 from groundkit.outputs.atomic import prepare_folder
 from groundkit.outputs.formats import check_formats
 from groundkit.outputs.formats.base import Source
@@ -20,42 +19,16 @@ from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure, record
 from groundkit.outputs.save import RunFiles, file_names, names_a_file, per_result, write_result
-from groundkit.results import Grounding
-
-
-class Pipeline(Protocol):
-    """What every pipeline offers to those who run it over many pictures."""
-
-    name: str
-    model: str
-
-    def ground(
-        self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
-        """Ground phrases in one picture, uint8 ``(height, width, 3)`` RGB, which is encoded once."""
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure, Grounding
 
 
 def ground_phrases(
     pipeline: Pipeline, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
 ) -> Iterator[Grounding | GroundkitError]:
-    """One outcome a phrase, also when the pipeline gives up on the whole picture.
-
-    Raises:
-        ConfigError: a setting that the model refuses: no other picture would fare better.
-    """
-    answered = 0
-    try:
-        with explain_out_of_memory():
-            for outcome in pipeline.ground(image, phrases, seed=seed):
-                if isinstance(outcome, ConfigError):
-                    raise outcome
-                answered += 1
-                yield outcome
-    except ConfigError:
-        raise
-    except GroundkitError as error:
-        for _ in phrases[answered:]:
-            yield error
+    """One outcome per phrase; see ``Pipeline.ground_each``, which raises ConfigError."""
+    for outcome in pipeline.ground_each(image, phrases, seed=seed):
+        yield outcome.error if isinstance(outcome, Failure) else outcome
 
 
 def ground_files(

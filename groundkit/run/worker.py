@@ -22,13 +22,14 @@ from groundkit.outputs.formats.base import Source
 from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure
 from groundkit.outputs.save import per_result
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline, read_config
 from groundkit.results import Grounding
 from groundkit.run.fingerprint import fingerprint
 from groundkit.run.finished import details, in_order, video_details, with_formats
 from groundkit.run.follow import follow_video
 from groundkit.run.manifest import Record
-from groundkit.run.phrases import Pipeline, ground_phrases, write_outcome
+from groundkit.run.phrases import ground_phrases, write_outcome
 from groundkit.run.plan import Task, Unit
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
@@ -203,7 +204,7 @@ class Worker:
         if self._videos is None:
             if self.job.load_tracker is None:
                 raise GroundkitError("this run has no tracker for videos")
-            segmenter: Segmenter = self._pipeline.segmenter  # type: ignore[attr-defined]
+            segmenter: Segmenter = self._pipeline.segmenter
             tracker = self.job.load_tracker(segmenter)
             self._videos = VideoPipeline(self._pipeline, tracker, read_config(self.job.video))
         return self._videos

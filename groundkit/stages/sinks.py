@@ -25,8 +25,8 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     at words (cross-attention), everyone is the patches: A[i, j] is then patch i's attention to token j.
     """
     late = len(attention.layers) // 2
-    maps = attention.token_maps[late:].flatten(2)
-    looks = maps.transpose(1, 2) if attention.text_to_text is None else _shares(attention.text_to_text[late:])
+    maps = attention.values[late:].mean(dim=1)
+    looks = maps.transpose(1, 2) if attention.text is None else _shares(attention.text[late:])
     mass = looks.mean(dim=1)
     variation = looks.std(dim=1, correction=0) / mass.clamp_min(1e-12)
     share = _shares(maps)

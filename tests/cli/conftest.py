@@ -12,8 +12,9 @@ from PIL import Image
 
 import groundkit
 from groundkit.cli.main import run
-from groundkit.errors import ConfigError, GroundkitError, PhraseError
-from groundkit.results import Grounding
+from groundkit.errors import ConfigError, PhraseError
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure, Grounding
 
 
 class Answer(NamedTuple):
@@ -22,7 +23,7 @@ class Answer(NamedTuple):
     err: str
 
 
-class BrightPixels:
+class BrightPixels(Pipeline):
     """Finds the pixels brighter than 128; refuses the phrase "bad" and finds nothing for "nothing"."""
 
     name = "refam"
@@ -33,16 +34,16 @@ class BrightPixels:
         self.encoded = 0
         self.loaded_with: dict[str, Any] = {}
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         self.encoded += 1
         self.seed = seed
         for phrase in phrases:
             if phrase == "interrupt":
                 raise KeyboardInterrupt
             if phrase == "bad":
-                yield PhraseError("the phrase is bad: say something else")
+                yield Failure(phrase, PhraseError("the phrase is bad: say something else"))
                 continue
             y, x = np.nonzero(image[..., 0] > 128)
             box = (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1)

@@ -65,15 +65,15 @@ def test_a_reader_that_goes_away_is_no_error_message(tmp_path):
 def test_our_warnings_are_one_line_and_those_of_libraries_are_silent(command, pipeline, recwarn):
     import warnings
 
-    original = pipeline.ground
+    original = pipeline.outcomes
 
-    def ground(image, phrases, *, seed=0):
+    def outcomes(image, phrases, *, seed=0):
         warnings.simplefilter("always")
         warnings.warn("the last 3 tokens are ignored", stacklevel=2)
         warnings.warn("for developers", FutureWarning, stacklevel=2)
         return original(image, phrases, seed=seed)
 
-    pipeline.ground = ground
+    pipeline.outcomes = outcomes
     assert command("segment", "a.png", "cup", "--model", "m", "--segmenter", "s").err == (
         "groundkit: warning: the last 3 tokens are ignored\ngroundkit: a.png: 'cup': found, mask 0.90\n"
     )

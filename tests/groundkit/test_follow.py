@@ -12,15 +12,15 @@ import pytest
 
 import groundkit
 from groundkit.errors import CancelledError, ConfigError, GroundkitError, ImageError, PhraseError
-from groundkit.pipelines.base import PhrasePipeline
-from groundkit.results import Grounding
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure, Grounding
 from groundkit.tracking.base import Tracked
 
 CLIP = np.zeros((7, 12, 16, 3), np.uint8)
 CLIP[:, 2:6, 3:9] = 200
 
 
-class Bright(PhrasePipeline):
+class Bright(Pipeline):
     """Finds what is bright."""
 
     name, model = "bright", "none"
@@ -28,9 +28,9 @@ class Bright(PhrasePipeline):
     def __init__(self) -> None:
         self.segmenter: Any = None
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         mask = image[..., 0] > 100
         for phrase in phrases:
             yield Grounding(

@@ -16,20 +16,20 @@ import torch
 import groundkit
 from groundkit.cli.errors import for_command_line
 from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError
-from groundkit.pipelines.base import PhrasePipeline, check_seed
-from groundkit.results import Grounding
+from groundkit.pipelines.base import Pipeline, check_seed
+from groundkit.results import Failure, Grounding
 
 MakeGrounding = Callable[..., Grounding]
 IMAGE = np.zeros((6, 8, 3), np.uint8)
 
 
-class Echo(PhrasePipeline):
+class Echo(Pipeline):
     def __init__(self, make_grounding: MakeGrounding) -> None:
         self.make_grounding = make_grounding
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         for phrase in phrases:
             yield self.make_grounding(image=image, phrase=phrase, size=image.shape[:2])
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pytest
 from fakes import SquareSegmenter
 
-from groundkit.errors import ConfigError, GroundkitError, PhraseError
+from groundkit.errors import ConfigError, PhraseError
 from groundkit.masks.evidence import Evidence
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble, read_config
-from groundkit.results import Grounding
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -22,22 +23,22 @@ IMAGE = np.zeros((60, 80, 3), np.uint8)
 MakeGrounding = Callable[..., Grounding]
 
 
-class Member:
+class Member(Pipeline):
     """Sees a blob of some strength at each of several places."""
 
     def __init__(self, name: str, make: MakeGrounding, segmenter: EmbeddedOnce, *blobs: tuple[int, int, float]) -> None:
         self.name, self.model = name, f"{name}'s model"
         self.make, self.segmenter, self.blobs = make, segmenter, blobs
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         self.segmenter.embed(image)
         rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
         heat = sum(h * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 50) for x, y, h in self.blobs)
         for phrase in phrases:
             if phrase == "bad":
-                yield PhraseError("the phrase is bad")
+                yield Failure(phrase, PhraseError("the phrase is bad"))
             else:
                 yield self.make(
                     (1, 1, 3, 3), image=image, phrase=phrase, pipeline=self.name, heatmap=heat.astype(np.float32)
@@ -85,8 +86,8 @@ def test_evidence_is_the_members_mean_and_with_less_than_the_least_nothing_is_fo
     make_grounding: MakeGrounding,
 ) -> None:
     class Sure(Member):
-        def ground(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Any:
-            for found in super().ground(image, phrases, seed=seed):
+        def outcomes(self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0) -> Any:
+            for found in super().outcomes(image, phrases, seed=seed):
                 yield replace(found, evidence=Evidence(*self.parts)) if isinstance(found, Grounding) else found
 
         parts: tuple[float, float, float]
@@ -119,8 +120,8 @@ def test_the_picture_is_embedded_once_for_all_members_and_phrases(make_grounding
 
 
 def test_a_phrase_that_a_member_refuses_yields_its_error_alone(make_grounding: MakeGrounding) -> None:
-    outcomes = list(ensemble(make_grounding)[0].ground(IMAGE, ["the cup", "bad", "the ball"]))
-    assert [isinstance(outcome, PhraseError) for outcome in outcomes] == [False, True, False]
+    outcomes = list(ensemble(make_grounding)[0].ground_each(IMAGE, ["the cup", "bad", "the ball"]))
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [False, True, False]
 
 
 def test_weights_must_be_as_many_as_members() -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from fakes import SquareSegmenter
+from planted import attention_maps
 from tiny_parts import t5_tokenizer
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
 from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config
-from groundkit.results import Grounding
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -71,7 +72,7 @@ class PlantedModel:
                 mixed[:, :, index] = 100.0
         if self.noisy:
             maps += 0.2 * torch.rand(maps.shape, generator=torch.Generator().manual_seed(seed))
-        return AttentionMaps(self.layer_names, maps, mixed / mixed.sum(dim=-1, keepdim=True))
+        return attention_maps(maps, mixed / mixed.sum(dim=-1, keepdim=True), layers=self.layer_names)
 
 
 IMAGE = np.zeros((SIDE * CELL, SIDE * CELL, 3), dtype=np.uint8)
@@ -146,7 +147,7 @@ def test_the_spatial_bias_decides_between_twins(side: str, place: tuple[int, int
     class Twins(PlantedModel):
         def read_attention(self, *args, **kwargs) -> AttentionMaps:
             read = super().read_attention(*args, **kwargs)
-            read.token_maps[:, :, 3, 7] = read.token_maps[:, :, 3, 0]
+            read.numpy()[:, 0, :, 3, 7] = read.numpy()[:, 0, :, 3, 0]
             return read
 
     model = Twins({"cup": (3, 0)})
@@ -163,7 +164,7 @@ class Twins(PlantedModel):
 
     def read_attention(self, *args, **kwargs) -> AttentionMaps:
         read = super().read_attention(*args, **kwargs)
-        read.token_maps[:, :, *self.faint] = 0.6 * read.token_maps[:, :, *self.strong]
+        read.numpy()[:, 0, :, *self.faint] = 0.6 * read.numpy()[:, 0, :, *self.strong]
         return read
 
 
@@ -209,7 +210,7 @@ class Row(PlantedModel):
             word = token.removeprefix("▁")
             for place, colour, heat in zip(self.cups, ("red", "blue", "red"), (0.8, 1.0, 0.9), strict=True):
                 if word in ("cup", "cups", colour):
-                    read.token_maps[:, index, *place] = heat
+                    read.numpy()[:, 0, index, *place] = heat
         return read
 
 
@@ -286,13 +287,11 @@ def test_noise_seeds_are_averaged() -> None:
     model = PlantedModel({"cup": (4, 4)}, noisy=True)
     text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
     image = model.encode_image(IMAGE)
-    single = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all").token_maps for i in range(3)]
-    trace = RefAM(
-        model,
-        SquareSegmenter(half=6, whole=0.9),
-        read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"}),
-    )(IMAGE, "cup", seed=5).steps
-    torch.testing.assert_close(torch.from_numpy(trace.maps), torch.stack(single).mean(dim=(0, 1)))
+    read = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all") for i in range(3)]
+    single = [each.numpy()[:, 0] for each in read]
+    config = read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"})
+    steps = RefAM(model, SquareSegmenter(half=6, whole=0.9), config)(IMAGE, "cup", seed=5).steps
+    np.testing.assert_allclose(steps.maps, np.stack(single).mean(axis=(0, 1)), rtol=1e-5)
 
 
 def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
@@ -305,11 +304,12 @@ def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
 
 def test_the_picture_is_encoded_once_for_all_phrases_and_a_bad_phrase_stops_no_other() -> None:
     model, segmenter = PlantedModel({"cup": (1, 1), "ball": (6, 6)}), SquareSegmenter(half=6, whole=0.9)
-    results = list(RefAM(model, segmenter).ground(IMAGE, ["the cup", "   ", "the ball"]))
+    results = list(RefAM(model, segmenter).ground_each(IMAGE, ["the cup", "   ", "the ball"]))
     assert (model.images_encoded, segmenter.images_embedded) == (1, 1)
     first, bad, last = results
     assert isinstance(first, Grounding)
-    assert isinstance(bad, PhraseError)
+    assert isinstance(bad, Failure)
+    assert isinstance(bad.error, PhraseError)
     assert isinstance(last, Grounding)
     assert [patch(first), patch(last)] == [(1, 1), (6, 6)]
 
@@ -336,8 +336,12 @@ def test_odd_phrases_get_an_answer_or_an_error_of_ours(phrase: str) -> None:
     pipeline = RefAM(PlantedModel({}), SquareSegmenter(half=6, whole=0.9))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a phrase that is cut off says so
-        (result,) = pipeline.ground(IMAGE, [phrase])
-    assert isinstance(result, Grounding) or "\n" not in str(result)
+        (outcome,) = pipeline.ground_each(IMAGE, [phrase])
+    if isinstance(outcome, Failure):
+        assert isinstance(outcome.error, PhraseError)
+        assert "\n" not in str(outcome.error)
+    else:
+        assert outcome.masks.shape[1:] == IMAGE.shape[:2]
 
 
 def test_every_preset_is_a_valid_configuration() -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from fakes import SquareSegmenter
+from planted import attention_maps
 from tiny_parts import t5_tokenizer
 
 import groundkit
@@ -79,7 +80,7 @@ class PlantedClipModel:
             for planted, height in ((self.places, 1.0), (self.faint, 0.05)):
                 if word in planted and planted[word][0] < clip.grid[0]:
                     maps[:, index, *planted[word]] = height
-        return AttentionMaps(("a", "b"), maps, None)
+        return attention_maps(maps, layers=("a", "b"), frames=clip.covers)
 
 
 class Stays:

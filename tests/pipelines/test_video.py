@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from groundkit.errors import GroundkitError, InputError, PhraseError
+from groundkit.errors import InputError, PhraseError
 from groundkit.masks.evidence import Evidence
 from groundkit.pipelines import video as refam_video
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline, read_config
-from groundkit.results import Grounding
+from groundkit.results import Failure, Grounding
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
 MakeGrounding = Callable[..., Grounding]
@@ -49,19 +50,19 @@ def red(image: Pixels) -> Mask:
     return np.asarray(image[..., 0] > 200)
 
 
-class FindsRed:
+class FindsRed(Pipeline):
     name, model = "refam", "fake"
 
     def __init__(self, make: MakeGrounding) -> None:
         self.make, self.grounded = make, 0
 
-    def ground(
+    def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-    ) -> Iterator[Grounding | GroundkitError]:
+    ) -> Iterator[Grounding | Failure]:
         self.grounded += 1
         for phrase in phrases:
             if phrase == "...":
-                yield PhraseError("the phrase has no word")
+                yield Failure(phrase, PhraseError("the phrase has no word"))
                 continue
             rows, columns = np.nonzero(red(image))
             boxes = [(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)] if len(rows) else []
@@ -116,11 +117,11 @@ def test_the_key_frame_is_where_evidence_times_the_segmenter_s_score_is_highest(
     judged = {0: (0.9, 0.3), 1: (0.6, 0.8), 2: (0.3, 0.9)}  # evidence and score of each frame: 0.27, 0.48, 0.27
 
     class Judges(FindsRed):
-        def ground(
+        def outcomes(
             self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
-        ) -> Iterator[Grounding | GroundkitError]:
+        ) -> Iterator[Grounding | Failure]:
             evidence, score = judged[self.grounded]
-            for grounding in super().ground(image, phrases, seed=seed):
+            for grounding in super().outcomes(image, phrases, seed=seed):
                 assert isinstance(grounding, Grounding)
                 yield replace(
                     grounding,
@@ -170,9 +171,7 @@ def test_grounding_every_n_frames_refreshes_the_mask_of_the_same_object(make_gro
 
 def test_a_sure_tracker_is_not_led_to_another_object_of_the_same_name(make_grounding: MakeGrounding) -> None:
     class Elsewhere(FindsRed):
-        def ground(
-            self, image: Pixels, phrases: Sequence[str], *, seed: int = 0
-        ) -> Iterator[Grounding | GroundkitError]:
+        def outcomes(self, image: Pixels, phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding | Failure]:
             self.grounded += 1
             place = (5, 20, 17, 32) if self.grounded == 1 else (60, 40, 72, 52)
             yield self.make(place, image=image, phrase=phrases[0])

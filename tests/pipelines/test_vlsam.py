@@ -18,10 +18,11 @@ from groundkit.attention.heads import HeadWeights
 from groundkit.attention.layers import KeptMatrix, LayerAttention
 from groundkit.errors import ConfigError, PhraseError
 from groundkit.masks.geometry import mask_iou
-from groundkit.models.vision_language.base import Conversation, EncodedPicture
+from groundkit.models.vision_language.base import Conversation, EncodedPicture, PlacedGrid
 from groundkit.models.vision_language.picture_sizes import PictureSize
 from groundkit.pipelines.decaf import DecAF
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
+from groundkit.results import Failure
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -94,7 +95,7 @@ class PlantedModel:
     def ask(self, picture: EncodedPicture, question: str, answer: Sequence[int] = ()) -> Conversation:
         start = 1 + GRID * GRID + 3
         self.questions.append(question)
-        view = TokenGrid(torch.arange(1, 1 + GRID * GRID), (GRID, GRID))
+        view = PlacedGrid(torch.arange(1, 1 + GRID * GRID), TokenGrid((GRID, GRID)))
         asked = Conversation(picture, {"input_ids": torch.zeros(1, start).long()}, (view,), range(start, start))
         return self.add_answer(asked, answer)
 
@@ -399,8 +400,9 @@ def test_a_name_said_twice_is_two_objects_if_names_count_and_a_third_time_finds_
 
 
 def test_an_empty_phrase_yields_its_error_and_the_others_their_results() -> None:
-    outcomes = list(pipeline(PlantedModel()).ground(SCENE, ["the red cup", "...", "the blue ball"]))
-    assert isinstance(outcomes[1], PhraseError)
+    outcomes = list(pipeline(PlantedModel()).ground_each(SCENE, ["the red cup", "...", "the blue ball"]))
+    assert isinstance(outcomes[1], Failure)
+    assert isinstance(outcomes[1].error, PhraseError)
     assert outcomes[0].masks.shape == outcomes[2].masks.shape == (1, 128, 128)  # type: ignore[union-attr]
 
 
@@ -493,7 +495,9 @@ class TiledModel(PlantedModel):
         grid = (GRID // 2, GRID // 2)
         places = torch.arange(1, 1 + GRID * GRID).reshape(2, GRID // 2, 2, GRID // 2).transpose(1, 2).reshape(4, -1)
         views = [
-            TokenGrid(places[2 * y + x], grid, (x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5)) for y in (0, 1) for x in (0, 1)
+            PlacedGrid(places[2 * y + x], TokenGrid(grid, (x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5)))
+            for y in (0, 1)
+            for x in (0, 1)
         ]
         return replace(super().ask(picture, question, answer), views=tuple(views))
 
@@ -546,12 +550,12 @@ class LookingModel(PlantedModel):
         colour = next((c for c in COLOURS if c in question.split()), "none")
         (ids[0, -1],) = self.tokenizer(colour).input_ids
         end = ids.shape[1]
-        view = TokenGrid(torch.arange(1, 1 + rows * columns), (rows, columns))
+        view = PlacedGrid(torch.arange(1, 1 + rows * columns), TokenGrid((rows, columns)))
         return Conversation(picture, {"input_ids": ids}, (view,), range(end, end))
 
     def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:
         assert (weights, layers) == (HeadWeights.IMAGE_MAX, "late")
-        image, grid = talk.picture.image, talk.views[0].grid
+        image, grid = talk.picture.image, talk.grids[0].shape
         colour = self.tokenizer.words[int(talk.inputs["input_ids"][0, -1])]
 
         def cells(of: str) -> npt.NDArray[np.float32]:

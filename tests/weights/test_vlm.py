@@ -287,11 +287,11 @@ def test_what_two_pictures_taught_comes_back_from_the_exported_folder(maker, tmp
     for image, answer in zip(images, answers, strict=True):
         talk = loaded.ask(loaded.encode(image), QUESTIONS[0])
         (view,) = talk.views
-        assert view.grid == (vlm.GRID, vlm.GRID)
-        assert view.box == (0, 0, 1, 1)
+        assert view.grid.shape == (vlm.GRID, vlm.GRID)
+        assert view.grid.box == (0, 0, 1, 1)
         assert loaded.tokenizer.decode(loaded.generate(talk)) == answer
     wide = np.zeros((40, 90, 3), np.uint8)
-    assert loaded.ask(loaded.encode(wide), "Where is the zyzzyva?").views[0].box == (0, 0, 1, 1)
+    assert loaded.ask(loaded.encode(wide), "Where is the zyzzyva?").grids[0].box == (0, 0, 1, 1)
 
 
 def test_what_is_zoomed_into_keeps_its_place_and_what_lies_outside_is_not_named() -> None:

@@ -53,7 +53,7 @@ def main() -> None:
         for case in cases:
             image = np.asarray(Image.open(arguments.cases.parent / case["image"]).convert("RGB"))
             mask = np.asarray(Image.open(arguments.cases.parent / case["mask"])) > 127
-            x, y, _ = next(iter(pipeline.ground(image, [case["phrase"]]))).points[0]  # type: ignore[union-attr]
+            x, y, _ = next(iter(pipeline.ground(image, [case["phrase"]]))).points[0]
             hits[case["phrase_type"]].append(mask[int(y), int(x)])
         every = [hit for kind in hits.values() for hit in kind]
         by_kind = {kind: round(float(np.mean(values)), 3) for kind, values in sorted(hits.items())}

@@ -15,8 +15,9 @@ from groundkit.evaluation.pictures.cases import Case, group_by_image, read_mask
 from groundkit.evaluation.pictures.controls import CONTROLS
 from groundkit.masks.rle import RunLength, encode
 from groundkit.media.images import read_image
+from groundkit.pipelines.base import Pipeline
 from groundkit.results import Grounding
-from groundkit.run.phrases import Pipeline, ground_phrases
+from groundkit.run.phrases import ground_phrases
 
 
 @dataclass(frozen=True)

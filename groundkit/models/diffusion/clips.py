@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from groundkit.attention.between import read_across
+from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
 from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
@@ -261,7 +262,7 @@ class VideoDiffusionModel(ABC):
             guidance: guidance value of guidance-distilled models.
 
         Returns:
-            Token maps ``(L, T, t, h, w)``.
+            Maps on a grid of (t, h, w).
 
         Raises:
             ConfigError: a layer or head that does not exist, or words that look at nothing.
@@ -278,7 +279,7 @@ class VideoDiffusionModel(ABC):
             lambda: self._run(noisy, text, noise_level, guidance),
             words=slice(words_start, words_start + text.tokens),
             patches=slice(patches_start, patches_start + patches),
-            grid=clip.grid,
+            grid=TokenGrid(clip.grid, frames=clip.covers),
             heads=heads,
             direction=direction,
             joint=self.joint,

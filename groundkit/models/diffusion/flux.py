@@ -15,6 +15,7 @@ import torch
 from diffusers import FluxPipeline
 
 from groundkit.attention.between import read_across
+from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
 from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
@@ -181,7 +182,7 @@ class FluxModel:
             ),
             words=slice(0, tokens),
             patches=slice(tokens, tokens + patches),
-            grid=image.grid,
+            grid=TokenGrid(image.grid),
             heads=heads,
             direction=direction,
         )

@@ -26,10 +26,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from groundkit.attention.grids import WHOLE, Box, TokenGrid
 from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.attention.layers import LayerAttention
+from groundkit.attention.select import select_layers
 from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.exclusive import exclusive, seeded
-from groundkit.models.diffusion.base import select_layers
 from groundkit.models.loading import explain_loading_errors
 from groundkit.models.locate import VISION_LANGUAGE, locate
 from groundkit.models.offload import check_offload, offload_blocks, stage_of
@@ -40,6 +40,23 @@ from groundkit.models.weights_check import load_weights
 _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*\Z")
 # What a checkpoint's own generation settings say of its tokens; the rest of them (penalties, top_k) is not taken over.
 _TOKEN_SETTINGS = ("bos_token_id", "eos_token_id", "pad_token_id", "bad_words_ids", "suppress_tokens")
+
+
+@dataclass(frozen=True)
+class PlacedGrid:
+    """A grid of image tokens, and where they stand in the model's sequence.
+
+    Attributes:
+        positions: int64 ``(P,)``, row by row.
+        grid: their grid.
+    """
+
+    positions: Tensor
+    grid: TokenGrid
+
+    def __post_init__(self) -> None:
+        if self.positions.shape != (self.grid.size,):
+            raise ValueError(f"positions must be ({self.grid.size},), got {tuple(self.positions.shape)}")
 
 
 @dataclass(frozen=True)
@@ -56,14 +73,15 @@ class EncodedPicture:
     features: Any
     box: Box = WHOLE
 
-    def place(self, view: TokenGrid) -> TokenGrid:
+    def place(self, view: PlacedGrid) -> PlacedGrid:
         """A view of ``image`` as one of the picture."""
         if self.box == WHOLE:
             return view
         left, top, right, bottom = self.box
-        x1, y1, x2, y2 = view.box
+        x1, y1, x2, y2 = view.grid.box
         across, down = right - left, bottom - top
-        return replace(view, box=(left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down))
+        box = (left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down)
+        return replace(view, grid=replace(view.grid, box=box))
 
 
 @dataclass(frozen=True)
@@ -79,8 +97,13 @@ class Conversation:
 
     picture: EncodedPicture
     inputs: Mapping[str, Tensor]
-    views: tuple[TokenGrid, ...]
+    views: tuple[PlacedGrid, ...]
     answer: range
+
+    @property
+    def grids(self) -> tuple[TokenGrid, ...]:
+        """The grids of image tokens, without their positions."""
+        return tuple(view.grid for view in self.views)
 
     @property
     def image_positions(self) -> Tensor:
@@ -88,7 +111,7 @@ class Conversation:
         return torch.cat([view.positions for view in self.views])
 
 
-def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, columns: int) -> tuple[TokenGrid, ...]:
+def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, columns: int) -> tuple[PlacedGrid, ...]:
     """Views of ``rows * columns`` equal tiles, row by row, then of the whole picture; of this alone when not split."""
     tiles = range(rows * columns if rows * columns > 1 else 0)
     boxes = [
@@ -97,7 +120,7 @@ def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, column
     ]
     boxes.append((0.0, 0.0, 1.0, 1.0))
     parts = positions.reshape(len(boxes), -1)
-    return tuple(TokenGrid(part, grid, box) for part, box in zip(parts, boxes, strict=True))
+    return tuple(PlacedGrid(part, TokenGrid(grid, box)) for part, box in zip(parts, boxes, strict=True))
 
 
 class VisionLanguageModel(ABC):
@@ -204,7 +227,7 @@ class VisionLanguageModel(ABC):
         return loaded
 
     @abstractmethod
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         """Where the picture's tokens are, from what the processor returned for a question about it."""
 
     def image_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:

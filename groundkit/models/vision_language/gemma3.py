@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel
 
 
 class Gemma3Model(VisionLanguageModel):
@@ -24,7 +24,7 @@ class Gemma3Model(VisionLanguageModel):
     model_types = ("gemma3",)
     causal = False
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
-        return (TokenGrid(positions, (side, side)),)
+        return (PlacedGrid(positions, TokenGrid((side, side))),)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
 
-from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel, tiles_then_whole
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel, tiles_then_whole
 
 
 class InternVlModel(VisionLanguageModel):
@@ -23,7 +22,7 @@ class InternVlModel(VisionLanguageModel):
 
     model_types = ("internvl",)
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
         rows = columns = 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import EncodedPicture, VisionLanguageModel
+from groundkit.models.vision_language.base import EncodedPicture, PlacedGrid, VisionLanguageModel
 from groundkit.models.vision_language.picture_sizes import Framing
 
 # The format of LLaVA-1.5's authors, for copies of the checkpoint that lack it.
@@ -60,10 +60,10 @@ class LlavaModel(VisionLanguageModel):
         box = (-left / width, -top / height, (side - left) / width, (side - top) / height)
         return replace(super().encode(square), box=box)
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         height, width = (side // self.processor.patch_size for side in inputs["pixel_values"].shape[-2:])
-        return (TokenGrid(positions, (height, width), self._box(picture)),)
+        return (PlacedGrid(positions, TokenGrid((height, width), self._box(picture))),)
 
     @property
     def _cuts(self) -> bool:

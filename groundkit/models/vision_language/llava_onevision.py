@@ -14,7 +14,7 @@ from transformers.image_utils import ChannelDimension
 from transformers.models.llava_onevision.modeling_llava_onevision import unpad_image
 
 from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel
 
 
 class LlavaOnevisionModel(VisionLanguageModel):
@@ -33,7 +33,7 @@ class LlavaOnevisionModel(VisionLanguageModel):
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         return ("pixel_values", "image_sizes", "batch_num_images")
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         vision = self.model.config.vision_config
         side = vision.image_size // vision.patch_size
@@ -41,8 +41,8 @@ class LlavaOnevisionModel(VisionLanguageModel):
         rows, columns, box = self._frame(picture)
         frame = positions[side * side :].reshape(rows, columns + 1)[:, :columns]
         return (
-            TokenGrid(positions[: side * side], (side, side), (0.0, 0.0, share, share)),
-            TokenGrid(frame.flatten(), (rows, columns), box),
+            PlacedGrid(positions[: side * side], TokenGrid((side, side), (0.0, 0.0, share, share))),
+            PlacedGrid(frame.flatten(), TokenGrid((rows, columns), box)),
         )
 
     def _frame(self, picture: npt.NDArray[np.uint8]) -> tuple[int, int, tuple[float, float, float, float]]:

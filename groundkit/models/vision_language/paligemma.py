@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel
 
 # The tasks that it was trained on (ai.google.dev/gemma/docs/paligemma/prompt-system-instructions).
 _TASK = re.compile(r"(?:cap|caption|describe|answer|question) [a-z]{2}\b|ocr\b|(?:detect|segment) ")
@@ -53,10 +53,10 @@ class PaliGemmaModel(VisionLanguageModel):
                 stacklevel=2,
             )
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
-        return (TokenGrid(positions, (side, side)),)
+        return (PlacedGrid(positions, TokenGrid((side, side))),)
 
     def chat(self, question: str) -> str:
         """The picture's mark and a task: PaliGemma has no chat template, and its processor adds the rest."""

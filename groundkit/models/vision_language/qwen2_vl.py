@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel
 
 
 class Qwen2VlModel(VisionLanguageModel):
@@ -25,8 +25,8 @@ class Qwen2VlModel(VisionLanguageModel):
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         return ("pixel_values", "image_grid_thw")
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         patches = inputs["image_grid_thw"][0]  # (time, height, width)
         rows, columns = (patches[1:] // self.model.config.vision_config.spatial_merge_size).tolist()
-        return (TokenGrid(positions, (rows, columns)),)
+        return (PlacedGrid(positions, TokenGrid((rows, columns))),)

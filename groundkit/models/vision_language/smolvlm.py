@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from groundkit.attention.grids import TokenGrid
-from groundkit.models.vision_language.base import VisionLanguageModel, tiles_then_whole
+from groundkit.models.vision_language.base import PlacedGrid, VisionLanguageModel, tiles_then_whole
 
 
 class SmolVlmModel(VisionLanguageModel):
@@ -23,7 +22,7 @@ class SmolVlmModel(VisionLanguageModel):
 
     model_types = ("smolvlm", "idefics3")
 
-    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[TokenGrid, ...]:
+    def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_len)
         _, rows, columns = self.processor.image_processor.get_number_of_image_patches(*picture.shape[:2])

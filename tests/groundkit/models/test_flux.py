@@ -60,8 +60,8 @@ def test_maps_equal_a_float64_softmax_of_the_same_queries_and_keys(
     for layer, (query, key) in enumerate(attention):
         full = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1).mean(dim=0)
         across = full[words:, :words].mT if direction is AttentionDirection.IMAGE_TO_TEXT else full[:words, words:]
-        torch.testing.assert_close(maps.token_maps[layer].flatten(1).double(), across, atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(maps.text_to_text[layer].double(), full[:words, :words], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(maps.values[layer, 0].double(), across, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(maps.text[layer].double(), full[:words, :words], atol=1e-6, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -124,7 +124,7 @@ def test_text_is_encoded_without_padding_and_pieces_are_laid_end_to_end(model: F
 def test_the_same_seed_gives_the_same_maps_and_another_seed_others(model: FluxModel, picture: np.ndarray) -> None:
     image, text = encode(model, picture)
     first, again, other = (
-        model.read_attention(image, text, noise_level=0.5, seed=seed, layers="0-0").token_maps for seed in (3, 3, 4)
+        model.read_attention(image, text, noise_level=0.5, seed=seed, layers="0-0").values for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -134,7 +134,7 @@ def test_chosen_heads_average_to_the_mean_of_all_heads(model: FluxModel, picture
     image, text = encode(model, picture)
 
     def read(heads: list[int] | None) -> torch.Tensor:
-        return model.read_attention(image, text, noise_level=0.5, seed=0, layers="all", heads=heads).token_maps
+        return model.read_attention(image, text, noise_level=0.5, seed=0, layers="all", heads=heads).values
 
     torch.testing.assert_close((read([0]) + read([1])) / 2, read(None))
     with pytest.raises(ConfigError, match=r"heads: this model has heads 0 to 1, got \[2\]"):

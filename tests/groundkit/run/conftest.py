@@ -11,7 +11,8 @@ from PIL import Image
 
 from groundkit.errors import AttentionError, PhraseError
 from groundkit.outputs.video.mp4 import write_mp4
-from groundkit.results import Grounding
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure, Grounding
 from groundkit.run.plan import Unit, make_plan
 from groundkit.run.worker import Job
 from groundkit.tracking.optical_flow import OpticalFlowTracker
@@ -20,7 +21,7 @@ PHRASES = ["cup", "bad", "ball", "nothing"]
 FORMATS = ("png", "overlay", "json", "coco")
 
 
-class Rectangles:
+class Rectangles(Pipeline):
     """Finds what is bright; refuses the phrase "bad", finds no "nothing", and breaks at a picture of 13 lines."""
 
     name = "rectangles"
@@ -32,7 +33,7 @@ class Rectangles:
         self.clock = count()
         self.asked: list[str] = []
 
-    def ground(self, image, phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding | PhraseError]:
+    def outcomes(self, image, phrases: Sequence[str], *, seed: int = 0) -> Iterator[Grounding | Failure]:
         for phrase in phrases:
             if len(image) == 13:
                 raise MemoryError("no room\nat all")
@@ -40,7 +41,7 @@ class Rectangles:
                 raise AttentionError("layer 3 was silent")
             self.asked.append(phrase)
             if phrase == "bad":
-                yield PhraseError("say more")
+                yield Failure(phrase, PhraseError("say more"))
                 continue
             rows, columns = np.nonzero(image[..., 0] > 128)
             box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)

@@ -7,10 +7,12 @@ from pycocotools.coco import COCO
 
 from groundkit.errors import AttentionError, ConfigError, InputError, PhraseError
 from groundkit.media.inputs import Input, resolve_inputs
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure
 from groundkit.run.phrases import BatchWriter, ground_files, ground_phrases, refused
 
 
-class Rectangles:
+class Rectangles(Pipeline):
     """A pipeline that finds one rectangle, refuses the phrase "bad", breaks at "broken", is ill set for "set"."""
 
     name = "rectangles"
@@ -20,13 +22,14 @@ class Rectangles:
         self.make_grounding = make_grounding
         self.encoded = 0
 
-    def ground(self, image, phrases, *, seed=0):
+    def outcomes(self, image, phrases, *, seed=0):
         self.encoded += 1
         for phrase in phrases:
             if phrase == "broken":
                 raise AttentionError("layer 3 was silent")
             refused = {"bad": PhraseError("say more"), "set": ConfigError("no head 9")}
-            yield refused.get(phrase) or self.make_grounding((2, 3, 20, 30), image=image, phrase=phrase)
+            error = refused.get(phrase)
+            yield Failure(phrase, error) if error else self.make_grounding((2, 3, 20, 30), image=image, phrase=phrase)
 
 
 @pytest.fixture

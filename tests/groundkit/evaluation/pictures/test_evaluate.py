@@ -8,11 +8,13 @@ from groundkit.errors import AttentionError, PhraseError
 from groundkit.evaluation.pictures.cases import read_cases
 from groundkit.evaluation.pictures.contact_sheet import draw_contact_sheet
 from groundkit.evaluation.pictures.evaluate import evaluate
+from groundkit.pipelines.base import Pipeline
+from groundkit.results import Failure
 
 BOX = (10, 10, 30, 30)
 
 
-class Planted:
+class Planted(Pipeline):
     """A pipeline that answers from a table, and counts the pictures it encodes."""
 
     name = "planted"
@@ -23,13 +25,14 @@ class Planted:
         self.answers = answers
         self.encoded = 0
 
-    def ground(self, image, phrases, *, seed=0):
+    def outcomes(self, image, phrases, *, seed=0):
         self.encoded += 1
         for phrase in phrases:
             answer = self.answers[phrase]
             if answer is AttentionError:
                 raise AttentionError("layer 3 was silent")
-            yield answer if isinstance(answer, Exception) else self.make_grounding(*answer, image=image, phrase=phrase)
+            failed = isinstance(answer, Exception)
+            yield Failure(phrase, answer) if failed else self.make_grounding(*answer, image=image, phrase=phrase)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ def outcome(model: VideoDiffusionModel) -> dict[str, Any]:
     maps = model.read_attention(
         clip, model.encode_text(words, "the red cup"), noise_level=0.3, seed=1, layers="all", heads=[1]
     )
-    outcome = {"latents": clip.latents, "maps": maps.token_maps}
-    return outcome if maps.text_to_text is None else {**outcome, "words": maps.text_to_text}
+    outcome = {"latents": clip.latents, "maps": maps.values}
+    return outcome if maps.text is None else {**outcome, "words": maps.text}
 
 
 @pytest.mark.filterwarnings("ignore:In (CPU|CUDA|MPS) autocast:UserWarning")  # of Mochi's own making

@@ -114,11 +114,11 @@ def test_maps_equal_a_float64_softmax_of_the_same_queries_and_keys(model: VideoD
                 assert full.shape == (patches + states,) * 2
                 across = full[:patches, patches:].mT if direction is directions(model)[0] else full[patches:, :patches]
                 words = full[patches:, patches:]
-            assert maps.token_maps.shape[2:] == encoded.grid
+            assert maps.grids[0].shape == encoded.grid
             across = across[: text.tokens]
-            torch.testing.assert_close(maps.token_maps[layer].flatten(1).double(), across, atol=1e-6, rtol=1e-4)
-            if maps.text_to_text is not None:
-                torch.testing.assert_close(maps.text_to_text[layer].double(), words, atol=1e-6, rtol=1e-4)
+            torch.testing.assert_close(maps.values[layer, 0].double(), across, atol=1e-6, rtol=1e-4)
+            if maps.text is not None:
+                torch.testing.assert_close(maps.text[layer].double(), words, atol=1e-6, rtol=1e-4)
 
 
 def test_a_direction_that_the_attention_does_not_have_is_refused_in_one_line(
@@ -129,12 +129,12 @@ def test_a_direction_that_the_attention_does_not_have_is_refused_in_one_line(
     wanted = AttentionDirection.TEXT_TO_IMAGE
     if model.joint:
         maps = model.read_attention(encoded, text, direction=wanted, **arguments)
-        assert maps.text_to_text is not None
+        assert maps.text is not None
     else:
         with pytest.raises(ConfigError, match=r"^direction=text_to_image: words of this model look at no patch.*$"):
             model.read_attention(encoded, text, direction=wanted, **arguments)
         maps = model.read_attention(encoded, text, **arguments)
-        assert maps.text_to_text is None
+        assert maps.text is None
     assert find_sinks(maps).shape == (text.tokens,)
 
 
@@ -195,7 +195,8 @@ def test_padding_that_no_mask_hides_takes_its_share_and_leaves_proportions_alone
     """Where it is masked, the pass of the family's own pipeline is the proof; here the first layer is, head by head."""
 
     def shares(text: ClipText) -> tuple[Tensor, Tensor]:
-        maps = model.read_attention(encoded, text, noise_level=0.3, seed=1, layers="0-0", heads=[1]).token_maps[0]
+        maps = model.read_attention(encoded, text, noise_level=0.3, seed=1, layers="0-0", heads=[1])
+        maps = torch.from_numpy(maps.numpy()[0, 0])
         return maps.sum(dim=0), maps / maps.sum(dim=0)
 
     encoded, text = encode(model, clip)
@@ -323,7 +324,7 @@ def test_any_shape_of_clip_becomes_whole_patches(model: VideoDiffusionModel, sha
 def test_a_tall_clip_stays_within_the_positions_that_the_model_has(model: VideoDiffusionModel) -> None:
     encoded, text = encode(model, np.zeros((5, 160, 40, 3), np.uint8))
     maps = model.read_attention(encoded, text, noise_level=0.3, seed=1, layers="0-0")
-    assert maps.token_maps.shape[-2:] == encoded.grid[1:]
+    assert maps.grids[0].shape[-2:] == encoded.grid[1:]
     assert encoded.grid[1] > encoded.grid[2]
 
 

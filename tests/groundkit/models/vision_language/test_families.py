@@ -173,8 +173,8 @@ def test_a_changed_patch_of_the_picture_changes_the_token_that_stands_for_it(
     views = model.ask(model.encode(flat), QUESTION).views
     assert views
     for view in views:
-        rows, columns = view.grid
-        x1, y1, x2, y2 = view.box
+        rows, columns = view.grid.shape
+        x1, y1, x2, y2 = view.grid.box
         for row, column in {
             (0, 0),
             (rows - 1, 0),
@@ -191,7 +191,7 @@ def test_a_changed_patch_of_the_picture_changes_the_token_that_stands_for_it(
                 round(top) : max(round(bottom), round(top) + 1), round(left) : max(round(right), round(left) + 1)
             ] = 255
             difference = (embedded(changed) - before)[view.positions].norm(dim=-1)
-            assert int(difference.argmax()) == row * columns + column, (view.grid, view.box, row, column)
+            assert int(difference.argmax()) == row * columns + column, (view.grid, row, column)
 
 
 def test_blocks_kept_in_main_memory_until_they_run_change_nothing(

@@ -43,7 +43,7 @@ def test_the_picture_is_padded_as_pillow_pads_it_with_the_processor_s_mean_colou
     encoded = model.encode(picture)
     np.testing.assert_array_equal(encoded.image, np.array(expected))
     (view,) = model.ask(encoded, "").views
-    x1, y1, x2, y2 = view.box
+    x1, y1, x2, y2 = view.grid.box
     assert ((x2 - x1) * width, (y2 - y1) * height) == pytest.approx((side, side))
     assert (-x1 * width, -y1 * height) == pytest.approx(((side - width) // 2, (side - height) // 2))
 
@@ -62,7 +62,7 @@ def changed_tokens(model: LlavaModel, framing: Any, where: tuple[slice, slice]) 
         return found
 
     change = (features(other) - features(plain)).norm(dim=-1)
-    return lay_over(change, (view,), (90, 180), interpolation=0)
+    return lay_over(change, (view.grid,), (90, 180), interpolation=0)
 
 
 @pytest.mark.parametrize("column", [slice(0, 20), slice(80, 100), slice(160, 180)], ids=["left", "middle", "right"])
@@ -87,7 +87,7 @@ def test_a_checkpoint_whose_processor_stretches_the_picture_is_given_the_picture
     assert picture.shape[0] != picture.shape[1]
     encoded = nano.encode(picture)
     assert encoded.image is picture
-    assert encoded.box == nano.ask(encoded, "").views[0].box == (0.0, 0.0, 1.0, 1.0)
+    assert encoded.box == nano.ask(encoded, "").grids[0].box == (0.0, 0.0, 1.0, 1.0)
 
 
 def test_a_copy_whose_processor_does_not_know_the_patches_gets_the_same_tokens(

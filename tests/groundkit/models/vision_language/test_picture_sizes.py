@@ -40,7 +40,7 @@ def pipeline(model: VisionLanguageModel, **settings: object) -> VLSAM:
 
 def grid(model: VisionLanguageModel, picture: EncodedPicture) -> tuple[int, int]:
     """The finest grid of tokens over the picture."""
-    return finest_grid(model.ask(picture, "").views)
+    return finest_grid(model.ask(picture, "").grids)
 
 
 @pytest.mark.parametrize("size", [(3000, 4000), (8000, 6000)], ids=["12 megapixels", "48 megapixels"])

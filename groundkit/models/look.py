@@ -1,0 +1,68 @@
+"""A picture or clip, opened once for a model and a segmenter, and read as often as needed."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from groundkit.attention.maps import AttentionMaps
+
+if TYPE_CHECKING:
+    from groundkit.language import Phrase
+    from groundkit.segmenters.base import MaskProposals, Segmenter
+    from groundkit.segmenters.points import PointPrompts
+
+
+class Look(ABC):
+    """One picture, with everything that is computed of it once: by the model, and by the segmenter.
+
+    A method opens it, reads it with one text after the other, and asks it for masks. Nothing is encoded before it is
+    needed, nothing is encoded twice, and the model knows nothing of the segmenter. There is room for a kept prefix and
+    for texts read in one batch: both belong into ``read`` of a subclass.
+
+    Attributes:
+        image: uint8 ``(height, width, 3)`` RGB.
+        can: what ``read`` can give beside the maps: of ``heads`` (each by itself), ``text`` (text to text),
+            ``gradients``, ``hidden states``, ``image queries``. Stages say what they need.
+    """
+
+    can: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, image: npt.NDArray[np.uint8], segmenter: Segmenter) -> None:
+        self.image = image
+        self._segmenter = segmenter
+
+    @abstractmethod
+    def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
+        """The attention of a text, before any stage.
+
+        Args:
+            phrase: the text, taken apart.
+            seed: of the noise, if there is any.
+            excluded: whether the text is what another phrase leaves out, as "the red cup" of "the cup that is not red".
+
+        Raises:
+            PhraseError: a text that the model cannot read.
+            AttentionError: a layer whose attention could not be read.
+        """
+
+    def seen_as(self, image: npt.NDArray[np.uint8]) -> Look:
+        """A look at a transformed picture of the same size, with the same settings.
+
+        Raises:
+            NotImplementedError: this kind of look has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot look at a transformed picture")
+
+    @functools.cached_property
+    def embedding(self) -> Any:
+        """The segmenter's encoding of the picture, for ``propose``."""
+        return self._segmenter.embed(self.image)
+
+    def propose(self, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
+        """Masks for the one object that points describe; the further arguments are those of ``Segmenter.segment``."""
+        return self._segmenter.segment(self.embedding, prompts, **prompt)

@@ -1,0 +1,55 @@
+"""How a model is loaded, and how its attention is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from groundkit.attention.choices import AttentionDirection
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Where a model goes, and which of its files are read.
+
+    Attributes:
+        name: what results and messages call the model; by default its source.
+        device: where it runs.
+        dtype: in which type it computes.
+        offload: keep in main memory whatever part does not run (needs a GPU).
+        revision: branch, tag or commit on the Hub.
+        variant: of the weight files, such as ``fp16``.
+        local_files_only: never ask the Hub.
+    """
+
+    name: str | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+    offload: bool = False
+    revision: str | None = None
+    variant: str | None = None
+    local_files_only: bool = False
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Which attention of a diffusion model is read, and at which noise.
+
+    Attributes:
+        layers: which layers, see :func:`~groundkit.attention.select.select_layers`.
+        heads: indices of the heads; None for all of them.
+        direction: patches looking at words, or words looking at patches.
+        noise_level: s, the share of noise: its weight divided by the sum of the weights of picture and noise.
+        guidance: guidance value of guidance-distilled models.
+        seed: of the noise.
+        keep_heads: keep every head by itself instead of their mean.
+    """
+
+    layers: str = "all"
+    heads: tuple[int, ...] | None = None
+    direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT
+    noise_level: float = 0.3
+    guidance: float = 3.5
+    seed: int = 0
+    keep_heads: bool = False

@@ -1,0 +1,142 @@
+"""Stages: the steps from attention to heatmap, shared by all methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from groundkit.errors import ConfigError
+from groundkit.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from groundkit.attention.maps import AttentionMaps
+    from groundkit.language import Phrase
+    from groundkit.models.look import Look
+    from groundkit.stages.trace import Step
+
+
+class Stage(Settings, ABC):
+    """One step from attention to heatmap. Its fields are its settings, its docstring is its help.
+
+    A stage keeps the shape and the dtype of the maps, unless its job is to reduce one axis. A stage for other packages
+    is registered under the entry point group ``groundkit.stages``.
+
+    >>> class Sharpen(Stage):
+    ...     '''Raise every map to a power.'''
+    ...     power: float = 2.0
+    ...     def __call__(self, maps, scene):
+    ...         return replace(maps, values=maps.values**self.power)
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+        """The maps after this step.
+
+        Args:
+            maps: what the stage before left.
+            scene: the picture and the phrase, and other texts seen through the stages before this one.
+        """
+
+
+class Scene:
+    """One phrase in one picture, seen through a list of stages.
+
+    Attributes:
+        look: the picture.
+        phrase: the phrase, taken apart.
+        seed: of the noise.
+        excluded: whether the phrase is what another one leaves out, as "the red cup" of "the cup that is not red".
+    """
+
+    def __init__(
+        self, look: Look, phrase: Phrase, stages: Sequence[Stage], *, seed: int = 0, excluded: bool = False
+    ) -> None:
+        self.look = look
+        self.phrase = phrase
+        self.seed = seed
+        self.excluded = excluded
+        self._stages = tuple(stages)
+        self._known: dict[tuple[object, ...], AttentionMaps] = {}
+        self._beside: dict[str, AttentionMaps] = {}
+
+    def maps_of(
+        self,
+        text: str | Phrase | None = None,
+        *,
+        image: npt.NDArray[np.uint8] | None = None,
+        excluded: bool = False,
+    ) -> AttentionMaps:
+        """Another text, or a transformed picture, taken through the stages before the one that asks; remembered.
+
+        Args:
+            text: such as a null phrase or a general prompt; by default the phrase itself.
+            image: uint8 ``(height, width, 3)`` RGB, of the picture's own size; by default the picture.
+            excluded: whether the text is what the phrase leaves out.
+
+        Raises:
+            PhraseError: a text that cannot be read.
+        """
+        from groundkit.language import parse_phrase
+
+        phrase = self.phrase if text is None else parse_phrase(text) if isinstance(text, str) else text
+        key = (phrase, excluded, None if image is None else image.tobytes(), self._stages)
+        if key not in self._known:
+            look = self.look if image is None else self.look.seen_as(image)
+            other = Scene(look, phrase, self._stages, seed=self.seed, excluded=excluded)
+            self._known[key] = other.run()[0]
+        if text is not None:
+            self.show(phrase.text, self._known[key])
+        return self._known[key]
+
+    def show(self, name: str, maps: AttentionMaps) -> None:
+        """Have ``groundkit explain`` draw maps beside the result of the stage that runs."""
+        self._beside[name] = maps
+
+    def run(self) -> tuple[AttentionMaps, tuple[Step, ...]]:
+        """Read the phrase and take it through all stages.
+
+        Returns:
+            The maps after the last stage, and those after the reading and after each stage, averaged over layers and
+            heads: they are kept for as long as a result is.
+
+        Raises:
+            ConfigError: a stage that needs what the model cannot give; nothing has run by then.
+            PhraseError, AttentionError: see ``Look.read``.
+        """
+        from groundkit.stages.trace import Step
+
+        check_needs(self._stages, self.look)
+        maps = self.look.read(self.phrase, seed=self.seed, excluded=self.excluded)
+        steps = [Step("read", maps.mean_layers())]
+        for index, stage in enumerate(self._stages):
+            before = Scene(self.look, self.phrase, self._stages[:index], seed=self.seed, excluded=self.excluded)
+            before._known = self._known
+            maps = stage(maps, before)
+            steps.append(Step(name_of(stage), maps.mean_layers(), before._beside))
+        return maps, tuple(steps)
+
+
+def name_of(stage: Stage) -> str:
+    """What a stage is called in settings: the name of its file."""
+    return type(stage).__module__.rpartition(".")[2]
+
+
+def check_needs(stages: Sequence[Stage], look: Look) -> None:
+    """Raises ConfigError where a stage needs what a look cannot give."""
+    for stage in stages:
+        if missing := stage.needs - look.can:
+            raise ConfigError(
+                f"the stage {name_of(stage)} needs {' and '.join(sorted(missing))}, which this model does not give: "
+                "leave the stage out, or use another model"
+            )
+
+
+def by_name(stages: Sequence[Stage]) -> Mapping[str, Stage]:
+    """Stages by their names, in their order."""
+    return {name_of(stage): stage for stage in stages}
