@@ -21,7 +21,8 @@ ray = pytest.importorskip("ray")
 from groundkit.run.engines.ray import on_ray  # noqa: E402
 
 # What Ray's own modules deprecate, and the processes that it starts and does not wait for.
-pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark += [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 
