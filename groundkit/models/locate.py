@@ -173,6 +173,6 @@ def _use(config: Mapping[str, Any], wanted: Wanted) -> str:
         return f"it works as the segmenter; here {other}"
     if kind in _SAM_2:
         return f"it works as the tracker of a video; here {other}"
-    if wanted is not VISION_LANGUAGE and any(kind in family.model_types for family in FAMILIES):
+    if wanted is not VISION_LANGUAGE and kind in FAMILIES.names:
         return f'read it with pipeline="vlsam", or {other}'
     return other

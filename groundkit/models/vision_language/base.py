@@ -131,7 +131,6 @@ class VisionLanguageModel(ABC):
         tokenizer: its tokenizer.
         layer_names: the language model's layers, first to last.
         picture_size: how large a picture it is given, where its image tokens grow with the picture; else None.
-        model_types: the ``model_type`` of configurations that this family reads.
         causal: whether a token sees none of the tokens after it, image tokens included.
         answer_marks: what the model's masks and types, named as its processor names them, say of an answer's token; 0
             where they are not named here.
@@ -140,7 +139,6 @@ class VisionLanguageModel(ABC):
             ``{phrase}``.
     """
 
-    model_types: ClassVar[tuple[str, ...]]
     causal: ClassVar[bool] = True
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1}
     listing_questions: ClassVar[tuple[str, ...]] = ()
@@ -220,8 +218,6 @@ class VisionLanguageModel(ABC):
                 **placed,
                 **options,
             )
-        if model.config.model_type not in cls.model_types:
-            raise ModelError(f"{source}: a model of type {model.config.model_type}, not {' or '.join(cls.model_types)}")
         loaded = cls(model, processor, name or str(source), device, offload=offload)
         loaded.chat("")  # better refused here than at the first picture
         return loaded

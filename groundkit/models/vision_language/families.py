@@ -1,4 +1,7 @@
-"""Every vision-language family, and the one that a checkpoint belongs to."""
+"""The vision-language family that reads a checkpoint: the file with the name of its ``model_type``.
+
+A family from outside is an entry point of the group ``groundkit.families`` with that name.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,14 @@ from typing import Any
 
 from groundkit.models.locate import VISION_LANGUAGE, locate, not_wanted
 from groundkit.models.vision_language.base import VisionLanguageModel
-from groundkit.models.vision_language.gemma3 import Gemma3Model
-from groundkit.models.vision_language.internvl import InternVlModel
-from groundkit.models.vision_language.llava import LlavaModel
-from groundkit.models.vision_language.llava_onevision import LlavaOnevisionModel
-from groundkit.models.vision_language.paligemma import PaliGemmaModel
-from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
-from groundkit.models.vision_language.qwen3_vl import Qwen3VlModel
-from groundkit.models.vision_language.smolvlm import SmolVlmModel
+from groundkit.plugins import Registry
 
-FAMILIES: tuple[type[VisionLanguageModel], ...] = (
-    LlavaModel,
-    LlavaOnevisionModel,
-    Qwen2VlModel,
-    Qwen3VlModel,
-    SmolVlmModel,
-    InternVlModel,
-    PaliGemmaModel,
-    Gemma3Model,
+FAMILIES = Registry(
+    Path(__file__).parent,
+    __package__ or "",
+    "FAMILY",
+    "groundkit.families",
+    frozenset({"base", "families", "picture_sizes"}),
 )
 
 
@@ -37,10 +30,11 @@ def vision_language_family(
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
     config = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only).config
-    for family in FAMILIES:
-        if config.get("model_type") in family.model_types:
-            return family
-    raise not_wanted(source, config, VISION_LANGUAGE, [kind for family in FAMILIES for kind in family.model_types])
+    kind = config.get("model_type")
+    family = FAMILIES.load(kind) if kind in FAMILIES.names else None
+    if isinstance(family, type) and issubclass(family, VisionLanguageModel):
+        return family
+    raise not_wanted(source, config, VISION_LANGUAGE, FAMILIES.own)
 
 
 def load_vision_language(

@@ -21,10 +21,12 @@ class Gemma3Model(VisionLanguageModel):
     a token sees only the last ``sliding_window`` tokens, of the picture too; the attention read there is 0 before them.
     """
 
-    model_types = ("gemma3",)
     causal = False
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
         return (PlacedGrid(positions, TokenGrid((side, side))),)
+
+
+FAMILY = Gemma3Model

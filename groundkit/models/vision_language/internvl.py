@@ -20,8 +20,6 @@ class InternVlModel(VisionLanguageModel):
     it, without cut or padding. With one tile, or with ``crop_to_patches`` off, there is the whole picture alone.
     """
 
-    model_types = ("internvl",)
-
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_length)
@@ -35,3 +33,6 @@ class InternVlModel(VisionLanguageModel):
                 processor.max_patches,
             )
         return tiles_then_whole(positions, (side, side), rows, columns)
+
+
+FAMILY = InternVlModel

@@ -33,8 +33,6 @@ class LlavaModel(VisionLanguageModel):
     Pixtral's vision tower is shown the picture in its own shape, a token for each 16 x 16 pixels.
     """
 
-    model_types = ("llava",)
-
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, *, offload: bool = False) -> None:
         super().__init__(model, processor, name, device, offload=offload)
         if processor.patch_size is None:  # copies from before processors knew how many tokens a picture has
@@ -84,3 +82,6 @@ class LlavaModel(VisionLanguageModel):
         across = processor.crop_size["width"] / (width * scale) / 2
         down = processor.crop_size["height"] / (height * scale) / 2
         return (0.5 - across, 0.5 - down, 0.5 + across, 0.5 + down)
+
+
+FAMILY = LlavaModel

@@ -28,8 +28,6 @@ class LlavaOnevisionModel(VisionLanguageModel):
     of a frame a token is less than half its size away from where an even grid has it.
     """
 
-    model_types = ("llava_onevision",)
-
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         return ("pixel_values", "image_sizes", "batch_num_images")
 
@@ -68,3 +66,6 @@ class LlavaOnevisionModel(VisionLanguageModel):
         if ratio > 1.1:
             rows, columns = int(rows // ratio), int(columns // ratio)
         return rows, columns, box
+
+
+FAMILY = LlavaOnevisionModel

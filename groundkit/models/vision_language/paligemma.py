@@ -33,7 +33,6 @@ class PaliGemmaModel(VisionLanguageModel):
     phrase is read as its caption. Only the ``mix`` checkpoints do all tasks; the ``pt`` ones wait for fine-tuning.
     """
 
-    model_types = ("paligemma",)
     causal = False
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1, "token_type_ids": 1}
     listing_questions: ClassVar[tuple[str, ...]] = (
@@ -67,3 +66,6 @@ class PaliGemmaModel(VisionLanguageModel):
         inputs = super()._process(image, question)
         inputs.pop("labels", None)  # for training
         return inputs
+
+
+FAMILY = PaliGemmaModel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,6 @@ class Qwen2VlModel(VisionLanguageModel):
     when it would have too many tokens or too few. Nothing is cut or padded, and there are no tiles and no thumbnail.
     """
 
-    model_types: ClassVar[tuple[str, ...]] = ("qwen2_vl", "qwen2_5_vl")
-
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         return ("pixel_values", "image_grid_thw")
 
@@ -30,3 +27,6 @@ class Qwen2VlModel(VisionLanguageModel):
         patches = inputs["image_grid_thw"][0]  # (time, height, width)
         rows, columns = (patches[1:] // self.model.config.vision_config.spatial_merge_size).tolist()
         return (PlacedGrid(positions, TokenGrid((rows, columns))),)
+
+
+FAMILY = Qwen2VlModel

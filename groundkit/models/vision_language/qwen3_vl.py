@@ -11,4 +11,5 @@ class Qwen3VlModel(Qwen2VlModel):
     Features of earlier layers of the vision tower are added to the same tokens after the language model's first layers.
     """
 
-    model_types = ("qwen3_vl",)
+
+FAMILY = Qwen3VlModel

@@ -20,8 +20,6 @@ class SmolVlmModel(VisionLanguageModel):
     to be split, is the whole alone. SmolVLM2's processor needs the package ``num2words``, which numbers videos' frames.
     """
 
-    model_types = ("smolvlm", "idefics3")
-
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)
         side = isqrt(self.processor.image_seq_len)
@@ -30,3 +28,6 @@ class SmolVlmModel(VisionLanguageModel):
 
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:
         return ("pixel_values", "pixel_attention_mask")
+
+
+FAMILY = SmolVlmModel
