@@ -243,7 +243,7 @@ def batch(
         seconds = time.monotonic() - started
         completed = complete(manifest, mine, output, kinds, jobs) if not skip_existing else 0
         manifest.settle(mine)
-        records = manifest.records_of(mine)
+        records = list(manifest.records_of(mine))
         files = [manifest.path]
         if part.whole:
             add_results(run_files, manifest.all_records(mine), output)

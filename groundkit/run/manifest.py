@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.outputs.atomic import told_refusals, write_text
+from groundkit.outputs.atomic import atomic_path, told_refusals
 from groundkit.outputs.locks import locked
 from groundkit.run.fingerprint import is_same
 from groundkit.run.plan import Shard, Task, Unit
@@ -22,18 +24,38 @@ Record = dict[str, Any]
 """One result, JSON-ready: ``input``, ``path`` (of the input, relative to the folder of the results), ``phrase``,
 ``name`` and either ``error``, or ``files``, what was found, what it was made with and the keys of ``fingerprint``."""
 
-_FORMAT = 2
+_FORMAT = 3
 _WHOLE = "manifest.jsonl"
 _MADE_WITH = ("version", "device", "dtype")
 _KINDS = {
-    **dict.fromkeys(("input", "path", "phrase", "name", "error", "pipeline", "model", *_MADE_WITH, "heat"), str),
+    **dict.fromkeys(("input", "path", "name", "stem", "error", "pipeline", "model", *_MADE_WITH, "heat"), str),
     **dict.fromkeys(("files", "formats", "masks", "scores", "boxes", "points", "rle", "size", "grounded"), list),
     **dict.fromkeys(("indices", "frame_scores"), list),
 }
 
 
+class _Entry(NamedTuple):
+    """Where a record stands, and what is asked of it most; the record itself stays on disk."""
+
+    file: Path
+    start: int
+    length: int
+    input: str
+    path: str | None
+    phrase: str | None
+    name: str
+    done: bool  # whether it is a result and not a failure
+    made_with: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.path or self.input, self.phrase
+
+
 class Manifest:
     """The records of a run, on disk before they count; made by ``open_manifest``.
+
+    Memory holds where each record stands, and none of its content.
 
     Attributes:
         path: its file, ``manifest.jsonl``, or ``manifest_2_of_4.jsonl`` for a part.
@@ -44,11 +66,14 @@ class Manifest:
         self._settings = dict(settings)
         self._origins = dict(origins or {})
         self._folder = path.parent.resolve()
-        self._records: dict[tuple[str, str], Record] = {}  # by path and phrase
+        self._entries: dict[tuple[str, str | None], _Entry] = {}  # by path and phrase
         self._paths: dict[str, str] = {}  # of inputs by their names
-        self._same: dict[tuple[str, str], bool] = {}  # whether a record's input is the same file still
+        self._same: dict[tuple[str, str | None], bool] = {}  # whether a record's input is the same file still
         self._made_with: set[tuple[str, ...]] = set()
         self._file: BinaryIO | None = None
+        self._end = 0
+        self._open: dict[Path, BinaryIO] = {}  # files that records are read from
+        self._reading = threading.Lock()
 
     def append(self, record: Record) -> None:
         """Add a record: written and synchronised with the disk when this returns.
@@ -63,23 +88,24 @@ class Manifest:
             record = {**record, "path": self._paths[record["input"]]}
         if "error" in record:
             record = {**record, "error": for_command_line(record["error"])}
-        self._write(record)
-        self._tell_of_others(record)
-        self._keep([record])
-        self._same[_key(record)] = True
+        entry = self._write(record)
+        self._tell_of_others(entry)
+        self._keep([entry])
+        self._same[entry.key] = True
 
     def record_of(self, unit: Unit, task: Task) -> Record | None:
         """What became of a task under its name, a failure too.
 
         None if it was not done, or its input is another file now.
         """
-        record = self._found(unit, task)
-        if record is None or record["name"] != task.name:
+        entry = self._found(unit, task)
+        if entry is None or entry.name != task.name:
             return None
-        key = _key(record)
-        if key not in self._same:  # looked at once
-            self._same[key] = "files" not in record or (unit.error is None and _is_still(record, unit.item.path))
-        return record if self._same[key] else None
+        record = self._read(entry)
+        if entry.key not in self._same:  # looked at once
+            still = not entry.done or (unit.error is None and _is_still(record, unit.item.path))
+            self._same[entry.key] = still
+        return record if self._same[entry.key] else None
 
     def left(self, units: Iterable[Unit], *, lacks: Callable[[Record], bool] = lambda _: False) -> Iterator[Unit]:
         """The units with the tasks that are not finished. A failure is not: it may go well this time.
@@ -93,45 +119,74 @@ class Manifest:
         """
         units = list(units)
         self._paths = {unit.item.name: self._path_of(unit) for unit in units}
-        owners = {record["name"]: record for record in self._records.values()}
+        owners = {entry.name: entry for entry in self._entries.values()}
         for unit in units:
             for task in unit.tasks:
                 owner = owners.get(task.name)
-                if owner is not None and (owner["phrase"] != task.phrase or not self._is_of(owner, unit)):
+                if owner is not None and (owner.phrase != task.phrase or not self._is_of(owner, unit)):
                     raise ConfigError(
-                        f"{self.path.parent / task.name} holds the result of {owner['input']} and "
-                        f"{owner['phrase']!r}, not of {unit.item.name}: give another --output"
+                        f"{self.path.parent / task.name} holds the result of {owner.input} and "
+                        f"{owner.phrase!r}, not of {unit.item.name}: give another --output"
                     )
             found = {task: self.record_of(unit, task) for task in unit.tasks}
             tasks = [task for task, got in found.items() if got is None or "files" not in got or lacks(got)]
             if tasks:
                 yield unit.only(tasks)
 
-    def records_of(self, units: Iterable[Unit]) -> list[Record]:
-        """The records of tasks that were done, in the order of the plan."""
-        found = [self.record_of(unit, task) for unit in units for task in unit.tasks]
-        return [record for record in found if record is not None]
+    def records_of(self, units: Iterable[Unit]) -> Iterator[Record]:
+        """The records of tasks that were done, in the order of the plan, read one at a time."""
+        found = (self.record_of(unit, task) for unit in units for task in unit.tasks)
+        return (record for record in found if record is not None)
 
-    def all_records(self, units: Iterable[Unit]) -> list[Record]:
+    def all_records(self, units: Iterable[Unit]) -> Iterator[Record]:
         """The records of tasks that were done in the order of the plan, and those of earlier plans behind them."""
-        planned = self.records_of(units)
-        taken = {_key(record) for record in planned}
-        return planned + [record for key, record in self._records.items() if key not in taken]
+        return (self._read(entry) for entry in self._in_order(units))
 
     def settle(self, units: Iterable[Unit]) -> None:
-        """Write the file anew with ``all_records``.
+        """Write the file again with ``all_records``.
 
         So it does not depend on the order in which work was finished, nor on how often the run was stopped.
         """
-        records = self.all_records(units)
+        entries = self._in_order(units)
         if self._file is not None:
             self._file.close()  # Windows replaces no file that is open
-        write_text(self.path, "".join(_line(each) for each in (self._header(records), *records)))
+        with atomic_path(self.path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(_line(self._header(entries)))
+                settled = []
+                for entry in entries:
+                    settled.append(entry._replace(file=self.path, start=file.tell()))
+                    file.write(self._bytes(entry))
+            self._close()
+        self._keep(settled)
         with told_refusals(self.path):
             self._file = self.path.open("ab", buffering=0)
+            self._end = self.path.stat().st_size
 
-    def _header(self, records: Iterable[Record] = ()) -> Record:
-        made = dict.fromkeys(_made_with(record) for record in records if "files" in record)
+    def _in_order(self, units: Iterable[Unit]) -> list[_Entry]:
+        tasks = [(unit, task) for unit in units for task in unit.tasks]
+        planned = [self._found(*each) for each in tasks if self.record_of(*each) is not None]
+        ordered = {entry.key: entry for entry in planned if entry is not None}
+        return list((ordered | {key: entry for key, entry in self._entries.items() if key not in ordered}).values())
+
+    def _bytes(self, entry: _Entry) -> bytes:
+        with self._reading, told_refusals(entry.file, "read"):
+            if entry.file not in self._open:
+                self._open[entry.file] = entry.file.open("rb", buffering=0)
+            self._open[entry.file].seek(entry.start)
+            return self._open[entry.file].read(entry.length)
+
+    def _read(self, entry: _Entry) -> Record:
+        record: Record = json.loads(self._bytes(entry))
+        return record
+
+    def _close(self) -> None:
+        for file in (*self._open.values(), *([self._file] if self._file else [])):
+            file.close()
+        self._open.clear()
+
+    def _header(self, entries: Iterable[_Entry] = ()) -> Record:
+        made = dict.fromkeys(entry.made_with for entry in entries if entry.done)
         return {
             "groundkit": _FORMAT,
             "made_with": [dict(zip(_MADE_WITH, each, strict=True)) for each in made],
@@ -144,23 +199,22 @@ class Manifest:
             return Path(os.path.relpath(unit.item.place, self._folder)).as_posix()
         return Path(unit.item.place).as_posix()
 
-    def _found(self, unit: Unit, task: Task) -> Record | None:
-        record = self._records.get((self._paths.get(unit.item.name) or self._path_of(unit), task.phrase))
-        if record is None:  # before it knew its path, or moved since
-            record = self._records.get((unit.item.name, task.phrase))
-        return record
+    def _found(self, unit: Unit, task: Task) -> _Entry | None:
+        entry = self._entries.get((self._paths.get(unit.item.name) or self._path_of(unit), task.phrase))
+        if entry is None:  # before it knew its path, or moved since
+            entry = self._entries.get((unit.item.name, task.phrase))
+        return entry
 
-    def _is_of(self, record: Record, unit: Unit) -> bool:
+    def _is_of(self, entry: _Entry, unit: Unit) -> bool:
         """Whether a record is of this input: of the same path, or of the same name where there is nothing at its path,
         as when folders were moved."""
-        path = record.get("path")
-        if path is None or path == self._paths.get(unit.item.name):
-            return path is not None or bool(record["input"] == unit.item.name)
-        return bool(record["input"] == unit.item.name) and not (self._folder / path).exists()
+        if entry.path is None or entry.path == self._paths.get(unit.item.name):
+            return entry.path is not None or entry.input == unit.item.name
+        return entry.input == unit.item.name and not (self._folder / entry.path).exists()
 
-    def _tell_of_others(self, record: Record) -> None:
-        made = _made_with(record)
-        if "files" in record and self._made_with and made not in self._made_with:
+    def _tell_of_others(self, entry: _Entry) -> None:
+        made = entry.made_with
+        if entry.done and self._made_with and made not in self._made_with:
             told, before = (", ".join(filter(None, each)) for each in (made, sorted(self._made_with)[-1]))
             warnings.warn(
                 f"results in {self.path.parent} were made with groundkit {before}, and these with {told}: they may "
@@ -170,16 +224,16 @@ class Manifest:
             self._made_with.add(made)
 
     def _begin(self) -> None:
-        """Cut off what a kill has left of a last line, read the records, and open for more."""
+        """Cut off what a kill has left of a last line, find the records, and open for more."""
         self._file = self.path.open("ab", buffering=0)
-        whole, lines = _whole_lines(self.path)
-        self._check(self.path, lines)
-        if lines and lines[0]["settings"] != self._settings:  # of others, which have led to nothing
-            whole, lines = 0, []
-        self._file.truncate(whole)
-        if not lines:
-            self._write(self._header())
-        self._keep(lines[1:])
+        header, entries, self._end = _scan(self.path)
+        self._check(self.path, header, entries)
+        if header is not None and header["settings"] != self._settings:  # of others, which have led to nothing
+            header, entries, self._end = None, [], 0
+        self._file.truncate(self._end)
+        if header is None:
+            self._append(self._header())
+        self._keep(entries)
 
     def _tell_of_older(self) -> None:
         others = sorted({made[0] for made in self._made_with} - {__version__, ""})
@@ -192,53 +246,58 @@ class Manifest:
             # Told once; what is told of next is another device or dtype.
             self._made_with |= {(__version__, *made[1:]) for made in self._made_with}
 
-    def _of_others(self, *, write: bool) -> list[Record]:
+    def _of_others(self, *, write: bool) -> list[_Entry]:
         """What other parts have finished, or the whole that this is a part of.
 
         Parts run side by side; the whole does what they all do, and runs alone.
         """
-        finished: list[Record] = []
+        finished: list[_Entry] = []
         for path in sorted(self.path.parent.glob("manifest*.jsonl")):
             if path != self.path:
                 if write and _WHOLE in (path.name, self.path.name):
                     with locked(path, wait=False):
                         pass
-                _, lines = _whole_lines(path)
-                self._check(path, lines)
-                finished += [record for record in lines[1:] if "files" in record]
+                header, entries, _ = _scan(path)
+                self._check(path, header, entries)
+                finished += [entry for entry in entries if entry.done]
         return finished
 
-    def _check(self, path: Path, lines: Sequence[Record]) -> None:
+    def _check(self, path: Path, header: Record | None, entries: Iterable[_Entry]) -> None:
         """Refuse a manifest of other settings, unless it holds no result that would be lost."""
-        if not lines:
+        if header is None:
             return
-        if lines[0].get("groundkit") != _FORMAT or not isinstance(lines[0].get("settings"), dict):
+        if header.get("groundkit") != _FORMAT or not isinstance(header.get("settings"), dict):
             raise ConfigError(f"{path} was not written by this version of groundkit: give another --output")
-        if lines[0]["settings"] == self._settings:
+        if header["settings"] == self._settings or not any(entry.done for entry in entries):
             return
-        if not any("files" in record for record in lines[1:]):
-            return
-        old, new = lines[0]["settings"], self._settings
-        old, new = _flat(old), _flat(new)
+        old, new = _flat(header["settings"]), _flat(self._settings)
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         told = ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in changed[:3])
         raise ConfigError(
             f"{path} belongs to a run with other settings ({told}): give another --output, or delete it to start again"
         )
 
-    def _keep(self, records: Iterable[Record]) -> None:
-        for record in records:
-            self._records.pop((record["input"], record["phrase"]), None)
-            self._records.pop(_key(record), None)  # the last one counts, in its place
-            self._records[_key(record)] = record
-            if "files" in record:
-                self._made_with.add(_made_with(record))
+    def _keep(self, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            self._entries.pop((entry.input, entry.phrase), None)
+            self._entries.pop(entry.key, None)  # the last one counts, in its place
+            self._entries[entry.key] = entry
+            if entry.done:
+                self._made_with.add(entry.made_with)
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record) -> _Entry:
+        start = self._end
+        return _entry(self.path, start, self._append(record), record)
+
+    def _append(self, record: Record) -> int:
+        """Write a line, and return how many bytes it has."""
         assert self._file is not None
+        line = _line(record)
         with told_refusals(self.path):
-            self._file.write(_line(record).encode())
+            self._file.write(line)
             os.fsync(self._file.fileno())
+        self._end += len(line)
+        return len(line)
 
 
 @contextmanager
@@ -274,23 +333,14 @@ def open_manifest(
                 if write:
                     manifest._begin()
                 elif manifest.path.exists():
-                    _, lines = _whole_lines(manifest.path)
-                    manifest._check(manifest.path, lines)
-                    manifest._keep(lines[1:])
+                    header, entries, _ = _scan(manifest.path)
+                    manifest._check(manifest.path, header, entries)
+                    manifest._keep(entries)
             manifest._keep(others)
             manifest._tell_of_older()
             yield manifest
         finally:
-            if manifest._file is not None:
-                manifest._file.close()
-
-
-def _key(record: Record) -> tuple[str, str]:
-    return record.get("path") or record["input"], record["phrase"]
-
-
-def _made_with(record: Record) -> tuple[str, ...]:
-    return tuple(record.get(name, "") for name in _MADE_WITH)
+            manifest._close()
 
 
 def _is_still(record: Record, path: Path | None) -> bool:
@@ -306,26 +356,54 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **settings.get("config", {}), "config": None}
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record) + "\n"
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record).encode() + b"\n"
 
 
-def _whole_lines(path: Path) -> tuple[int, list[Record]]:
-    """The records of a manifest, and how many bytes they take; a torn last line is none of them."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    try:
-        lines = [json.loads(line) for line in content[:whole].splitlines()]
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it to start again") from error
-    if lines and not isinstance(lines[0], dict):
-        lines[0] = {}  # no manifest
-    if lines and lines[0].get("groundkit") == _FORMAT:
-        shaped = [_is_header(lines[0]), *map(_is_record, lines[1:])]
-        if not all(shaped):
-            number = shaped.index(False) + 1
-            raise InputError(f"{path} is damaged (line {number} is not a record): delete it to start again")
-    return whole, lines
+def _entry(file: Path, start: int, length: int, record: Record) -> _Entry:
+    return _Entry(
+        file=file,
+        start=start,
+        length=length,
+        input=sys.intern(record["input"]),
+        path=record.get("path"),
+        phrase=record["phrase"] and sys.intern(record["phrase"]),
+        name=record["name"],
+        done="files" in record,
+        made_with=tuple(sys.intern(record.get(name, "")) for name in _MADE_WITH),
+    )
+
+
+def _scan(path: Path) -> tuple[Record | None, list[_Entry], int]:
+    """The header of a manifest, where its records stand, and how many bytes are whole lines; a torn last one is none.
+
+    Raises:
+        InputError: a line that is no record.
+    """
+    header: Record | None = None
+    entries: list[_Entry] = []
+    end = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path} is damaged ({error}): delete it to start again") from error
+            if header is None:
+                header = record if isinstance(record, dict) else {}  # no manifest
+                sound = header.get("groundkit") != _FORMAT or _is_header(header)
+            elif header.get("groundkit") != _FORMAT:
+                break
+            else:
+                sound = _is_record(record)
+                if sound:
+                    entries.append(_entry(path, end, len(line), record))
+            if not sound:
+                raise InputError(f"{path} is damaged (line {number} is not a record): delete it to start again")
+            end += len(line)
+    return header, entries, end
 
 
 def _is_header(line: Mapping[str, object]) -> bool:
@@ -338,6 +416,8 @@ def _is_record(line: object) -> bool:
     if not isinstance(line, dict) or not {"input", "phrase", "name"} <= line.keys():
         return False
     if not all(isinstance(line[key], kind) for key, kind in _KINDS.items() if key in line):
+        return False
+    if not isinstance(line["phrase"], str | None):
         return False
     files = line.get("files", [])
     if not all(isinstance(file, str) for file in files):

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_manifest_without_a_result_does_not_stand_in_the_way_of_other_settings
     with open_manifest(tmp_path, other, WHOLE, write=False) as manifest:
         assert len(list(manifest.left(units))) == 3
     with open_manifest(tmp_path, other, WHOLE) as manifest:
-        assert manifest.records_of(units) == []
+        assert list(manifest.records_of(units)) == []
     with open_manifest(tmp_path, other, WHOLE) as manifest:
         assert json.loads(manifest.path.read_text())["settings"]["model"] == "flux"
 
@@ -209,7 +210,7 @@ def test_another_version_device_or_dtype_is_told_once(tmp_path, units):
     ],
 )
 def test_a_line_that_is_no_record_is_told_by_its_number(tmp_path, change):
-    header = {"groundkit": 2, "made_with": [], "settings": SETTINGS}
+    header = {"groundkit": 3, "made_with": [], "settings": SETTINGS}
     good = {"input": "a.png", "phrase": "cup", "name": "a-cup", "files": ["a-cup.png", "v/cup"]}
     text = "".join(json.dumps(line) + "\n" for line in (header, good, change(good)))
     (tmp_path / "manifest.jsonl").write_text(text)
@@ -313,7 +314,7 @@ def test_only_what_the_system_refuses_of_the_manifest_itself_is_told_of_it(tmp_p
             open_manifest(tmp_path, SETTINGS, WHOLE) as manifest,
             pytest.raises(InputError, match=re.escape(f"cannot read {a.item.path}: Permission denied")),
         ):
-            manifest.records_of(units)
+            list(manifest.records_of(units))
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match=re.escape(f"cannot use {path}: ")), open_manifest(tmp_path, SETTINGS, WHOLE):
@@ -326,3 +327,19 @@ def test_where_settings_come_from_is_told_and_does_not_keep_a_run_from_going_on(
         with open_manifest(tmp_path, SETTINGS, WHOLE, origins=each) as manifest:
             manifest.settle(units)
         assert json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[0])["origins"] == each
+
+
+def test_memory_holds_where_records_stand_and_none_of_their_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    units = [Unit(Input(f"{i}.png", tmp_path / f"{i}.png"), str(i), (Task("cup", f"{i}-cup"),)) for i in range(300)]
+    tracemalloc.start()
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        for unit in manifest.left(units):
+            manifest.append(record(unit, unit.tasks[0], files=[], heat="x" * 100_000))
+        manifest.settle(units)
+        assert sum(len(each["heat"]) for each in manifest.records_of(units)) == 30_000_000
+    with open_manifest(tmp_path, SETTINGS, WHOLE) as manifest:
+        assert list(manifest.left(units)) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
