@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.memory import explain_out_of_memory
@@ -17,6 +18,8 @@ from groundkit.weights.catalog import default_segmenter, is_embedded, source_of
 if TYPE_CHECKING:
     import torch
 
+    from groundkit.loaded import Family, ModelSource
+    from groundkit.pipelines.decaf import DecAF
     from groundkit.pipelines.ensemble import Ensemble
     from groundkit.pipelines.refam import RefAM
     from groundkit.pipelines.refam_clip import RefAMClip
@@ -27,68 +30,36 @@ _log = logging.getLogger("groundkit")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+class LoadKeywords(TypedDict, total=False):
+    """What ``load`` takes beside the name of a pipeline; see there."""
+
+    model: ModelSource | Sequence[ModelSource]
+    segmenter: str | Path | Segmenter | None
+    device: str | torch.device
+    dtype: str | torch.dtype
+    offload: bool
+    revision: str | None
+    variant: str | None
+    local_files_only: bool
+    config: Mapping[str, object] | None
+
+
 @overload
-def load(
-    pipeline: Literal["refam", "cross-attention"] = ...,
-    *,
-    model: str | Path = ...,
-    segmenter: str | Path | None = ...,
-    device: str | torch.device = ...,
-    dtype: str | torch.dtype = ...,
-    offload: bool = ...,
-    revision: str | None = ...,
-    variant: str | None = ...,
-    local_files_only: bool = ...,
-    config: Mapping[str, object] | None = ...,
-) -> RefAM | RefAMClip: ...
+def load(pipeline: Literal["refam", "cross-attention"] = ..., **options: Unpack[LoadKeywords]) -> RefAM | RefAMClip: ...
 @overload
-def load(
-    pipeline: Literal["vlsam", "decaf"],
-    *,
-    model: str | Path = ...,
-    segmenter: str | Path | None = ...,
-    device: str | torch.device = ...,
-    dtype: str | torch.dtype = ...,
-    offload: bool = ...,
-    revision: str | None = ...,
-    variant: str | None = ...,
-    local_files_only: bool = ...,
-    config: Mapping[str, object] | None = ...,
-) -> VLSAM: ...
+def load(pipeline: Literal["vlsam"], **options: Unpack[LoadKeywords]) -> VLSAM: ...
 @overload
-def load(
-    pipeline: Literal["ensemble"],
-    *,
-    model: str | Path = ...,
-    segmenter: str | Path | None = ...,
-    device: str | torch.device = ...,
-    dtype: str | torch.dtype = ...,
-    offload: bool = ...,
-    revision: str | None = ...,
-    variant: str | None = ...,
-    local_files_only: bool = ...,
-    config: Mapping[str, object] | None = ...,
-) -> Ensemble: ...
+def load(pipeline: Literal["decaf"], **options: Unpack[LoadKeywords]) -> DecAF: ...
 @overload
-def load(
-    pipeline: str,
-    *,
-    model: str | Path = ...,
-    segmenter: str | Path | None = ...,
-    device: str | torch.device = ...,
-    dtype: str | torch.dtype = ...,
-    offload: bool = ...,
-    revision: str | None = ...,
-    variant: str | None = ...,
-    local_files_only: bool = ...,
-    config: Mapping[str, object] | None = ...,
-) -> RefAM | RefAMClip | VLSAM | Ensemble: ...
+def load(pipeline: Literal["ensemble"], **options: Unpack[LoadKeywords]) -> Ensemble: ...
+@overload
+def load(pipeline: str, **options: Unpack[LoadKeywords]) -> RefAM | RefAMClip | VLSAM | Ensemble: ...
 @explain_out_of_memory()
 def load(
     pipeline: str = "refam",
     *,
-    model: str | Path = "nano",
-    segmenter: str | Path | None = None,
+    model: ModelSource | Sequence[ModelSource] = "nano",
+    segmenter: str | Path | Segmenter | None = None,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     offload: bool = False,
@@ -106,9 +77,12 @@ def load(
             same model read another way; ``ensemble``, several of them together.
         model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
             LTX-Video), which looks at clips; of a vision-language model for ``vlsam`` and ``decaf``; or ``nano``, the
-            embedded one of either kind; of each member of an ensemble, joined by commas.
-        segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, or ``nano``. By
-            default nano's own for nano models and ``facebook/sam-vit-base`` for real ones, whatever else is on disk.
+            embedded one of either kind. Or what is loaded already: a pipeline of diffusers, a pair of a transformers
+            model and its processor, or a family of groundkit. Of an ensemble, one for each member: a list, or names
+            joined by commas.
+        segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, ``nano``, or one
+            that is loaded already (``pipeline.segmenter``). By default nano's own for nano models and
+            ``facebook/sam-vit-base`` for real ones, whatever else is on disk.
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``float32``, ``bfloat16``, ``float16`` or ``auto``, see
             :func:`~groundkit.models.dtypes.choose_dtype`: bfloat16 where GPU or processor computes in it, else float32,
@@ -136,10 +110,12 @@ def load(
     except ImportError as error:
         raise (explain_opencv(error) or error) from error
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
+    from groundkit.loaded import family_of
     from groundkit.pipelines import ensemble
     from groundkit.pipelines.resolve import check_pipeline, resolve
 
-    _check_kinds(pipeline=pipeline, model=model, segmenter=segmenter or "auto")
+    if not isinstance(pipeline, str):
+        raise ConfigError(f"pipeline is a name, not {type(pipeline).__name__}")
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"config is a mapping of settings to values, not {type(config).__name__}")
     checked = resolve(pipeline, config)
@@ -147,12 +123,21 @@ def load(
     check_names(device, dtype)
     settings = checked if isinstance(checked, ensemble.EnsembleConfig) else None
     names = [check_pipeline(name) for name in settings.members] if settings else [pipeline]
-    sources: list[str | Path] = [*str(model).split(",")] if settings else [model]
+    sources: list[Any] = list(model) if isinstance(model, list) else [model]
+    if settings and isinstance(model, (str, Path)):
+        sources = str(model).split(",")
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
     from groundkit.models.devices import choose_device
 
-    place = choose_device(device)
+    loaded = [family_of(source) for source in sources if not isinstance(source, (str, Path))]
+    asked = {"device": device != "auto", "dtype": dtype != "auto", "offload": offload, "revision": revision}
+    if loaded and any(asked.values()):
+        what = next(name for name, given in asked.items() if given)
+        raise ConfigError(f"{what} is for models that are loaded by name; this one is loaded already, as it shall be")
+    place = loaded[0].device if loaded else choose_device(device)
+    families = iter(loaded)
+    sources = [source if isinstance(source, (str, Path)) else next(families) for source in sources]
     makers = [
         _member(
             name,
@@ -170,26 +155,23 @@ def load(
         for name, source in zip(names, sources, strict=True)
     ]
     # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
-    sam = _load_segmenter(segmenter, model, device=place, local_files_only=local_files_only, offload=offload)
+    sam = _load_segmenter(segmenter, sources, device=place, local_files_only=local_files_only, offload=offload)
     if settings is None:
         return makers[0](sam)
     shared = ensemble.EmbeddedOnce(sam)
     return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
 
 
-def _check_kinds(**names: object) -> None:
-    """Raises ConfigError for what is neither a name nor a path."""
-    for key, value in names.items():
-        if not isinstance(value, (str, Path)):
-            raise ConfigError(f"{key} is a name or a path, not {type(value).__name__}")
-
-
-def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: Any) -> Segmenter:
+def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any], **options: Any) -> Segmenter:
     from groundkit.segmenters.load import load_segmenter
 
+    if segmenter is not None and not isinstance(segmenter, (str, Path)):
+        if not (hasattr(segmenter, "embed") and hasattr(segmenter, "segment")):
+            raise ConfigError(f"segmenter is a name, a path or a segmenter, not {type(segmenter).__name__}")
+        return segmenter
     if segmenter is not None and str(segmenter) != "auto":
         return load_segmenter(source_of(segmenter, "sam"), name=str(segmenter), **options)
-    usual = default_segmenter(model)
+    usual = default_segmenter(",".join(str(getattr(model, "name", model)) for model in models))
     try:
         return load_segmenter(source_of(usual, "sam"), name=usual, **options)
     except ModelError as error:
@@ -200,50 +182,69 @@ def _load_segmenter(segmenter: str | Path | None, model: str | Path, **options: 
 
 
 def _member(
-    name: str, source: str | Path, config: Mapping[str, Any], options: dict[str, Any]
+    name: str, source: str | Path | Family, config: Mapping[str, Any], options: dict[str, Any]
 ) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
-    from groundkit.models.diffusion.base import select_layers
-    from groundkit.pipelines import decaf, refam, vlsam
+    from groundkit.pipelines import refam, vlsam
     from groundkit.pipelines.resolve import readings_for, resolve
 
+    if not isinstance(source, (str, Path)):
+        return functools.partial(_pipeline, name, source, _settings_of_loaded(name, source, config))
     place = {key: options[key] for key in ("revision", "local_files_only")}
     if name in refam.PRESETS:
         _check_attention_backend()
         from groundkit.models.diffusion.clips import VideoDiffusionModel
         from groundkit.models.diffusion.families import diffusion_family
-        from groundkit.pipelines import refam_clip, refam_config
 
-        folder = source_of(source, "flux")
-        family = diffusion_family(folder, **place)
+        home = source_of(source, "flux")
+        family: Any = diffusion_family(home, **place)
         clips = issubclass(family, VideoDiffusionModel)
         settings = resolve(name, config, readings_for(name, source, **place), clips=clips)
-        options = {**options, "dtype": _dtype(options["dtype"], options["device"], source)}
-
-        def read_diffusion(segmenter: Segmenter) -> RefAM | RefAMClip:
-            model = family.from_pretrained(folder, name=str(source), **options)
-            select_layers(model.layer_names, cast(refam_config.RefAMConfig, settings).layers)
-            if isinstance(model, VideoDiffusionModel):
-                clip_settings = cast(refam_config.RefAMClipConfig, settings)
-                return refam_clip.RefAMClip(model, segmenter, clip_settings, name=name)
-            return refam.RefAM(model, segmenter, cast(refam_config.RefAMConfig, settings), name=name)
-
-        return read_diffusion
-    if name in vlsam.PRESETS:
+        dtype = _dtype(options["dtype"], options["device"], source)
+    elif name in vlsam.PRESETS:
         from groundkit.models.vision_language.families import vision_language_family
 
         home = source_of(source, "llava")
-        kind = vision_language_family(home, **place)
-        looking = cast(vlsam.VLSAMConfig, resolve(name, config, readings_for(name, source, **place)))
-        options = {**options, "dtype": _dtype(options["dtype"], options["device"], source, home, **place)}
+        family = vision_language_family(home, **place)
+        settings = resolve(name, config, readings_for(name, source, **place))
+        dtype = _dtype(options["dtype"], options["device"], source, home, **place)
+    else:
+        raise ConfigError(f"{name} has members of its own, and cannot be one")
 
-        def read_vision_language(segmenter: Segmenter) -> VLSAM:
-            model = kind.from_pretrained(home, name=str(source), **options)
-            select_layers(model.layer_names, looking.layers)
-            return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, looking, name=name)
+    def read(segmenter: Segmenter) -> RefAM | RefAMClip | VLSAM:
+        model = family.from_pretrained(home, name=str(source), **{**options, "dtype": dtype})
+        return _pipeline(name, model, settings, segmenter)
 
-        return read_vision_language
-    raise ConfigError(f"{name} has members of its own, and cannot be one")
+    return read
+
+
+def _settings_of_loaded(name: str, model: Family, config: Mapping[str, Any]) -> Any:
+    """The settings of a method for a model that is loaded already. Raises ConfigError where it is of another kind."""
+    from groundkit.loaded import readings_of
+    from groundkit.models.diffusion.clips import VideoDiffusionModel
+    from groundkit.models.vision_language.base import VisionLanguageModel
+    from groundkit.pipelines import vlsam
+    from groundkit.pipelines.resolve import resolve
+
+    if (name in vlsam.PRESETS) != isinstance(model, VisionLanguageModel):
+        kind = "vision-language model" if name in vlsam.PRESETS else "pipeline of diffusers"
+        raise ConfigError(f"{name} reads a {kind}, not a {type(model).__name__}")
+    return resolve(name, config, readings_of(model, name), clips=isinstance(model, VideoDiffusionModel))
+
+
+def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> RefAM | RefAMClip | VLSAM:
+    """Put a method together. Raises ConfigError for layers that the model does not have."""
+    from groundkit.models.diffusion.base import select_layers
+    from groundkit.models.diffusion.clips import VideoDiffusionModel
+    from groundkit.models.vision_language.base import VisionLanguageModel
+    from groundkit.pipelines import decaf, refam, refam_clip, vlsam
+
+    select_layers(model.layer_names, settings.layers)
+    if isinstance(model, VisionLanguageModel):
+        return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, settings, name=name)
+    if isinstance(model, VideoDiffusionModel):
+        return refam_clip.RefAMClip(model, segmenter, settings, name=name)
+    return refam.RefAM(model, segmenter, settings, name=name)
 
 
 def _check_attention_backend() -> None:

@@ -83,12 +83,32 @@ def readings_of(
     kind = read(config)
     if kind is None:
         return Readings()
-    known = [each for each in published() if method in each.methods and _kind(kind) in each.models]
-    sizes = (read("transformer/config.json") if "_class_name" in kind else kind.get("text_config")) if known else None
-    told = {**kind, **(sizes or {})}
-    family = [each for each in known if all(told.get(name) == size for name, size in each.sizes.items())]
+    sizes = read("transformer/config.json") if "_class_name" in kind else kind.get("text_config")
+    family = _family(method, _kind(kind), {**kind, **(sizes or {})})
     own = [each for each in _own(source, read(FILE)) if method in each.methods]
-    return Readings(tuple(family), tuple(own), True, f"{source}: {FILE}")
+    return Readings(family, tuple(own), True, f"{source}: {FILE}")
+
+
+def readings_of_loaded(source: str | Path, method: str, kind: str, sizes: Mapping[str, Any]) -> Readings:
+    """The same for a model that is loaded already; nothing is asked of the Hub.
+
+    Args:
+        source: the folder or Hub id that it says it came from.
+        method: name of the method.
+        kind: its pipeline class or model type.
+        sizes: the configuration of its transformer or language model.
+
+    Raises:
+        ModelError: ``groundkit.json`` is damaged.
+    """
+    found = _json(source, FILE, revision=None, local_files_only=True)
+    own = [each for each in _own(source, found) if method in each.methods]
+    return Readings(_family(method, kind, sizes), tuple(own), True, f"{source}: {FILE}")
+
+
+def _family(method: str, kind: object, told: Mapping[str, Any]) -> tuple[Reading, ...]:
+    known = [each for each in published() if method in each.methods and kind in each.models]
+    return tuple(each for each in known if all(told.get(name) == size for name, size in each.sizes.items()))
 
 
 def _kind(config: Mapping[str, Any]) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from groundkit.errors import ModelError
 from groundkit.models.diffusion.clips import VideoDiffusionModel
@@ -22,7 +23,23 @@ def diffusion_family(
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
     named = locate(source, DIFFUSION, revision=revision, local_files_only=local_files_only).config
-    kind = str(named.get("_class_name"))
+    return _family(str(named.get("_class_name")), source)
+
+
+def family_around(pipeline: Any) -> FluxModel | VideoDiffusionModel:
+    """A pipeline that is loaded already, as the family that reads it; nothing of it is changed.
+
+    Raises:
+        ModelError: no family reads pipelines of this class.
+    """
+    name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
+    family = _family(type(pipeline).__name__, name)
+    if issubclass(family, VideoDiffusionModel):
+        return family(pipeline, name, pipeline.device, family._native_size(pipeline))
+    return family(pipeline, name, pipeline.device)
+
+
+def _family(kind: str, source: str | Path) -> type[FluxModel] | type[VideoDiffusionModel]:
     if kind in FLUX_PIPELINES:
         return FluxModel
     families = _video_families()

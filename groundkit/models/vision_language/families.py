@@ -5,6 +5,7 @@ A family from outside is an entry point of the group ``groundkit.families`` with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,22 @@ def vision_language_family(
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
     config = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only).config
+    return _family(source, config)
+
+
+def family_around(model: Any, processor: Any) -> VisionLanguageModel:
+    """A model that is loaded already, as the family that reads it.
+
+    It is switched to ``eval()``, and its generation settings give way to those that a pipeline asks with.
+
+    Raises:
+        ModelError: no family reads models of this type.
+    """
+    name = str(model.config._name_or_path or type(model).__name__)
+    return _family(name, {"model_type": model.config.model_type})(model, processor, name, model.device)
+
+
+def _family(source: str | Path, config: Mapping[str, Any]) -> type[VisionLanguageModel]:
     kind = config.get("model_type")
     family = FAMILIES.load(kind) if kind in FAMILIES.names else None
     if isinstance(family, type) and issubclass(family, VisionLanguageModel):
