@@ -23,8 +23,7 @@ from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
     from groundkit.pipelines.base import Pipeline
-    from groundkit.pipelines.resolve import Setting
-    from groundkit.settings import Given
+    from groundkit.settings import Given, Setting
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list of records instead of file names.")]
@@ -306,6 +305,7 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> Given:
     Raises:
         ConfigError: for a file that cannot be read or an assignment that is none.
     """
+
     from groundkit.settings import Given
 
     given = Given()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from groundkit.cli.options import read_settings
 from groundkit.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
-    from groundkit.pipelines.resolve import Setting
+    from groundkit.settings import Setting
 
 
 def settings(
@@ -42,7 +42,7 @@ def settings(
 
     For example: groundkit settings refam --model black-forest-labs/FLUX.1-schnell
     """
-    from groundkit.pipelines.resolve import PRESETS, readings_for, settings_of, video_settings
+    from groundkit.pipelines.resolve import PRESETS, readings_for, settings_of, sources_of, video_settings
 
     names = [*PRESETS, "video"]
     if pipeline is not None and pipeline not in names:
@@ -53,6 +53,7 @@ def settings(
     if pipeline is None and given:
         raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set peaks=2")
     found: dict[str, list[Setting]] = {}
+    sources: dict[str, dict[str, str]] = {}
     for name in names if pipeline is None else [pipeline]:
         if name == "video":
             found[name] = video_settings(given)
@@ -60,39 +61,42 @@ def settings(
         readings = readings_for(name, model, revision=revision, local_files_only=offline)
         if pipeline is not None and not readings.found:
             say(f"{model} is not in a folder or the Hub cache, or is no model for {name}: its own settings are unknown")
-        found[name] = settings_of(name, given, readings)
+        found[name], sources[name] = settings_of(name, given, readings), sources_of(readings)
     if as_toml:
         put(_toml(model, *found.items()))
     elif as_json:
-        put(json.dumps([_row(name, each) for name, settings in found.items() for each in settings], indent=2))
+        rows = [_row(name, each, sources.get(name, {})) for name, settings in found.items() for each in settings]
+        put(json.dumps(rows, indent=2))
     else:
-        _print_table([(name, each) for name, settings in found.items() for each in settings])
+        _print_table(found, sources)
 
 
-def _row(pipeline: str, setting: Setting) -> dict[str, Any]:
+def _row(pipeline: str, setting: Setting, sources: Mapping[str, str]) -> dict[str, Any]:
     return {
         "pipeline": pipeline,
         "setting": setting.name,
         "value": setting.value,
         "from": setting.origin,
-        **({"source": setting.source} if setting.source else {}),
+        **({"source": sources[setting.origin]} if setting.origin in sources else {}),
         "description": setting.description,
     }
 
 
-def _print_table(rows: Sequence[tuple[str, Setting]]) -> None:
+def _print_table(found: Mapping[str, Sequence[Setting]], sources: Mapping[str, Mapping[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("pipeline", "setting", "value", "from", "description")
-    for name, each in rows:
-        table.add_row(*map(Text, (name, each.name, _shown(each.value), each.origin, each.description)))
+    for name, settings in found.items():
+        for each in settings:
+            table.add_row(*map(Text, (name, each.name, _shown(each.value), each.origin, each.description)))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
-    sources = dict.fromkeys((each.origin, each.source) for _, each in rows if each.source)
-    for origin, source in sources:
-        console.print(Text(f"{origin}: {source}"))
+    for name, settings in found.items():
+        for origin in dict.fromkeys(each.origin for each in settings):
+            if origin in sources.get(name, {}):
+                console.print(Text(f"{name}, {origin}: {sources[name][origin]}"))
 
 
 def _toml(model: str, method: tuple[str, Sequence[Setting]]) -> str:

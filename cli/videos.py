@@ -51,7 +51,7 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[Given, Vi
     for key, value in options.items():
         if value is not None:
             about_videos.add({key: value}, f"--{key.replace('_', '-')}")
-    video = VideoConfig.read(about_videos, about_videos.origins)
+    video = VideoConfig.read(about_videos)
     if video.key_frame == "evidence":
         if method.get("evidence") is False:
             raise ConfigError("--key-frame evidence needs the evidence that --no-evidence switches off")

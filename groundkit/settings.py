@@ -1,24 +1,43 @@
-"""``Settings``: named values of a method or of a stage, checked once, with where each of them comes from."""
+"""``Settings``: named values of a method and of its parts, checked once, with where each of them comes from.
+
+A field that is a ``Settings`` itself is a part. A part of a ``Chosen`` kind (a prompter) is chosen by name, and a tuple
+of such (stages) is a list of names. Every field of every part has a full name, ``part.field``, and its own name
+suffices where no other part has it.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from groundkit.errors import ConfigError, unknown
 
 
 class Given(dict[str, Any]):
-    """Values by the names of settings, with where each comes from in ``origins``."""
+    """Values by the names of settings, with where each comes from in ``origins``.
 
-    def __init__(self, values: Mapping[str, Any] | None = None, origin: str = "given") -> None:
+    ``lenient`` values may be for parts that are off, such as those of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        origin: str | Mapping[str, str] = "given",
+        *,
+        lenient: bool = False,
+    ) -> None:
         super().__init__()
         self.origins: dict[str, str] = {}
+        self.lenient = lenient
         if values is not None:
             self.add(values, getattr(values, "origins", origin))
 
@@ -26,6 +45,25 @@ class Given(dict[str, Any]):
         """Put values over those that are there."""
         self.update(values)
         self.origins |= {name: origin if isinstance(origin, str) else origin.get(name, "given") for name in values}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is used.
+
+    Attributes:
+        name: its shortest name.
+        part: the part that has it; empty for the method's own.
+        value: in the types of JSON.
+        origin: where the value comes from; ``default`` for the field's own.
+        description: what it does.
+    """
+
+    name: str
+    part: str
+    value: Any
+    origin: str
+    description: str
 
 
 class Settings(BaseModel):
@@ -38,43 +76,281 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _origins: dict[str, str] | None = PrivateAttr(None)  # by full names; None where nothing was read
 
     @property
     def origins(self) -> dict[str, str]:
         """Where each setting that has not its default comes from, such as ``checkpoint``, ``file`` or ``--set``."""
-        given = self.model_fields_set
-        return {name: self._origins.get(name, "given") for name in type(self).model_fields if name in given}
+        return {each.name: each.origin for each in self.list_settings() if each.origin != "default"}
+
+    def list_settings(self) -> list[Setting]:
+        """Every setting of this object and its parts, in their order; parts that are off have none."""
+        table = _Table.of(self)
+        return [
+            Setting(
+                table.short(scope, name),
+                scope.name,
+                _json(getattr(scope.values, name)),
+                self._origin(scope, name),
+                info.description or "",
+            )
+            for scope in table.scopes
+            for name, info in type(scope.values).model_fields.items()
+            if _is_setting(info)
+        ]
+
+    def _origin(self, scope: _Scope, name: str) -> str:
+        if self._origins is None:
+            return "given" if name in scope.given else "default"
+        return self._origins.get(scope.full(name), "default")
+
+    def flat(self) -> dict[str, Any]:
+        """The value of every setting, in the types of JSON, by its shortest name."""
+        return {each.name: each.value for each in self.list_settings()}
 
     @classmethod
-    def read(cls, given: Mapping[str, object], origins: Mapping[str, str] | None = None) -> Self:
-        """Check values by name.
+    def read(cls, *layers: Mapping[str, object]) -> Self:
+        """Check values by name; later ones go over earlier ones.
 
         Args:
-            given: values by the names of settings. A text is read as a number or a truth value where the setting is
-                one, as several, separated by commas, where it is a tuple, and as None if it is ``null``.
-            origins: where the values come from; ``given`` for those that are not in it.
+            layers: values by the names of settings; of a ``Given`` it is known where they come from. A text is read as
+                a number or a truth value where the setting is one, as several, separated by commas, where it is a
+                tuple, and as None if it is ``null``.
 
         Raises:
             ConfigError: naming the first setting that does not exist or cannot take its value.
         """
-        try:
-            settings = cls.model_validate({key: _value(cls, key, value) for key, value in given.items()})
-        except ValidationError as error:
-            raise ConfigError(_explained(cls, error)) from None
-        settings._origins = dict(origins or {})
+        flat = [_flattened(cls, layer) for layer in layers]
+        chosen = {name: _chosen(kind, cls.model_fields[name], name, flat) for name, kind in _choices(cls).items()}
+        defaults = cls(**chosen)
+        table = _Table.of(defaults)
+        values: dict[str, dict[str, Any]] = {scope.name: dict(scope.given) for scope in table.scopes}
+        origins: dict[str, str] = {}
+        for layer in flat:
+            for key, value in layer.items():
+                if key in chosen:
+                    origins[key] = layer.origins[key]
+                    continue
+                found = table.find(key)
+                if found is None:
+                    if layer.lenient and _is_off(cls, key):
+                        continue
+                    raise ConfigError(_why_unknown(cls, key, table))
+                scope, name = found
+                values[scope.name][name] = _value(type(scope.values), name, value)
+                origins[scope.full(name)] = layer.origins[key]
+        made: dict[str, Any] = {}
+        for scope in table.scopes[1:]:
+            part = _made(type(scope.values), values[scope.name], table, scope)
+            if scope.several:
+                made.setdefault(scope.field, []).append(part)
+            else:
+                made[scope.field] = part
+        emptied = {name: () for name in chosen if name not in made}
+        settings: Self = _made(cls, {**values[""], **emptied, **made}, table, table.scopes[0])
+        settings._origins = origins
         return settings
 
 
-def _explained(kind: type[BaseModel], error: ValidationError) -> str:
-    """The first fault, in one line."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        inherited = {name for base in kind.__bases__ for name in getattr(base, "model_fields", ())}
-        return unknown("setting", field, sorted(kind.model_fields, key=inherited.__contains__))
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{field}={first['input']}: {reason[0].lower()}{reason[1:]}{_hint(first)}"
+class Chosen(Settings, ABC):
+    """A part that is chosen by its name, such as a stage or a prompter: the name of the file that defines it."""
+
+    @classmethod
+    @abstractmethod
+    def kinds(cls) -> Sequence[str]:
+        """The names of all kinds that there are."""
+
+    @classmethod
+    @abstractmethod
+    def kind(cls, name: str) -> type[Self]:
+        """The kind of a name that is one of ``kinds``."""
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The name of this kind."""
+        return cls.__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The settings of one part: ``name`` as in ``name.field``, and the field of the whole that holds it."""
+
+    name: str
+    field: str
+    values: Settings
+    several: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {name: getattr(self.values, name) for name in self.values.model_fields_set}
+
+    def full(self, name: str) -> str:
+        return f"{self.name}.{name}" if self.name else name
+
+
+@dataclass(frozen=True)
+class _Table:
+    """All names of settings of an object."""
+
+    scopes: tuple[_Scope, ...]
+    count: Counter[str]
+
+    @classmethod
+    def of(cls, whole: Settings) -> Self:
+        scopes = [_Scope("", "", whole)]
+        for field, info in type(whole).model_fields.items():
+            part = getattr(whole, field)
+            if isinstance(part, Chosen):
+                scopes.append(_Scope(part.kind_name(), field, part))
+            elif isinstance(part, Settings):
+                scopes.append(_Scope(field, field, part))
+            elif _part_of(info) is not None:
+                scopes += [_Scope(each.kind_name(), field, each, several=True) for each in part]
+        count = Counter(name for scope in scopes for name in type(scope.values).model_fields)
+        return cls(tuple(scopes), count)
+
+    def short(self, scope: _Scope, name: str) -> str:
+        return name if self.count[name] == 1 or not scope.name else scope.full(name)
+
+    def names(self) -> Iterator[str]:
+        """All settings, those that a class brings before those that it inherits."""
+        for scope in self.scopes:
+            kind = type(scope.values)
+            inherited = {name for base in kind.__bases__ for name in getattr(base, "model_fields", ())}
+            for name in sorted(kind.model_fields, key=inherited.__contains__):
+                if _is_setting(kind.model_fields[name]):
+                    yield self.short(scope, name)
+
+    def find(self, key: str) -> tuple[_Scope, str] | None:
+        """Whose setting a name is."""
+        part, dot, name = key.rpartition(".")
+        if dot:
+            found = [each for each in self.scopes if part in (each.name, each.field) and each.name]
+        else:
+            found = [each for each in self.scopes if name in type(each.values).model_fields]
+            own = [each for each in found if not each.name]
+            found = own or found
+        found = [each for each in found if name in type(each.values).model_fields]
+        if len(found) > 1:
+            raise ConfigError(f"{key} is a setting of several parts: write {' or '.join(s.full(name) for s in found)}")
+        return (found[0], name) if found else None
+
+
+def _part_of(info: FieldInfo) -> type[Settings] | None:
+    """The kind of part, or of parts, that a field holds."""
+    for kind in _kinds(info.annotation):
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            return kind
+    return None
+
+
+def _is_setting(info: FieldInfo) -> bool:
+    """Whether a field is a setting of its own, and not a part that holds some."""
+    part = _part_of(info)
+    return part is None or issubclass(part, Chosen)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for each in get_args(annotation):
+        yield from _kinds(each)
+
+
+def _choices(kind: type[Settings]) -> dict[str, type[Chosen]]:
+    found = {name: _part_of(info) for name, info in kind.model_fields.items()}
+    return {name: part for name, part in found.items() if part is not None and issubclass(part, Chosen)}
+
+
+def _flattened(kind: type[Settings], layer: Mapping[str, Any]) -> Given:
+    """Tables of parts as ``part.field``."""
+    given, choices = Given(lenient=getattr(layer, "lenient", False)), _choices(kind)
+    origins: Mapping[str, str] = getattr(layer, "origins", {})
+    for key, value in layer.items():
+        origin = origins.get(key, "given")
+        if isinstance(value, Mapping):
+            rest = dict(value)
+            if key in choices and "name" in rest:
+                given.add({key: rest.pop("name")}, origin)
+            given.add({f"{key}.{name}": each for name, each in rest.items()}, origin)
+        elif key in choices and isinstance(value, list | tuple) and any(isinstance(e, Mapping) for e in value):
+            tables = [{"name": each} if isinstance(each, str) else dict(each) for each in value]
+            names = [str(table.pop("name", "")) for table in tables]
+            given.add({key: names}, origin)
+            for name, table in zip(names, tables, strict=True):
+                given.add({f"{name}.{field}": each for field, each in table.items()}, origin)
+        else:
+            given.add({key: value}, origin)
+    return given
+
+
+def _chosen(kind: type[Chosen], info: FieldInfo, key: str, layers: Iterable[Given]) -> Any:
+    """The part, or the list of parts, that layers choose, each with its own defaults."""
+    default = info.get_default(call_default_factory=True)
+    if not isinstance(default, tuple):
+        for layer in layers:
+            if key in layer:
+                name = str(layer[key])
+                default = default if default.kind_name() == name else _named(kind, name)()
+        return default
+    parts = {each.kind_name(): each for each in default}
+    order = list(parts)
+    for layer in layers:
+        if key not in layer:
+            continue
+        value = layer[key]
+        names = [e.strip() for e in value.split(",") if e.strip()] if isinstance(value, str) else list(map(str, value))
+        if names and all(name[:1] in "+-" for name in names):
+            for name in names:
+                if name[0] == "-" and name[1:] not in order:
+                    raise ConfigError(f"{key}={name}: {name[1:]} is not among {', '.join(order) or 'none'}")
+                order = [*(each for each in order if each != name[1:]), *([name[1:]] if name[0] == "+" else [])]
+        else:
+            order = [] if names == ["none"] else names
+    if len(set(order)) < len(order):
+        raise ConfigError(f"{key}={','.join(order)}: each can be there once")
+    return tuple(parts[name] if name in parts else _named(kind, name)() for name in order)
+
+
+def _named(kind: type[Chosen], name: str) -> type[Chosen]:
+    if name not in kind.kinds():
+        raise ConfigError(unknown(kind.__name__.lower(), name, kind.kinds()))
+    return kind.kind(name)
+
+
+def _is_off(kind: type[Settings], key: str) -> bool:
+    """Whether a name is a setting of a part that could be chosen."""
+    return bool(_owners(kind, key))
+
+
+def _owners(kind: type[Settings], key: str) -> list[tuple[str, str]]:
+    """Parts that could be chosen and have a setting of this name, each with the field that it is chosen in."""
+    part, _, name = key.rpartition(".")
+    return [
+        (field, each)
+        for field, choice in _choices(kind).items()
+        for each in choice.kinds()
+        if part in ("", field, each) and name in choice.kind(each).model_fields
+    ]
+
+
+def _why_unknown(kind: type[Settings], key: str, table: _Table) -> str:
+    if key in RENAMED:
+        return f"{key} is now {RENAMED[key]}"
+    for field, name in _owners(kind, key):
+        several = get_origin(kind.model_fields[field].annotation) is tuple
+        return f"{key} is a setting of {name}, which is not used: add {field}={'+' if several else ''}{name}"
+    return unknown("setting", key, table.names())
+
+
+def _made(kind: type[Any], values: Mapping[str, Any], table: _Table, scope: _Scope) -> Any:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        names = [str(each) for each in first["loc"]]
+        field = ".".join([table.short(scope, names[0]), *names[1:]]) if names else scope.name
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{field}={first['input']}: {reason[0].lower()}{reason[1:]}{_hint(first)}") from None
 
 
 def _hint(error: ErrorDetails) -> str:
@@ -84,12 +360,21 @@ def _hint(error: ErrorDetails) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _json(value: Any) -> Any:
+    """A value in the types of JSON; parts by their names."""
+    if isinstance(value, Chosen):
+        return value.kind_name()
+    if isinstance(value, tuple | list):
+        return [_json(each) for each in value]
+    return getattr(value, "value", value)  # of an enumeration
+
+
 def _value(kind: type[BaseModel], key: str, value: Any) -> Any:
     """A text as the setting takes it: ``null`` as None, and several (``a, b``, ``(a, b)`` or ``[a, b]``) as a list.
 
     ``none`` and an empty text are no values at all where the setting is a tuple.
     """
-    annotation = kind.model_fields[key].annotation if key in kind.model_fields else None
+    annotation = kind.model_fields[key].annotation
     kinds = (annotation, *get_args(annotation))
     optional = type(None) in kinds
     if optional and isinstance(value, str) and value.strip().lower() == "null":
@@ -101,3 +386,7 @@ def _value(kind: type[BaseModel], key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return [part.strip(" \"'") for part in value.strip("()[] ").split(",") if part.strip()]
+
+
+# What settings were called before; the message that refuses the old name tells the new one.
+RENAMED: dict[str, str] = {}

@@ -176,6 +176,6 @@ def made_by(model: Any, segmenter: Segmenter, config: Settings) -> dict[str, Any
         "segmenter": segmenter.name,
         "device": device,
         "dtype": dtype,
-        "settings": config.model_dump(mode="json"),
+        "settings": config.flat(),
         "origins": config.origins,
     }

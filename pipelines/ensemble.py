@@ -148,7 +148,7 @@ class Ensemble(Pipeline):
             segmenter=self.segmenter.name,
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
-            settings=self.config.model_dump(mode="json"),
+            settings=self.config.flat(),
             origins=self.config.origins,
             steps=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
         )

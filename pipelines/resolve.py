@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from groundkit.errors import ConfigError, ModelError, unknown
 from groundkit.models.readings import Reading, Readings, readings_of
 from groundkit.pipelines import ensemble, refam_config, video_config, vlsam_config
 from groundkit.pipelines.shared_config import EvidenceSettings
-from groundkit.settings import Given, Settings
+from groundkit.settings import Given, Setting, Settings
 from groundkit.weights.catalog import source_of
 
 PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble.PRESETS}
@@ -64,12 +63,10 @@ def resolve(
     """
     given = Given(given or {})
     name = given.pop("preset", None)
-    merged = Given(PRESETS[check_pipeline(pipeline)], origin="method")
     kind = _kind(pipeline, clips if clips is not None else "frames" in given)
-    for reading in _chosen(readings, name):
-        merged.add(_checked(reading, kind, readings), _origin(reading, readings))
-    merged.add(given, given.origins)
-    return kind.read(merged, merged.origins)
+    method = Given(PRESETS[check_pipeline(pipeline)], "method")
+    brought = [_checked(each, method, kind, readings) for each in _chosen(readings, name)]
+    return kind.read(method, *brought, given)
 
 
 def _chosen(readings: Readings | None, preset: str | None) -> list[Reading]:
@@ -86,13 +83,14 @@ def _chosen(readings: Readings | None, preset: str | None) -> list[Reading]:
     return [*readings.family, *always, *(each for each in named if each.preset == preset)]
 
 
-def _checked(reading: Reading, kind: type[Settings], readings: Readings | None) -> Mapping[str, Any]:
+def _checked(reading: Reading, method: Given, kind: type[Settings], readings: Readings | None) -> Given:
     """The settings of a reading. Raises ModelError that names the checkpoint's file where one of them is wrong."""
+    brought = Given(reading.settings, _origin(reading, readings), lenient=True)
     try:
-        kind.read(reading.settings)
+        kind.read(method, brought)
     except ConfigError as error:
         raise ModelError(f"{readings.file if readings else ''}: {error}") from error
-    return reading.settings
+    return brought
 
 
 def _origin(reading: Reading, readings: Readings | None) -> str:
@@ -101,55 +99,21 @@ def _origin(reading: Reading, readings: Readings | None) -> str:
     return "checkpoint" if reading.preset is None else f"preset {reading.preset}"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One setting as a method runs with it.
-
-    Attributes:
-        name: its name.
-        value: in the types of JSON.
-        origin: ``default``, ``method``, ``family`` (``family, a guess``), ``checkpoint``, ``preset NAME``, ``file``,
-            ``--set`` or ``given``.
-        source: of a value of the family, the checkpoint or a preset, who says so.
-        description: what it does.
-    """
-
-    name: str
-    value: Any
-    origin: str
-    source: str
-    description: str
+def sources_of(readings: Readings) -> dict[str, str]:
+    """Who says so, by the origins of settings that come with a model."""
+    return {_origin(each, readings): each.source for each in (*readings.family, *readings.own)}
 
 
 def settings_of(
     pipeline: str, given: Mapping[str, Any] | None = None, readings: Readings | None = None
 ) -> list[Setting]:
     """Every setting of a method, those for clips too; see ``resolve``."""
-    config = resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS)
-    sources: dict[tuple[str, str], str] = {}
-    for reading in (*readings.family, *readings.own) if readings else ():
-        sources |= {(name, _origin(reading, readings)): reading.source for name in reading.settings}
-    return _told(config, sources)
+    return resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS).list_settings()
 
 
 def video_settings(given: Mapping[str, Any]) -> list[Setting]:
     """The same for following through videos."""
-    given = Given(given)
-    return _told(video_config.VideoConfig.read(given, given.origins), {})
-
-
-def _told(config: Settings, sources: Mapping[tuple[str, str], str]) -> list[Setting]:
-    values, origins = config.model_dump(mode="json"), config.origins
-    return [
-        Setting(
-            name,
-            values[name],
-            origin := origins.get(name, "default"),
-            sources.get((name, origin), ""),
-            info.description or "",
-        )
-        for name, info in type(config).model_fields.items()
-    ]
+    return video_config.VideoConfig.read(given).list_settings()
 
 
 def _kind(pipeline: str, clips: bool) -> type[EvidenceSettings]:

@@ -17,16 +17,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from groundkit.errors import ConfigError, ModelError
-from groundkit.settings import Settings
+from groundkit.errors import ModelError
 
 FILE = "groundkit.json"
 
 
-class Reading(Settings):
+class Reading(BaseModel):
     """Settings that go with a model, and who says so."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: tuple[str, ...] = Field(description="methods that they are for")
     source: str = Field(description="paper, repository or measurement that they come from")
@@ -37,14 +38,16 @@ class Reading(Settings):
     sizes: dict[str, int] = Field({}, description="what the model's configuration must say")
 
 
-class _File(Settings):
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     readings: tuple[Reading, ...]
 
 
 @cache
 def published() -> tuple[Reading, ...]:
     """The table of published readings, ``readings.toml``."""
-    return _File.read(tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))).readings
+    return _File.model_validate(tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))).readings
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,11 @@ def _own(source: str | Path, found: Mapping[str, Any] | None) -> tuple[Reading, 
     if found is None:
         return ()
     try:
-        return _File.read(found).readings
-    except ConfigError as error:
-        raise ModelError(f"{source}: {FILE} is not valid ({error}); mend it, or delete it") from error
+        return _File.model_validate(found).readings
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelError(f"{source}: {FILE} is not valid ({where}: {first['msg']}); mend it, or delete it") from error
 
 
 def _json(source: str | Path, name: str, *, revision: str | None, local_files_only: bool) -> dict[str, Any] | None:
