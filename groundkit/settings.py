@@ -78,6 +78,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     _origins: dict[str, str] | None = PrivateAttr(None)  # by full names; None where nothing was read
 
+    def __eq__(self, other: object) -> bool:
+        """By values alone, wherever they come from."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
     @property
     def origins(self) -> dict[str, str]:
         """Where each setting that has not its default comes from, such as ``checkpoint``, ``file`` or ``--set``."""
@@ -181,6 +185,11 @@ class _Scope:
     several: bool = False
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be called: a prompter is ``prompter``, or the one that was chosen."""
+        return (self.name, self.values.kind_name()) if isinstance(self.values, Chosen) else (self.name,)
+
+    @property
     def given(self) -> dict[str, Any]:
         return {name: getattr(self.values, name) for name in self.values.model_fields_set}
 
@@ -200,9 +209,7 @@ class _Table:
         scopes = [_Scope("", "", whole)]
         for field, info in type(whole).model_fields.items():
             part = getattr(whole, field)
-            if isinstance(part, Chosen):
-                scopes.append(_Scope(part.kind_name(), field, part))
-            elif isinstance(part, Settings):
+            if isinstance(part, Settings):
                 scopes.append(_Scope(field, field, part))
             elif _part_of(info) is not None:
                 scopes += [_Scope(each.kind_name(), field, each, several=True) for each in part]
@@ -225,7 +232,8 @@ class _Table:
         """Whose setting a name is."""
         part, dot, name = key.rpartition(".")
         if dot:
-            found = [each for each in self.scopes if part in (each.name, each.field) and each.name]
+            found = [each for each in self.scopes if each.name == part]
+            found = found or [each for each in self.scopes if part in each.names]
         else:
             found = [each for each in self.scopes if name in type(each.values).model_fields]
             own = [each for each in found if not each.name]
@@ -389,4 +397,9 @@ def _value(kind: type[BaseModel], key: str, value: Any) -> Any:
 
 
 # What settings were called before; the message that refuses the old name tells the new one.
-RENAMED: dict[str, str] = {}
+RENAMED = {
+    "agreement": "min_track_iou",
+    "candidates": "candidate_frames",
+    "least_score": "min_tracking_score",
+    "patience": "lost_interval",
+}

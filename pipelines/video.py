@@ -267,10 +267,10 @@ class Following:
         for frame in way:
             since += 1
             tracked = track.follow(frame.image) if track else Tracked(np.zeros(frame.image.shape[:2], np.bool_), 0.0)
-            unsure = tracked.score < config.least_score or not tracked.mask.any()
+            unsure = tracked.score < config.min_tracking_score or not tracked.mask.any()
             due = config.ground_every and since >= config.ground_every
             sought = track is None or (unsure and config.reground_lost)
-            if due or (sought and since >= config.patience):
+            if due or (sought and since >= config.lost_interval):
                 since = 0
                 fresh = self._ground(frame)
                 chosen = self._merge(tracked, fresh, unsure=unsure)
@@ -289,7 +289,7 @@ class Following:
         mask = fresh.mask
         if not mask.any():
             return None
-        same = mask_iou(mask, tracked.mask) >= self._pipeline.config.agreement
+        same = mask_iou(mask, tracked.mask) >= self._pipeline.config.min_track_iou
         return mask if same or unsure else None
 
 
@@ -309,7 +309,7 @@ def middle(count: Count, config: VideoConfig) -> list[int]:
 def spread(count: Count, config: VideoConfig) -> list[int]:
     """Frames at even distances, the first and the last among them, as many as ``candidates`` says."""
     frames = count()
-    return sorted({*np.linspace(0, frames - 1, min(config.candidates, frames)).astype(int).tolist()})
+    return sorted({*np.linspace(0, frames - 1, min(config.candidate_frames, frames)).astype(int).tolist()})
 
 
 PLACES: Mapping[str, Callable[[Count, VideoConfig], list[int]]] = {

@@ -14,20 +14,22 @@ class VideoConfig(Settings):
 
     key_frame: Literal["auto", "first", "middle", "evidence"] = Field(
         "auto",
-        description="where the phrase is grounded first; evidence takes the best of several (candidates), by evidence "
-        "times the segmenter's score, or the strongest of the clip that a video model looks at; auto is evidence for "
-        "such a model, else first",
+        description="frame that is grounded first: the first, the middle one, or the best of several by evidence times "
+        "the segmenter's score (evidence); for a video model, evidence takes the frame where the map of the clip is "
+        "strongest; auto is evidence for a video model, else first",
     )
-    candidates: int = Field(8, ge=1, description="evenly spaced frames among which the evidence decides")
+    candidate_frames: int = Field(8, ge=1, description="number of evenly spaced frames that evidence compares")
     ground_every: int = Field(0, ge=0, description="ground the phrase again every N frames; 0: never")
     reground_lost: bool = Field(
         False,
         description="ground the phrase again where the tracker is unsure. Use it with a pipeline that can report that "
         "the object is absent: one that always answers may lead the tracker to another object",
     )
-    least_score: float = Field(0.4, ge=0, le=1, description="tracker score below which it is unsure")
-    patience: int = Field(4, ge=1, description="frames between two groundings while nothing sure is tracked")
-    agreement: float = Field(0.5, ge=0, le=1, description="IoU from which a new mask and a tracked one are one object")
+    min_tracking_score: float = Field(0.4, ge=0, le=1, description="minimum tracker score; below it, it is unsure")
+    lost_interval: int = Field(4, ge=1, description="minimum number of frames between two groundings while it is lost")
+    min_track_iou: float = Field(
+        0.5, ge=0, le=1, description="minimum IoU of a new mask and a tracked one that show the same object"
+    )
 
 
 read_config = VideoConfig.read

@@ -116,7 +116,7 @@ def test_options_that_may_be_repeated_and_flags_still_may(command):
         ("explain", "empty.jpg", "cup"),
         ("explain", "film.mp4", "cup"),
         ("follow", "film.mp4", "cup"),
-        ("follow", "film.mp4", "cup", "--set", "patience=-1"),
+        ("follow", "film.mp4", "cup", "--set", "lost_interval=-1"),
         ("batch", "a.png", "cup", "--set", "peeks=2"),
         ("batch", "a.png", "cup", "--engine", "rai"),
         ("discover", "empty.jpg"),

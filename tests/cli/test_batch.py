@@ -216,7 +216,7 @@ def test_files_of_other_commands_can_be_left_out(command: Any, pipeline: Any, tm
         (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use one of local, ray"),
         (("a.png", "cup", "-f", "gif"), "no format named 'gif'"),
         (("a.png", "cup", "--key-frame", "frist"), "key_frame=frist"),
-        (("a.png", "cup", "--set", "patience=often"), "patience=often"),
+        (("a.png", "cup", "--set", "lost_interval=often"), "lost_interval=often"),
         (("--list", "list.csv", "-p", "cup"), "a list has its own phrases"),
         (("a.png",), "give an input and a phrase: groundkit batch photos/"),
         (("-", "cup"), "cannot read standard input again"),

@@ -129,7 +129,7 @@ def test_the_key_frame_is_where_evidence_times_the_segmenter_s_score_is_highest(
                     evidence=Evidence(*[1.0, evidence**2, 1.0]),  # its score is the root of the focus
                 )
 
-    config = read_config({"key_frame": "evidence", "candidates": 3})
+    config = read_config({"key_frame": "evidence", "candidate_frames": 3})
     found = VideoPipeline(Judges(make_grounding), KeepsColour(), config).ground(
         clip((10, 20), (20, 20), (30, 20)), "the red square"
     )
@@ -142,7 +142,7 @@ def test_an_object_that_leaves_and_comes_back_elsewhere_is_found_again(make_grou
     found = VideoPipeline(pipeline, KeepsColour(), config).ground(frames, "the red square")
     masks = [record.mask for record in found.frames]
     assert not any(mask.any() for mask in masks[3:9])
-    for mask, expected in list(zip(masks, truth(frames), strict=True))[9 + config.patience :]:
+    for mask, expected in list(zip(masks, truth(frames), strict=True))[9 + config.lost_interval :]:
         np.testing.assert_array_equal(mask, expected)
     assert pipeline.grounded < len(masks)
 
