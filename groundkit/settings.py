@@ -105,7 +105,8 @@ class Settings(BaseModel):
 
     def _origin(self, scope: _Scope, name: str) -> str:
         if self._origins is None:
-            return "given" if name in scope.given else "default"
+            held = not scope.field or scope.field in self.model_fields_set
+            return "given" if held and name in scope.given else "default"
         return self._origins.get(scope.full(name), "default")
 
     def flat(self) -> dict[str, Any]:
