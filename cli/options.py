@@ -134,11 +134,11 @@ class PipelineOptions:
 
     def effective(self, config: Mapping[str, Any]) -> list[Setting]:
         """Every setting of the method as it runs with ``config``."""
-        from groundkit.pipelines.resolve import readings_for, settings_of
+        from groundkit.pipelines.resolve import config_of, readings_for
 
         where: dict[str, Any] = {"revision": self.revision, "local_files_only": self.offline}
         readings = readings_for(self.pipeline, self.model, **where)
-        return settings_of(self.pipeline, config, readings)
+        return config_of(self.pipeline, config, readings).list_settings()
 
     def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
         """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""

@@ -14,7 +14,7 @@ from groundkit.cli.options import read_settings
 from groundkit.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
-    from groundkit.settings import Setting
+    from groundkit.settings import Setting, Settings
 
 
 def settings(
@@ -42,7 +42,8 @@ def settings(
 
     For example: groundkit settings refam --model black-forest-labs/FLUX.1-schnell
     """
-    from groundkit.pipelines.resolve import PRESETS, readings_for, settings_of, sources_of, video_settings
+    from groundkit.pipelines.resolve import PRESETS, config_of, readings_for, sources_of
+    from groundkit.pipelines.video_config import VideoConfig
 
     names = [*PRESETS, "video"]
     if pipeline is not None and pipeline not in names:
@@ -52,18 +53,19 @@ def settings(
     given = read_settings(config_file, assignments or [])
     if pipeline is None and given:
         raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set peaks=2")
-    found: dict[str, list[Setting]] = {}
+    configs: dict[str, Settings] = {}
     sources: dict[str, dict[str, str]] = {}
     for name in names if pipeline is None else [pipeline]:
         if name == "video":
-            found[name] = video_settings(given)
+            configs[name] = VideoConfig.read(given)
             continue
         readings = readings_for(name, model, revision=revision, local_files_only=offline)
         if pipeline is not None and not readings.found:
             say(f"{model} is not in a folder or the Hub cache, or is no model for {name}: its own settings are unknown")
-        found[name], sources[name] = settings_of(name, given, readings), sources_of(readings)
-    if as_toml:
-        put(_toml(model, *found.items()))
+        configs[name], sources[name] = config_of(name, given, readings), sources_of(readings)
+    found = {name: config.list_settings() for name, config in configs.items()}
+    if as_toml and pipeline is not None:
+        put(_toml(f"{pipeline} with {model}, as groundkit settings {pipeline} --toml prints it", configs[pipeline]))
     elif as_json:
         rows = [_row(name, each, sources.get(name, {})) for name, settings in found.items() for each in settings]
         put(json.dumps(rows, indent=2))
@@ -99,18 +101,32 @@ def _print_table(found: Mapping[str, Sequence[Setting]], sources: Mapping[str, M
                 console.print(Text(f"{name}, {origin}: {sources[name][origin]}"))
 
 
-def _toml(model: str, method: tuple[str, Sequence[Setting]]) -> str:
-    """One ``key = value`` per setting, with its origin as a comment; settings for clips only where they are given."""
-    name, settings = method
-    shown = [each for each in settings if each.name != "frames" or each.origin != "default"]
-    lines = [f"{each.name} = {_toml_value(each.value)}" for each in shown]
-    width = min(48, max(map(len, lines)))
-    return "\n".join(
-        [
-            f"# {name} with {model}, as groundkit settings {name} --toml prints it; for --config",
-            *(f"{line:{width}}  # {each.origin}" for line, each in zip(lines, shown, strict=True)),
-        ]
-    )
+def _toml(title: str, config: Settings) -> str:
+    """One setting per line with its origin as a comment, and a table per part; those for clips only if they are given."""
+    origins = {each.full: each.origin for each in config.list_settings()}
+    lines = [f"# {title}"]
+
+    def add(part: str, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            origin = origins.get(f"{part}.{name}" if part else name, "")
+            if (name, origin) != ("frames", "default"):
+                lines.append(f"{f'{name} = {_toml_value(value)}':44}  {f'# {origin}' if origin else ''}".rstrip())
+
+    tables = config.tables()
+    add("", {name: value for name, value in tables.items() if not _is_part(value)})
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{name}]"]
+            add(name, value)
+        elif _is_part(value):
+            for each in value:
+                lines += ["", f"[[{name}]]"]
+                add(each["name"], each)
+    return "\n".join(lines)
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
 
 
 def _toml_value(value: object) -> str:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, get_args, get_origin
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
@@ -53,14 +53,14 @@ class Setting:
 
     Attributes:
         name: its shortest name.
-        part: the part that has it; empty for the method's own.
+        full: its full name, ``part.field``; of the method's own settings the same.
         value: in the types of JSON.
         origin: where the value comes from; ``default`` for the field's own.
         description: what it does.
     """
 
     name: str
-    part: str
+    full: str
     value: Any
     origin: str
     description: str
@@ -76,6 +76,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    usual_order: ClassVar[tuple[str, ...]] = ()  # of parts in a list, for those that are added
     _origins: dict[str, str] | None = PrivateAttr(None)  # by full names; None where nothing was read
 
     def __eq__(self, other: object) -> bool:
@@ -93,7 +94,7 @@ class Settings(BaseModel):
         return [
             Setting(
                 table.short(scope, name),
-                scope.name,
+                scope.full(name),
                 _json(getattr(scope.values, name)),
                 self._origin(scope, name),
                 info.description or "",
@@ -113,6 +114,10 @@ class Settings(BaseModel):
         """The value of every setting, in the types of JSON, by its shortest name."""
         return {each.name: each.value for each in self.list_settings()}
 
+    def tables(self) -> dict[str, Any]:
+        """The value of every setting, in the types of JSON, each part in a table of its own, as ``read`` takes it."""
+        return {name: _tables(getattr(self, name)) for name in type(self).model_fields}
+
     @classmethod
     def read(cls, *layers: Mapping[str, object]) -> Self:
         """Check values by name; later ones go over earlier ones.
@@ -126,7 +131,10 @@ class Settings(BaseModel):
             ConfigError: naming the first setting that does not exist or cannot take its value.
         """
         flat = [_flattened(cls, layer) for layer in layers]
-        chosen = {name: _chosen(kind, cls.model_fields[name], name, flat) for name, kind in _choices(cls).items()}
+        chosen = {
+            name: _chosen(kind, cls.model_fields[name], name, flat, cls.usual_order)
+            for name, kind in _choices(cls).items()
+        }
         defaults = cls(**chosen)
         table = _Table.of(defaults)
         values: dict[str, dict[str, Any]] = {scope.name: dict(scope.given) for scope in table.scopes}
@@ -292,7 +300,7 @@ def _flattened(kind: type[Settings], layer: Mapping[str, Any]) -> Given:
     return given
 
 
-def _chosen(kind: type[Chosen], info: FieldInfo, key: str, layers: Iterable[Given]) -> Any:
+def _chosen(kind: type[Chosen], info: FieldInfo, key: str, layers: Iterable[Given], usual: Sequence[str]) -> Any:
     """The part, or the list of parts, that layers choose, each with its own defaults."""
     default = info.get_default(call_default_factory=True)
     if not isinstance(default, tuple):
@@ -312,12 +320,20 @@ def _chosen(kind: type[Chosen], info: FieldInfo, key: str, layers: Iterable[Give
             for name in names:
                 if name[0] == "-" and name[1:] not in order:
                     raise ConfigError(f"{key}={name}: {name[1:]} is not among {', '.join(order) or 'none'}")
-                order = [*(each for each in order if each != name[1:]), *([name[1:]] if name[0] == "+" else [])]
+                order = [each for each in order if each != name[1:]]
+                if name[0] == "+":
+                    order.insert(_place(name[1:], order, usual), name[1:])
         else:
             order = [] if names == ["none"] else names
     if len(set(order)) < len(order):
         raise ConfigError(f"{key}={','.join(order)}: each can be there once")
     return tuple(parts[name] if name in parts else _named(kind, name)() for name in order)
+
+
+def _place(name: str, order: Sequence[str], usual: Sequence[str]) -> int:
+    """Where a part belongs among others: before the first one that usually comes later, or at the end."""
+    later = usual[usual.index(name) + 1 :] if name in usual else ()
+    return next((index for index, each in enumerate(order) if each in later), len(order))
 
 
 def _named(kind: type[Chosen], name: str) -> type[Chosen]:
@@ -376,6 +392,13 @@ def _json(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_json(each) for each in value]
     return getattr(value, "value", value)  # of an enumeration
+
+
+def _tables(value: Any) -> Any:
+    if isinstance(value, Settings):
+        named = {"name": value.kind_name()} if isinstance(value, Chosen) else {}
+        return {**named, **value.tables()}
+    return [_tables(each) for each in value] if isinstance(value, tuple | list) else _json(value)
 
 
 def _value(kind: type[BaseModel], key: str, value: Any) -> Any:

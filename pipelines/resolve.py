@@ -8,9 +8,9 @@ from typing import Any
 
 from groundkit.errors import ConfigError, ModelError, unknown
 from groundkit.models.readings import Reading, Readings, readings_of
-from groundkit.pipelines import ensemble, refam_config, video_config, vlsam_config
+from groundkit.pipelines import ensemble, refam_config, vlsam_config
 from groundkit.pipelines.shared_config import EvidenceSettings
-from groundkit.settings import Given, Setting, Settings
+from groundkit.settings import Given, Settings
 from groundkit.weights.catalog import source_of
 
 PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble.PRESETS}
@@ -104,16 +104,11 @@ def sources_of(readings: Readings) -> dict[str, str]:
     return {_origin(each, readings): each.source for each in (*readings.family, *readings.own)}
 
 
-def settings_of(
+def config_of(
     pipeline: str, given: Mapping[str, Any] | None = None, readings: Readings | None = None
-) -> list[Setting]:
+) -> EvidenceSettings:
     """Every setting of a method, those for clips too; see ``resolve``."""
-    return resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS).list_settings()
-
-
-def video_settings(given: Mapping[str, Any]) -> list[Setting]:
-    """The same for following through videos."""
-    return video_config.VideoConfig.read(given).list_settings()
+    return resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS)
 
 
 def _kind(pipeline: str, clips: bool) -> type[EvidenceSettings]:

@@ -11,7 +11,7 @@ import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.masks.geometry import mask_iou
 from groundkit.outputs.record import record
-from groundkit.pipelines.resolve import readings_for, settings_of
+from groundkit.pipelines.resolve import config_of, readings_for
 from groundkit.results import Grounding
 from groundkit.weights import catalog
 
@@ -30,7 +30,8 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
     assert isinstance(grounding, Grounding)
     assert grounding.masks.shape == (1, 90, 130)
     assert grounding.model == "nano"
-    shown = [each for each in settings_of("refam", None, readings_for("refam", "nano")) if each.name != "frames"]
+    config = config_of("refam", None, readings_for("refam", "nano"))
+    shown = [each for each in config.list_settings() if each.name != "frames"]
     told = {each.name: each.value for each in shown}
     assert grounding.settings == told  # what groundkit settings shows is what ran
     assert grounding.origins == {each.name: each.origin for each in shown if each.origin != "default"}

@@ -41,7 +41,11 @@ class Places(Step):
     floor: float = Field(0.2, ge=0, le=1)
 
 
-STEPS = {"smooth": Smooth, "contrast": Contrast, "places": Places}
+class Other(Step):
+    pass
+
+
+STEPS = {"other": Other, "smooth": Smooth, "contrast": Contrast, "places": Places}
 
 
 class Reading(Settings):
@@ -54,6 +58,7 @@ class Method(Settings):
     evidence: bool = True
     reading: Reading = Reading()
     stages: tuple[SerializeAsAny[Step], ...] = (Smooth(), Places(floor=0.3))
+    usual_order = ("contrast", "smooth", "sharpen", "places")
     last: SerializeAsAny[Step] = Smooth(sigma=3)
 
 
@@ -84,16 +89,14 @@ def test_a_list_of_stages_replaces_the_methods_and_a_table_sets_their_fields() -
 
 
 def test_stages_are_added_and_taken_away_by_a_sign() -> None:
-    assert Method.read({"stages": "-places,+contrast"}).stages == (Smooth(), Contrast())
-    assert Method.read({"stages": "-smooth"}, {"stages": "+contrast"}).stages == (Places(floor=0.3), Contrast())
+    assert Method.read({"stages": "-places,+other"}).stages == (Smooth(), Other())
+    assert Method.read({"stages": "-smooth"}, {"stages": "+contrast"}).stages == (Contrast(), Places(floor=0.3))
     with pytest.raises(ConfigError, match=r"stages=-contrast: contrast is not among smooth, places"):
         Method.read({"stages": "-contrast"})
 
 
 def test_a_name_that_several_parts_have_is_refused_with_the_full_names() -> None:
-    with pytest.raises(
-        ConfigError, match=r"^floor is a setting of several parts: write places.floor or contrast.floor"
-    ):
+    with pytest.raises(ConfigError, match=r"^floor is a setting of several parts: write contrast.floor or pl"):
         Method.read({"stages": "+contrast", "floor": 0.1})
 
 
@@ -139,6 +142,11 @@ def test_each_value_knows_where_it_comes_from_also_in_another_process() -> None:
 def test_what_is_read_from_flat_values_is_the_same_method() -> None:
     method = Method.read({"stages": "contrast,places", "contrast.floor": 0.1, "places.floor": 0.4, "layers": "2-3"})
     assert Method.read(method.flat()) == method
+    assert Method.read(method.tables()) == method
+    assert method.tables()["stages"] == [
+        {"name": "contrast", "prompt": "the background", "floor": 0.1},
+        {"name": "places", "floor": 0.4},
+    ]
 
 
 def test_an_old_name_is_refused_with_the_new_one() -> None:
