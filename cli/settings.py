@@ -102,7 +102,7 @@ def _print_table(found: Mapping[str, Sequence[Setting]], sources: Mapping[str, M
 
 
 def _toml(title: str, config: Settings) -> str:
-    """One setting per line with its origin as a comment, and a table per part; those for clips only if they are given."""
+    """One setting per line with its origin as a comment, and a table per part; those for clips only if given."""
     origins = {each.full: each.origin for each in config.list_settings()}
     lines = [f"# {title}"]
 
