@@ -1,11 +1,13 @@
 # make demo   install, cut out an object of a sample scene and of a photograph, say where the pictures are
-# make test   install with the test extra, then lint, types and tests
+# make check  install with the test extra, then lint, types and the quick tests: under a minute once it is installed
+# make test   lint, types and all tests
+# make cover  which lines the quick tests run
 # make test-lowest   the tests in an environment with the lowest versions that pyproject.toml allows
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := groundkit-out
 
-.PHONY: demo test test-lowest check types clean
+.PHONY: demo check test cover test-lowest lint types clean
 
 demo: .venv/installed
 	$(BIN)/groundkit segment samples/scene_1.png "the red cup" -o $(OUT) --offline
@@ -13,16 +15,26 @@ demo: .venv/installed
 	$(BIN)/groundkit explain samples/scene_1.png "the red cup" -o $(OUT)/explained.png --offline
 	@echo "Look at the pictures in $(OUT)/; $(OUT)/explained.png shows every step."
 
-test: .venv/installed-test check
+# One process per core, each with one thread of torch.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+QUICK := not slow and not browser and not ray
+
+check: .venv/installed-test lint types
+	$(PYTEST) -m "$(QUICK)"
+
+test: .venv/installed-test lint types
+	$(PYTEST)
+
+cover: .venv/installed-test
+	$(PYTEST) -m "$(QUICK)" --cov
 
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest $(TESTS)
 
-check:
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(MAKE) --no-print-directory types
-	$(BIN)/pytest
+	$(BIN)/codespell
 
 types:
 	$(BIN)/mypy

@@ -18,6 +18,27 @@ from groundkit.results import Grounding
 if TYPE_CHECKING:
     from devices import Device
 
+TESTS = Path(__file__).parent
+# Files and folders of which every test takes seconds; others mark themselves.
+SLOW = (
+    "browser",
+    "cli/test_discover.py",
+    "cli/test_nano.py",
+    "groundkit/models/diffusion",
+    "groundkit/models/test_devices.py",
+    "groundkit/models/test_missing_weights.py",
+    "groundkit/models/test_threads.py",
+    "groundkit/models/vision_language",
+    "groundkit/run/engines",
+    "groundkit/tracking/test_sam2.py",
+    "pipelines/test_devices.py",
+    "pipelines/test_dtypes.py",
+    "pipelines/test_offload.py",
+    "test_pretend_device.py",
+    "typing",
+    "weights",
+)
+
 MakeGrounding = Callable[..., Grounding]
 
 
@@ -70,6 +91,16 @@ def save_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return folder
 
     return save
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow by where it lies, and what needs Chromium by its fixture."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        if any(path.is_relative_to(slow) for slow in SLOW):
+            item.add_marker("slow")
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
