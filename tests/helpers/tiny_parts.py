@@ -55,12 +55,12 @@ def t5_encoder(vocabulary: int) -> T5EncoderModel:
     return encoder
 
 
-def clip_settings(vocabulary: int) -> CLIPTextConfig:
+def clip_settings(vocabulary: int, width: int = POOLED_WIDTH) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=vocabulary,
-        hidden_size=POOLED_WIDTH,
-        intermediate_size=2 * POOLED_WIDTH,
-        projection_dim=POOLED_WIDTH,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
         num_hidden_layers=1,
         num_attention_heads=2,
         bos_token_id=vocabulary - 2,
