@@ -145,7 +145,7 @@ def _naming(categories: list[str], model: str | None, pipeline: VLSAM, offline: 
 
     if model is None:
         return Vocabulary(categories, pipeline.vlm.embed_texts, least=least)
-    from groundkit.models.diffusion.clip_text import ClipText
+    from groundkit.models.clip_text import ClipText
 
     clip = ClipText.from_pretrained(model, device=pipeline.vlm.device, local_files_only=offline)
     return Vocabulary(categories, clip.embed_texts, template=CLIP_TEMPLATE, least=least)

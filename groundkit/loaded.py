@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedModel, ProcessorMixin
 
-    from groundkit.models.diffusion.clips import VideoDiffusionModel
-    from groundkit.models.diffusion.flux import FluxModel
+    from groundkit.models.diffusion.base import DiffusionModel
     from groundkit.models.readings import Readings
     from groundkit.models.vision_language.base import VisionLanguageModel
 
-Family: TypeAlias = "FluxModel | VideoDiffusionModel | VisionLanguageModel"
+Family: TypeAlias = "DiffusionModel | VisionLanguageModel"
 ModelSource: TypeAlias = "str | Path | DiffusionPipeline | tuple[PreTrainedModel, ProcessorMixin] | Family"
 """A hub id, a folder, or what is loaded: a pipeline of diffusers, a model and its processor, a family of groundkit."""
 
@@ -32,13 +31,12 @@ def family_of(model: object) -> Family:
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedModel
 
-    from groundkit.models.diffusion.clips import VideoDiffusionModel
+    from groundkit.models.diffusion.base import DiffusionModel
     from groundkit.models.diffusion.families import family_around
-    from groundkit.models.diffusion.flux import FluxModel
     from groundkit.models.vision_language import families
     from groundkit.models.vision_language.base import VisionLanguageModel
 
-    if isinstance(model, (FluxModel, VideoDiffusionModel, VisionLanguageModel)):
+    if isinstance(model, (DiffusionModel, VisionLanguageModel)):
         return model
     if isinstance(model, DiffusionPipeline):
         return family_around(model)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     import torch
 
     from groundkit.loaded import Family, ModelSource
+    from groundkit.models.locate import Located
+    from groundkit.models.options import LoadOptions
     from groundkit.pipelines.decaf import DecAF
     from groundkit.pipelines.ensemble import Ensemble
     from groundkit.pipelines.refam import RefAM
-    from groundkit.pipelines.refam_clip import RefAMClip
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.segmenters.base import Segmenter
 
@@ -45,7 +47,7 @@ class LoadKeywords(TypedDict, total=False):
 
 
 @overload
-def load(pipeline: Literal["refam", "cross-attention"] = ..., **options: Unpack[LoadKeywords]) -> RefAM | RefAMClip: ...
+def load(pipeline: Literal["refam", "cross-attention"] = ..., **options: Unpack[LoadKeywords]) -> RefAM: ...
 @overload
 def load(pipeline: Literal["vlsam"], **options: Unpack[LoadKeywords]) -> VLSAM: ...
 @overload
@@ -53,7 +55,7 @@ def load(pipeline: Literal["decaf"], **options: Unpack[LoadKeywords]) -> DecAF: 
 @overload
 def load(pipeline: Literal["ensemble"], **options: Unpack[LoadKeywords]) -> Ensemble: ...
 @overload
-def load(pipeline: str, **options: Unpack[LoadKeywords]) -> RefAM | RefAMClip | VLSAM | Ensemble: ...
+def load(pipeline: str, **options: Unpack[LoadKeywords]) -> RefAM | VLSAM | Ensemble: ...
 @explain_out_of_memory()
 def load(
     pipeline: str = "refam",
@@ -67,7 +69,7 @@ def load(
     variant: str | None = None,
     local_files_only: bool = False,
     config: Mapping[str, object] | None = None,
-) -> RefAM | RefAMClip | VLSAM | Ensemble:
+) -> RefAM | VLSAM | Ensemble:
     """Load a method with its model and its segmenter.
 
     Threads may share what is returned: their calls queue at the model, and each gets what it would have got alone.
@@ -138,31 +140,34 @@ def load(
     place = loaded[0].device if loaded else choose_device(device)
     families = iter(loaded)
     sources = [source if isinstance(source, (str, Path)) else next(families) for source in sources]
+    from groundkit.models.options import LoadOptions
+
+    options = LoadOptions(
+        device=place,
+        offload=offload,
+        revision=revision,
+        variant=variant,
+        local_files_only=local_files_only,
+    )
     makers = [
         _member(
             name,
             source,
             Given({"evidence": settings.weighs_evidence}, "ensemble") if settings else config or {},
-            {
-                "device": place,
-                "dtype": dtype,
-                "offload": offload,
-                "revision": revision,
-                "variant": variant,
-                "local_files_only": local_files_only,
-            },
+            options,
+            dtype,
         )
         for name, source in zip(names, sources, strict=True)
     ]
     # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
-    sam = _load_segmenter(segmenter, sources, device=place, local_files_only=local_files_only, offload=offload)
+    sam = _load_segmenter(segmenter, sources, replace(options, revision=None, variant=None))
     if settings is None:
         return makers[0](sam)
     shared = ensemble.EmbeddedOnce(sam)
     return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
 
 
-def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any], **options: Any) -> Segmenter:
+def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any], options: LoadOptions) -> Segmenter:
     from groundkit.segmenters.load import load_segmenter
 
     if segmenter is not None and not isinstance(segmenter, (str, Path)):
@@ -170,10 +175,10 @@ def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any],
             raise ConfigError(f"segmenter is a name, a path or a segmenter, not {type(segmenter).__name__}")
         return segmenter
     if segmenter is not None and str(segmenter) != "auto":
-        return load_segmenter(source_of(segmenter, "sam"), name=str(segmenter), **options)
+        return load_segmenter(source_of(segmenter, "sam"), replace(options, name=str(segmenter)))
     usual = default_segmenter(",".join(str(getattr(model, "name", model)) for model in models))
     try:
-        return load_segmenter(source_of(usual, "sam"), name=usual, **options)
+        return load_segmenter(source_of(usual, "sam"), replace(options, name=usual))
     except ModelError as error:
         from groundkit.weights.on_disk import segmenters_on_disk
 
@@ -182,37 +187,36 @@ def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any],
 
 
 def _member(
-    name: str, source: str | Path | Family, config: Mapping[str, Any], options: dict[str, Any]
-) -> Callable[[Segmenter], RefAM | RefAMClip | VLSAM]:
+    name: str, source: str | Path | Family, config: Mapping[str, Any], options: LoadOptions, dtype: str
+) -> Callable[[Segmenter], RefAM | VLSAM]:
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
+    from groundkit.models.locate import DIFFUSION, VISION_LANGUAGE, locate
     from groundkit.pipelines import refam, vlsam
     from groundkit.pipelines.resolve import readings_for, resolve
 
     if not isinstance(source, (str, Path)):
         return functools.partial(_pipeline, name, source, _settings_of_loaded(name, source, config))
-    place = {key: options[key] for key in ("revision", "local_files_only")}
+    place: dict[str, Any] = {"revision": options.revision, "local_files_only": options.local_files_only}
     if name in refam.PRESETS:
         _check_attention_backend()
-        from groundkit.models.diffusion.clips import VideoDiffusionModel
         from groundkit.models.diffusion.families import diffusion_family
 
-        home = source_of(source, "flux")
-        family: Any = diffusion_family(home, **place)
-        clips = issubclass(family, VideoDiffusionModel)
-        settings = resolve(name, config, readings_for(name, source, **place), clips=clips)
-        dtype = _dtype(options["dtype"], options["device"], source)
+        located = locate(source_of(source, "flux"), DIFFUSION, options)
+        family: Any = diffusion_family(located)
+        settings = resolve(name, config, readings_for(name, source, **place), clips=family.clips)
+        chosen = _dtype(dtype, options.device, source)
     elif name in vlsam.PRESETS:
         from groundkit.models.vision_language.families import vision_language_family
 
-        home = source_of(source, "llava")
-        family = vision_language_family(home, **place)
+        located = locate(source_of(source, "llava"), VISION_LANGUAGE, options)
+        family = vision_language_family(located)
         settings = resolve(name, config, readings_for(name, source, **place))
-        dtype = _dtype(options["dtype"], options["device"], source, home, **place)
+        chosen = _dtype(dtype, options.device, source, located, options.revision)
     else:
         raise ConfigError(f"{name} has members of its own, and cannot be one")
 
-    def read(segmenter: Segmenter) -> RefAM | RefAMClip | VLSAM:
-        model = family.from_pretrained(home, name=str(source), **{**options, "dtype": dtype})
+    def read(segmenter: Segmenter) -> RefAM | VLSAM:
+        model = family.from_pretrained(located, replace(options, name=str(source), dtype=chosen))
         return _pipeline(name, model, settings, segmenter)
 
     return read
@@ -221,7 +225,6 @@ def _member(
 def _settings_of_loaded(name: str, model: Family, config: Mapping[str, Any]) -> Any:
     """The settings of a method for a model that is loaded already. Raises ConfigError where it is of another kind."""
     from groundkit.loaded import readings_of
-    from groundkit.models.diffusion.clips import VideoDiffusionModel
     from groundkit.models.vision_language.base import VisionLanguageModel
     from groundkit.pipelines import vlsam
     from groundkit.pipelines.resolve import resolve
@@ -229,21 +232,18 @@ def _settings_of_loaded(name: str, model: Family, config: Mapping[str, Any]) -> 
     if (name in vlsam.PRESETS) != isinstance(model, VisionLanguageModel):
         kind = "vision-language model" if name in vlsam.PRESETS else "pipeline of diffusers"
         raise ConfigError(f"{name} reads a {kind}, not a {type(model).__name__}")
-    return resolve(name, config, readings_of(model, name), clips=isinstance(model, VideoDiffusionModel))
+    return resolve(name, config, readings_of(model, name), clips=getattr(model, "clips", False))
 
 
-def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> RefAM | RefAMClip | VLSAM:
+def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> RefAM | VLSAM:
     """Put a method together. Raises ConfigError for layers that the model does not have."""
-    from groundkit.models.diffusion.base import select_layers
-    from groundkit.models.diffusion.clips import VideoDiffusionModel
+    from groundkit.attention.select import select_layers
     from groundkit.models.vision_language.base import VisionLanguageModel
-    from groundkit.pipelines import decaf, refam, refam_clip, vlsam
+    from groundkit.pipelines import decaf, refam, vlsam
 
     select_layers(model.layer_names, settings.layers)
     if isinstance(model, VisionLanguageModel):
         return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, settings, name=name)
-    if isinstance(model, VideoDiffusionModel):
-        return refam_clip.RefAMClip(model, segmenter, settings, name=name)
     return refam.RefAM(model, segmenter, settings, name=name)
 
 
@@ -274,9 +274,9 @@ def check_names(device: str, dtype: str) -> None:
 
 
 def _dtype(
-    name: str, device: torch.device, source: str | Path, config: str | Path | None = None, **place: Any
+    name: str, device: torch.device, source: str | Path, located: Located | None = None, revision: str | None = None
 ) -> torch.dtype:
-    """What a name stands for with a model; ``config`` is where its ``config.json`` is, if it has one."""
+    """What a name stands for with a model; ``located`` may say in which it was published."""
     import torch
 
     if name != "auto":
@@ -284,13 +284,14 @@ def _dtype(
     from groundkit.models.dtypes import choose_dtype
 
     published = None
-    if device.type == "cuda" and config is not None and not is_embedded(source):
+    if device.type == "cuda" and located is not None and not is_embedded(source):
         from transformers import AutoConfig
 
         from groundkit.models.loading import explain_loading_errors
 
-        with explain_loading_errors(config):
-            published = AutoConfig.from_pretrained(config, trust_remote_code=False, **place).dtype
+        where: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
+        with explain_loading_errors(located.source):
+            published = AutoConfig.from_pretrained(located.source, trust_remote_code=False, **where).dtype
     choice = choose_dtype(device, embedded=is_embedded(source), published=published)
     _log.info("%s runs in %s: %s", source, str(choice.dtype).removeprefix("torch."), choice.reason)
     return choice.dtype

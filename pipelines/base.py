@@ -27,8 +27,10 @@ class Pipeline(ABC):
         name: of the method, such as ``refam``.
         model: hub id or folder of the model that is read.
         segmenter: what draws the masks.
+        reads_clips: whether it looks at several frames of a video at once.
     """
 
+    reads_clips: bool = False
     name: str
     model: str
     segmenter: Segmenter

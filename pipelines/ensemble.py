@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,7 @@ class EnsembleTrace:
         decided_by: the name of that member.
     """
 
+    page: ClassVar[str] = "ensemble"  # of groundkit explain
     members: tuple[Grounding, ...]
     agreements: tuple[float, ...]
     decided_by: str

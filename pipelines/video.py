@@ -1,6 +1,6 @@
 """A phrase and a video: the phrase is grounded on key frames, and a tracker carries the mask from there, both ways.
 
-RefAM reads a video diffusion transformer (``refam_clip``), which looks at many frames at once. Any pipeline for
+RefAM with a video diffusion transformer looks at many frames at once. Any pipeline for
 pictures does as well, VL-SAM and several together among them: it grounds the phrase on single frames, and the best of
 frames sampled evenly can be the key frame, as DecAF (arXiv 2510.19592) draws its points from sampled frames.
 On the way the phrase is grounded again as long as it has found nothing, so that an object that comes late is found; if
@@ -57,7 +57,7 @@ Frames = Callable[[], Iterator[AnyFrame]]
 
 @runtime_checkable
 class ClipPipeline(Protocol):
-    """A pipeline that looks at many frames at once: see :class:`groundkit.pipelines.refam_clip.RefAMClip`."""
+    """A pipeline that looks at many frames at once: see :class:`groundkit.pipelines.refam.RefAM`."""
 
     def places(self, count: int) -> list[int]: ...
 
@@ -211,7 +211,7 @@ class Following:
     def _find_key(self, count: int | None) -> tuple[int, AnyFrame, Grounding]:
         """Place and picture of the frame to begin with, and what was found there."""
         pipeline, rule = self._pipeline.pipeline, self._pipeline.config.key_frame
-        if isinstance(pipeline, ClipPipeline):
+        if pipeline.reads_clips and isinstance(pipeline, ClipPipeline):
             return self._find_in_clip(pipeline, count)
         places = PLACES[rule](lambda: self._counted(count), self._pipeline.config)
         best: tuple[int, AnyFrame, Grounding] | None = None

@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -76,6 +77,7 @@ class VLSAMTrace:
         area: bool ``(height, width)``, the positive area; None where no points were drawn from one.
     """
 
+    page: ClassVar[str] = "answer"  # of groundkit explain
     answer: str
     tokens: tuple[str, ...]
     heat: Heat

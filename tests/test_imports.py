@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # A room imports from its own line and from the lines above it.
 ORDER = """
 errors
-exclusive memory wording progress settings version
+exclusive memory wording progress plugins settings version
 language media weights
 attention
 models
@@ -24,7 +24,7 @@ masks
 prompting
 tracking
 results
-pipelines loading
+pipelines loading loaded
 outputs
 explain
 report

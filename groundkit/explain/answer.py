@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
@@ -11,10 +13,12 @@ from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Ti
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import font, legible
-from groundkit.pipelines.ensemble import EnsembleTrace
-from groundkit.pipelines.vlsam import VLSAMTrace
 from groundkit.results import Grounding
 from groundkit.wording import count_of
+
+if TYPE_CHECKING:
+    from groundkit.pipelines.ensemble import EnsembleTrace
+    from groundkit.pipelines.vlsam import VLSAMTrace
 
 
 def draw_answer_explanation(grounding: Grounding, trace: VLSAMTrace) -> npt.NDArray[np.uint8]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, cast
+import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import GroundkitError
 from groundkit.explain.about import about, draw_settings
 from groundkit.explain.tiles import (
@@ -26,11 +28,12 @@ from groundkit.explain.tiles import (
     shrink,
     stack,
 )
-from groundkit.language.words import Role
+from groundkit.language import Role, Token
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, text_width
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import Font, font, legible
 from groundkit.results import Grounding
+from groundkit.stages.trace import Trace
 
 _MOST_LINES = 4  # of words in the header; a longer phrase ends with an ellipsis
 _ROLE_COLOURS: dict[Role, Colour] = {
@@ -39,54 +42,16 @@ _ROLE_COLOURS: dict[Role, Colour] = {
     Role.MAGNET: (192, 38, 211),
     Role.SPECIAL: (71, 85, 105),
 }
+_COMBINES = ("tokens",)  # stages that make one map of several tokens
+_BESIDE = {
+    "places": ("Spatial bias", "from the direction word"),
+    "negation": ("Without {}", "what the phrase excludes"),
+}  # title and note of what a stage looked at beside its maps
 _ROLE_NAMES = {Role.CONTENT: "content word", Role.STOP: "stop word", Role.MAGNET: "magnet", Role.SPECIAL: "special"}
 
 
-class ExplainTrace(Protocol):
-    """What a pipeline's trace must tell to be explained.
-
-    ``tokens`` have ``text`` and ``role``; ``phrase.words`` have ``text``, ``role`` and ``in_head``. T tokens,
-    C proposals, ``(h, w)`` the model's grid of patches.
-    """
-
-    @property
-    def tokens(self) -> Sequence[Any]: ...
-    @property
-    def phrase(self) -> Any: ...
-    @property
-    def maps(self) -> npt.NDArray[np.float32]:
-        """``(T, h, w)``."""
-
-    @property
-    def sinks(self) -> npt.NDArray[np.bool_]:
-        """``(T,)``."""
-
-    @property
-    def kept(self) -> npt.NDArray[np.bool_]:
-        """``(T,)``."""
-
-    @property
-    def filtered(self) -> npt.NDArray[np.float32]:
-        """``(h, w)``."""
-
-    @property
-    def bias(self) -> npt.NDArray[np.float32] | None:
-        """``(h, w)``."""
-
-    @property
-    def proposals(self) -> npt.NDArray[np.bool_]:
-        """``(C, height, width)``."""
-
-    @property
-    def proposal_scores(self) -> npt.NDArray[np.float32]:
-        """``(C,)``."""
-
-    @property
-    def chosen(self) -> int: ...
-
-
 def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
-    """Draw the words with their roles, each token's map, the sinks, the heatmap, the points and the masks.
+    """Draw every step from the phrase to the mask on one page; the trace of the steps says on which kind of page.
 
     Args:
         grounding: a result whose pipeline left a trace.
@@ -97,17 +62,21 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     Raises:
         GroundkitError: when the result carries no trace.
     """
-    if grounding.steps is None:
-        raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
     from groundkit.explain.answer import draw_answer_explanation, draw_ensemble_explanation
-    from groundkit.pipelines.ensemble import EnsembleTrace
-    from groundkit.pipelines.vlsam import VLSAMTrace
 
-    if isinstance(grounding.steps, VLSAMTrace):
-        return draw_answer_explanation(grounding, grounding.steps)
-    if isinstance(grounding.steps, EnsembleTrace):
-        return draw_ensemble_explanation(grounding, grounding.steps)
-    trace = cast(ExplainTrace, grounding.steps)
+    trace: Any = grounding.steps
+    if trace is None:
+        raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
+    pages: dict[str, Callable[[Grounding, Any], npt.NDArray[np.uint8]]] = {
+        "tokens": draw_tokens,
+        "answer": draw_answer_explanation,
+        "ensemble": draw_ensemble_explanation,
+    }
+    return pages[trace.page](grounding, trace)
+
+
+def draw_tokens(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
+    """The words with their roles, each token's map, the sinks, what each stage looked at, the points and the masks."""
     image = shrink(grounding.image)
     sections = [
         _header(grounding, trace),
@@ -119,22 +88,21 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     return stack(sections)
 
 
-def _steps(grounding: Grounding, trace: ExplainTrace, image: npt.NDArray[np.uint8]) -> list[Tile]:
+def _steps(grounding: Grounding, trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
     height, width = grounding.image.shape[:2]
     points = grounding.points * np.array([image.shape[1] / width, image.shape[0] / height, 1], dtype=np.float32)
     found = image.copy()
     for index, mask in enumerate(grounding.masks):
         paint(found, mask, MASK_COLOURS[index % len(MASK_COLOURS)])
-    tiles = [
-        Tile(image, "Picture", f"{width} x {height} pixels"),
-        Tile(
-            draw_heatmap(image, stretch(trace.filtered)),
-            "Kept maps together",
-            f"{int(trace.kept.sum())} of {len(trace.kept)} tokens",
-        ),
-    ]
-    if trace.bias is not None:
-        tiles.append(Tile(draw_heatmap(image, trace.bias), "Spatial bias", "from the direction word"))
+    tiles = [Tile(image, "Picture", f"{width} x {height} pixels")]
+    combined = [step for step in trace.steps if len(step.maps.tokens) == 1]
+    if combined:
+        together = f"{len(_kept(trace))} of {len(trace.steps[0].maps.tokens)} tokens"
+        tiles.append(Tile(_drawn(combined[0].maps, image), "Kept maps together", together))
+    for step in combined:
+        for name, maps in step.beside.items():
+            title, note = _BESIDE.get(step.name, ("{}", f"for the stage {step.name}"))
+            tiles.append(Tile(_drawn(maps, image), title.format(name), note))
     tiles.append(Tile(draw_heatmap(image, grounding.heatmap), "Heatmap and points", _count(points), points=points))
     scores = ", ".join(f"{score:.2f}" for score in grounding.scores[:4])
     note = f"score {scores}" if scores else "nothing found"
@@ -142,12 +110,14 @@ def _steps(grounding: Grounding, trace: ExplainTrace, image: npt.NDArray[np.uint
     return tiles
 
 
-def _proposals(trace: ExplainTrace, image: npt.NDArray[np.uint8]) -> list[Tile]:
+def _proposals(trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
+    first = trace.candidates[0] if trace.candidates else None
     tiles = []
-    for index, (mask, score) in enumerate(zip(trace.proposals, trace.proposal_scores, strict=True)):
+    for index, mask in enumerate(first.proposals.masks if first and first.proposals else ()):
         picture = image.copy()
         paint(picture, mask, MASK_COLOURS[0])
-        frame, badge = (POSITIVE, "chosen") if index == trace.chosen else (None, "")
+        frame, badge = (POSITIVE, "chosen") if first and index == first.chosen else (None, "")
+        score = first.proposals.scores[index] if first and first.proposals else 0.0
         tiles.append(
             Tile(
                 picture,
@@ -161,29 +131,44 @@ def _proposals(trace: ExplainTrace, image: npt.NDArray[np.uint8]) -> list[Tile]:
     return tiles
 
 
-def _token_maps(trace: ExplainTrace, image: npt.NDArray[np.uint8]) -> list[Tile]:
-    tiles = []
-    for token, heat, sink, kept in zip(trace.tokens, trace.maps, trace.sinks, trace.kept, strict=True):
-        colour = _ROLE_COLOURS[token.role]
+def _token_maps(trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
+    count = len(trace.steps[0].maps.tokens)
+    maps = [step.maps for step in trace.steps if len(step.maps.tokens) == count][-1]  # before any is dropped
+    tiles, kept = [], _kept(trace)
+    for index, token in enumerate(maps.tokens):
+        colour, is_kept = _ROLE_COLOURS[token.role], token in kept
+        one = maps.keep([other == index for other in range(count)])
         tiles.append(
             Tile(
-                draw_heatmap(image, stretch(heat)),
+                _drawn(one, image),
                 token.text,
-                f"{'kept' if kept else 'dropped'}, peak {heat.max():.2g}",
+                f"{'kept' if is_kept else 'dropped'}, peak {float(one.values.max()):.2g}",
                 chip=colour,
-                frame=colour if kept else None,
-                badge="sink" if sink else "",
-                faded=not kept,
+                frame=colour if is_kept else None,
+                badge="sink" if token.sink else "",
+                faded=not is_kept,
             )
         )
     return tiles
 
 
-def _header(grounding: Grounding, trace: ExplainTrace) -> Image.Image:
+def _kept(trace: Trace) -> tuple[Token, ...]:
+    """The tokens whose maps were combined."""
+    before = [step.maps.tokens for step in itertools.takewhile(lambda step: step.name not in _COMBINES, trace.steps)]
+    return before[-1]
+
+
+def _drawn(maps: AttentionMaps, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """One map over the picture, stretched from its lowest to its highest value."""
+    heat = maps.numpy()[0, 0, 0] if len(maps.grids) == 1 else maps.over(image.shape[:2])
+    return draw_heatmap(image, stretch(heat))
+
+
+def _header(grounding: Grounding, trace: Trace) -> Image.Image:
     """The phrase as chips coloured by role, the magnets behind it, and the legend."""
     chips = [(word.text, _ROLE_COLOURS[word.role], bool(word.in_head)) for word in trace.phrase.words]
     # A magnet also brings spaces and an end token along, which have tiles of their own but are no words.
-    pieces = [token.text.lstrip("▁Ġ") for token in trace.tokens if token.role is Role.MAGNET]
+    pieces = [token.text.lstrip("▁Ġ") for token in trace.steps[0].maps.tokens if token.role is Role.MAGNET]
     magnets = [piece for piece in pieces if piece and not (piece.startswith("<") and piece.endswith(">"))]
     chips += [(text, _ROLE_COLOURS[Role.MAGNET], False) for text in magnets]
     height, pad, between = 46, 14, 10

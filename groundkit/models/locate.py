@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
@@ -22,6 +22,9 @@ from huggingface_hub.errors import (
 from groundkit.errors import ModelError
 from groundkit.models.loading import explain_loading_errors, is_passing
 from groundkit.weights.catalog import find, similar
+
+if TYPE_CHECKING:
+    from groundkit.models.options import LoadOptions
 
 # Seconds to wait for the Hub's first answer, where the user did not set the Hub client's own variable.
 _PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "") or 5)
@@ -57,24 +60,30 @@ class Located:
     """A model that is there.
 
     Attributes:
+        source: the folder or Hub id.
         config: what its file says: of a pipeline ``_class_name``, of other models ``model_type``.
         local_files_only: whether the rest must come from the disk, as nothing else is wanted or can be reached.
     """
 
+    source: str | Path
     config: Mapping[str, Any]
     local_files_only: bool
 
 
-def locate(
-    source: str | Path, wanted: Wanted, *, revision: str | None = None, local_files_only: bool = False
-) -> Located:
+def locate(source: str | Path, wanted: Wanted, options: LoadOptions | None = None) -> Located:
     """Find a folder or a Hub id and read the file that tells its kind.
 
     The Hub is asked once, without retries. Where it cannot be reached, what an earlier download left is used.
 
+    Args:
+        source: a folder or a Hub id.
+        wanted: the kind of model.
+        options: whose revision, and whether the Hub may be asked.
+
     Raises:
         ModelError: nothing is there, it is of another kind, or the Hub refuses it, in one line with the remedy.
     """
+    revision, local_files_only = (options.revision, options.local_files_only) if options else (None, False)
     place = Path(source)
     if place.is_file() or (not place.exists() and place.suffix.lower() in _WEIGHTS):
         near = similar(place.stem)
@@ -97,7 +106,7 @@ def locate(
             config = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(config, dict):
                 raise ModelError(f"{source}: {wanted.file} is damaged; copy or download it again")
-            return Located(config, local)
+            return Located(source, config, local)
     raise ModelError(f"{source}: {_what_it_is(source, wanted, revision, local)}")
 
 

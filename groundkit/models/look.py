@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ class Look(ABC):
             ``gradients``, ``hidden states``, ``image queries``. Stages say what they need.
     """
 
-    can: ClassVar[frozenset[str]] = frozenset()
+    can: frozenset[str] = frozenset()
 
     def __init__(self, image: npt.NDArray[np.uint8], segmenter: Segmenter) -> None:
         self.image = image
@@ -49,6 +50,13 @@ class Look(ABC):
             PhraseError: a text that the model cannot read.
             AttentionError: a layer whose attention could not be read.
         """
+
+    def showing(self, image: npt.NDArray[np.uint8]) -> Self:
+        """The same look with another picture for the segmenter, such as one frame of a clip."""
+        other = copy.copy(self)
+        vars(other).pop("embedding", None)
+        other.image = image
+        return other
 
     def seen_as(self, image: npt.NDArray[np.uint8]) -> Look:
         """A look at a transformed picture of the same size, with the same settings.

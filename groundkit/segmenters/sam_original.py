@@ -11,6 +11,7 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from groundkit.exclusive import exclusive
+from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
@@ -46,20 +47,15 @@ class OriginalSam:
         self.input_size: int = model.image_encoder.img_size
 
     @classmethod
-    def from_checkpoint(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> OriginalSam:
+    def from_checkpoint(cls, path: str | Path, options: LoadOptions | None = None) -> OriginalSam:
         """Load a checkpoint of any size; its tensors tell the architecture, so no model type is asked for.
 
         Raises:
             ModelError: the file is missing, unreadable, not a file of tensors, or not a SAM.
         """
-        return cls(read_sam_checkpoint(path), name=name or str(path), device=device, dtype=dtype)
+        options = options or LoadOptions()
+        model = read_sam_checkpoint(path)
+        return cls(model, name=options.name or str(path), device=options.device, dtype=options.dtype)
 
     @exclusive
     @torch.inference_mode()

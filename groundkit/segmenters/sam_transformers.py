@@ -13,6 +13,7 @@ from transformers import SamImageProcessor, SamModel
 from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import SEGMENTER, locate, not_wanted
+from groundkit.models.options import LoadOptions
 from groundkit.models.weights_check import load_weights
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
@@ -51,34 +52,25 @@ class TransformersSam:
         self.input_size: int = self.model.config.vision_config.image_size
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name_or_folder: str | Path,
-        *,
-        name: str | None = None,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        revision: str | None = None,
-        variant: str | None = None,
-        local_files_only: bool = False,
-    ) -> TransformersSam:
+    def from_pretrained(cls, name_or_folder: str | Path, options: LoadOptions | None = None) -> TransformersSam:
         """Load a SAM by its Hub id, such as ``facebook/sam-vit-base``, or from a folder of the same layout.
 
         Raises:
             ModelError: the folder, a file in it, or the Hub's copy is missing, damaged, out of reach, or no SAM.
         """
-        located = locate(name_or_folder, SEGMENTER, revision=revision, local_files_only=local_files_only)
+        options = options or LoadOptions()
+        located = locate(name_or_folder, SEGMENTER, options)
         if located.config.get("model_type") != "sam":
             raise not_wanted(name_or_folder, located.config, SEGMENTER)
         check_model_folder(name_or_folder, "*processor_config.json")
-        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": located.local_files_only}
+        where: dict[str, Any] = {"revision": options.revision or "main", "local_files_only": located.local_files_only}
         with explain_loading_errors(name_or_folder):
             model = load_weights(
                 SamModel,
                 name_or_folder,
                 source=name_or_folder,
                 dtype=torch.float32,
-                variant=variant,
+                variant=options.variant,
                 **where,
             )
             # The model's input size decides, not the processor's: its default of 1024 is right for no other size.
@@ -88,7 +80,8 @@ class TransformersSam:
             )
             # Values of its configuration without a meaning show when a picture is read, and not before.
             processor(np.zeros((8, 8, 3), np.uint8), input_data_format="channels_last", return_tensors="pt")
-        return cls(model, processor, name=name or str(name_or_folder), device=device, dtype=dtype)
+        name = options.name or str(name_or_folder)
+        return cls(model, processor, name=name, device=options.device, dtype=options.dtype)
 
     @exclusive
     @torch.inference_mode()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import BaseModel
 
 from groundkit.errors import ConfigError
 from groundkit.settings import Settings
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from groundkit.language import Phrase
     from groundkit.models.look import Look
     from groundkit.stages.trace import Step
+
+    _Known = dict[tuple[Look, Phrase, bool, tuple["Stage", ...]], tuple[AttentionMaps | None, Step]]
 
 
 class Stage(Settings, ABC):
@@ -34,6 +39,11 @@ class Stage(Settings, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def of(cls, settings: BaseModel) -> Self:
+        """With those settings of a method that have the names of the stage's fields."""
+        return cls(**{name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)})
+
     @abstractmethod
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         """The maps after this step.
@@ -50,6 +60,7 @@ class Scene:
     Attributes:
         look: the picture.
         phrase: the phrase, taken apart.
+        stages: the stages, in their order; for a stage that runs, those before it.
         seed: of the noise.
         excluded: whether the phrase is what another one leaves out, as "the red cup" of "the cup that is not red".
     """
@@ -59,18 +70,18 @@ class Scene:
     ) -> None:
         self.look = look
         self.phrase = phrase
+        self.stages = tuple(stages)
         self.seed = seed
         self.excluded = excluded
-        self._stages = tuple(stages)
-        self._known: dict[tuple[object, ...], AttentionMaps] = {}
+        self._known: _Known = {}
         self._beside: dict[str, AttentionMaps] = {}
 
+    def through(self, stages: Sequence[Stage]) -> Scene:
+        """The same phrase through other stages; what was computed by the same first stages is not computed again."""
+        return self._with(stages=tuple(stages), _beside={})
+
     def maps_of(
-        self,
-        text: str | Phrase | None = None,
-        *,
-        image: npt.NDArray[np.uint8] | None = None,
-        excluded: bool = False,
+        self, text: str | Phrase | None = None, *, image: npt.NDArray[np.uint8] | None = None, excluded: bool = False
     ) -> AttentionMaps:
         """Another text, or a transformed picture, taken through the stages before the one that asks; remembered.
 
@@ -85,14 +96,11 @@ class Scene:
         from groundkit.language import parse_phrase
 
         phrase = self.phrase if text is None else parse_phrase(text) if isinstance(text, str) else text
-        key = (phrase, excluded, None if image is None else image.tobytes(), self._stages)
-        if key not in self._known:
-            look = self.look if image is None else self.look.seen_as(image)
-            other = Scene(look, phrase, self._stages, seed=self.seed, excluded=excluded)
-            self._known[key] = other.run()[0]
+        look = self.look if image is None else self.look.seen_as(image)
+        maps = self._with(look=look, phrase=phrase, excluded=excluded, _beside={}).run()[0]
         if text is not None:
-            self.show(phrase.text, self._known[key])
-        return self._known[key]
+            self.show(phrase.text, maps)
+        return maps
 
     def show(self, name: str, maps: AttentionMaps) -> None:
         """Have ``groundkit explain`` draw maps beside the result of the stage that runs."""
@@ -102,7 +110,7 @@ class Scene:
         """Read the phrase and take it through all stages.
 
         Returns:
-            The maps after the last stage, and those after the reading and after each stage, averaged over layers and
+            The maps after the last stage; and those after the reading and after each stage, averaged over layers and
             heads: they are kept for as long as a result is.
 
         Raises:
@@ -111,15 +119,30 @@ class Scene:
         """
         from groundkit.stages.trace import Step
 
-        check_needs(self._stages, self.look)
-        maps = self.look.read(self.phrase, seed=self.seed, excluded=self.excluded)
-        steps = [Step("read", maps.mean_layers())]
-        for index, stage in enumerate(self._stages):
-            before = Scene(self.look, self.phrase, self._stages[:index], seed=self.seed, excluded=self.excluded)
-            before._known = self._known
-            maps = stage(maps, before)
-            steps.append(Step(name_of(stage), maps.mean_layers(), before._beside))
+        check_needs(self.stages, self.look)
+        keys = [(self.look, self.phrase, self.excluded, self.stages[:count]) for count in range(len(self.stages) + 1)]
+        kept = [count for count, key in enumerate(keys) if key in self._known and self._known[key][0] is not None]
+        maps, steps = None, []
+        for count, key in enumerate(keys):
+            if kept and count <= kept[-1]:
+                maps, step = self._known[key]
+            else:
+                before = self._with(stages=self.stages[: count - 1], _beside={})
+                if maps is None:
+                    name, maps = "read", self.look.read(self.phrase, seed=self.seed, excluded=self.excluded)
+                else:
+                    name, maps = name_of(self.stages[count - 1]), self.stages[count - 1](maps, before)
+                is_merged = maps.values.shape[:2] == (1, 1)
+                step = Step(name, maps if is_merged else maps.mean_layers(), before._beside)
+                self._known[key] = (maps if is_merged else None, step)  # the maps of all layers may fill the memory
+            steps.append(step)
+        assert maps is not None
         return maps, tuple(steps)
+
+    def _with(self, **changes: object) -> Scene:
+        other = copy.copy(self)
+        vars(other).update(changes)
+        return other
 
 
 def name_of(stage: Stage) -> str:
@@ -135,8 +158,3 @@ def check_needs(stages: Sequence[Stage], look: Look) -> None:
                 f"the stage {name_of(stage)} needs {' and '.join(sorted(missing))}, which this model does not give: "
                 "leave the stage out, or use another model"
             )
-
-
-def by_name(stages: Sequence[Stage]) -> Mapping[str, Stage]:
-    """Stages by their names, in their order."""
-    return {name_of(stage): stage for stage in stages}

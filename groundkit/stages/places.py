@@ -1,13 +1,53 @@
 """Direction words turned into a weight over the picture: RefAM's spatial bias."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from groundkit.language.direction import Direction
+from groundkit.stages.base import Scene, Stage
+
+if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
 
 Heat = npt.NDArray[np.float32]
+
+
+class Places(Stage):
+    """Weight the map by the direction words: a ramp for left, right, top, bottom, middle."""
+
+    spatial_bias: bool = Field(
+        True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
+    )
+    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
+    bias_power: float = Field(
+        1.0, gt=0, le=1, description="exponent of the map before the weight: below 1, weaker peaks count more"
+    )
+
+    def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+        import torch
+
+        directions = scene.phrase.places
+        ramps = [
+            spatial_ramp(grid.shape[-2], grid.shape[-1], directions, floor=self.bias_floor, box=grid.box)
+            for grid in maps.grids
+        ]
+        whole = [
+            np.broadcast_to(ramp, grid.shape).ravel()
+            for ramp, grid in zip(ramps, maps.grids, strict=True)
+            if ramp is not None
+        ]
+        if not whole or not self.spatial_bias:
+            return maps
+        weight = np.concatenate(whole)
+        scene.show("spatial bias", replace(maps, values=torch.from_numpy(weight).reshape(1, 1, 1, -1)))
+        return replace(maps, values=torch.from_numpy(weigh_places(maps.values.numpy(), weight, power=self.bias_power)))
 
 
 def minmax(heat: Heat) -> Heat:
@@ -21,16 +61,23 @@ def weigh_places(heat: Heat, ramp: Heat | None, *, power: float) -> Heat:
     return heat if ramp is None else np.asarray(minmax(heat) ** power * ramp, dtype=np.float32)
 
 
-def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, floor: float) -> Heat | None:
+def spatial_ramp(
+    height: int,
+    width: int,
+    directions: Sequence[Direction],
+    *,
+    floor: float,
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+) -> Heat | None:
     """The weight that direction words put on each patch, float32 ``(height, width)`` in [floor, 1].
 
     ``left`` falls linearly from 1 at the left border to ``floor`` at the right one, and so on for each side; ``middle``
     is a tent in both axes, or, beside a side word ("top middle"), in the other axis alone. Several directions
     multiply. Size words have no ramp. None when no word has one. RefAM names a spatial bias without defining it; the
-    ramp over a min-max scaled map follows HybridGL's.
+    ramp over a min-max scaled map follows HybridGL's. ``box`` is the part of the picture that the patches show, XYXY in
+    shares of its width and height.
     """
-    across = np.linspace(0, 1, width, dtype=np.float32) if width > 1 else np.full(1, 0.5, np.float32)
-    down = np.linspace(0, 1, height, dtype=np.float32) if height > 1 else np.full(1, 0.5, np.float32)
+    across, down = _places(width, box[0], box[2]), _places(height, box[1], box[3])
     tent_across, tent_down = 1 - np.abs(2 * across - 1), 1 - np.abs(2 * down - 1)
     sideways = {Direction.LEFT: 1 - across, Direction.RIGHT: across}
     upright = {Direction.TOP: 1 - down, Direction.BOTTOM: down}
@@ -50,3 +97,9 @@ def spatial_ramp(height: int, width: int, directions: Sequence[Direction], *, fl
     if not found:
         return None
     return (floor + (1 - floor) * np.outer(column, row)).astype(np.float32)
+
+
+def _places(count: int, start: float, end: float) -> Heat:
+    """Where ``count`` patches stand between two shares of a side, within the picture."""
+    places = np.linspace(0, 1, count, dtype=np.float32) if count > 1 else np.full(1, 0.5, np.float32)
+    return np.asarray(np.clip(start + (end - start) * places, 0, 1), dtype=np.float32)

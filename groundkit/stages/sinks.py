@@ -1,13 +1,26 @@
 """Global attention sinks: text tokens that every token looks at, and whose own map says nothing."""
 
+from __future__ import annotations
+
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from groundkit.attention.maps import AttentionMaps
+from groundkit.stages.base import Scene, Stage
 
 MASS_FACTOR = 5.0
 MAXIMUM_VARIATION = 1.0
 MINIMUM_FLATNESS = 0.97
+
+
+class Sinks(Stage):
+    """Mark the text tokens that are global attention sinks; the stage ``words`` drops them."""
+
+    def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+        marked = zip(maps.tokens, find_sinks(maps).tolist(), strict=True)
+        return replace(maps, tokens=tuple(replace(token, sink=sink) for token, sink in marked))
 
 
 def find_sinks(attention: AttentionMaps) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,10 @@ class Trace:
         area: bool ``(height, width)``, the part of the heatmap that points were drawn from, if a method has one.
         notes: lines for people, such as the words that a model was made to say.
         members: of an ensemble, each member's heatmap, float32 ``(height, width)``, by its name and note.
+        page: the kind of page on which ``groundkit explain`` draws it.
     """
 
+    page: ClassVar[str] = "tokens"
     phrase: Phrase
     steps: tuple[Step, ...]
     candidates: tuple[Candidate, ...] = ()

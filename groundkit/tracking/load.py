@@ -19,6 +19,8 @@ def load_tracker(name: str, segmenter: Segmenter, *, device: str = "auto", local
 
         return OpticalFlowTracker(segmenter)
     from groundkit.models.devices import choose_device
+    from groundkit.models.options import LoadOptions
     from groundkit.tracking.sam2 import Sam2Tracker
 
-    return Sam2Tracker.from_pretrained(name, device=choose_device(device), local_files_only=local_files_only)
+    options = LoadOptions(device=choose_device(device), local_files_only=local_files_only)
+    return Sam2Tracker.from_pretrained(name, options)

@@ -19,6 +19,7 @@ from groundkit.exclusive import lock_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import TRACKER, locate, not_wanted
+from groundkit.models.options import LoadOptions
 from groundkit.models.weights_check import load_weights
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
@@ -53,15 +54,7 @@ class Sam2Tracker:
         self.processor.target_size = self.model.config.image_size
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name_or_folder: str | Path,
-        *,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        revision: str | None = None,
-        local_files_only: bool = False,
-    ) -> Sam2Tracker:
+    def from_pretrained(cls, name_or_folder: str | Path, options: LoadOptions | None = None) -> Sam2Tracker:
         """Load a model by its Hub id, such as ``facebook/sam2.1-hiera-tiny``, or from a folder of the same layout.
 
         EdgeTAM's published weights (``yonigozlan/EdgeTAM-hf``) need the package timm for their image encoder.
@@ -69,11 +62,12 @@ class Sam2Tracker:
         Raises:
             ModelError: the folder, a file in it, or the Hub's copy is missing, damaged, out of reach, or neither model.
         """
-        located = locate(name_or_folder, TRACKER, revision=revision, local_files_only=local_files_only)
+        options = options or LoadOptions()
+        located = locate(name_or_folder, TRACKER, options)
         if located.config.get("model_type") not in _MODELS:
             raise not_wanted(name_or_folder, located.config, TRACKER)
         check_model_folder(name_or_folder, "*processor_config.json")
-        where: dict[str, Any] = {"revision": revision or "main", "local_files_only": located.local_files_only}
+        where: dict[str, Any] = {"revision": options.revision or "main", "local_files_only": located.local_files_only}
         with explain_loading_errors(name_or_folder):
             try:
                 config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False, **where)
@@ -84,10 +78,15 @@ class Sam2Tracker:
                     ) from error
                 raise
             model = load_weights(
-                _MODELS[config.model_type], name_or_folder, source=name_or_folder, config=config, dtype=dtype, **where
+                _MODELS[config.model_type],
+                name_or_folder,
+                source=name_or_folder,
+                config=config,
+                dtype=options.dtype,
+                **where,
             )
             processor = Sam2VideoProcessor.from_pretrained(name_or_folder, **where)
-        return cls(model, processor, name=str(name_or_folder), device=device, dtype=dtype)
+        return cls(model, processor, name=str(name_or_folder), device=options.device, dtype=options.dtype)
 
     def start(self, image: Pixels, mask: Mask) -> Sam2Track:
         """See :class:`groundkit.tracking.base.Tracker`.

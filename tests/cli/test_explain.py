@@ -1,10 +1,9 @@
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
+import torch
 from PIL import Image
+from planted import planted_trace
 
-from groundkit.language import Role, Token, parse_phrase
+from groundkit.language import Role, Token
 
 
 @pytest.fixture
@@ -13,19 +12,8 @@ def traced(pipeline):
     original = pipeline.make_grounding
 
     def make(*boxes, phrase, **fields):
-        maps = np.random.default_rng(0).random((2, 4, 4), dtype=np.float32)
-        trace = SimpleNamespace(
-            phrase=parse_phrase(phrase),
-            tokens=(Token(0, "▁cup", 0, Role.CONTENT), Token(1, "</s>", None, Role.SPECIAL)),
-            maps=maps,
-            sinks=np.array([False, True]),
-            kept=np.array([True, False]),
-            filtered=maps[0],
-            bias=None,
-            proposals=np.zeros((1, 48, 64), np.bool_),
-            proposal_scores=np.ones(1, np.float32),
-            chosen=0,
-        )
+        tokens = (Token(0, "▁cup", 0, Role.CONTENT), Token(1, "</s>", None, Role.SPECIAL, sink=True))
+        trace = planted_trace(phrase, torch.rand(2, 4, 4), tokens, [True, False])
         return original(*boxes, phrase=phrase, steps=trace, **fields)
 
     pipeline.make_grounding = make

@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import torch
 from fakes import SquareSegmenter
-from planted import attention_maps
-from tiny_parts import t5_tokenizer
+from planted import PlantedModel
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
-from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText
+from groundkit.models.diffusion.base import EncodedClip, Text
+from groundkit.models.options import ReadOptions
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
 SIDE, CELL = 8, 10
-TOKENIZER = t5_tokenizer()
-
-
-class PlantedModel:
-    """A diffusion model of our own protocol with attention written by hand: one bright patch for each word."""
-
-    name = "planted"
-    tokenizer = TOKENIZER
-    max_tokens = 512
-    layer_names = ("a", "b")
-
-    def __init__(self, places: dict[str, tuple[int, int]], *, flat: tuple[str, ...] = (), noisy: bool = False) -> None:
-        self.places = places
-        self.flat = flat
-        self.noisy = noisy
-        self.images_encoded = 0
-        self.pieces: list[list[list[str]]] = []
-
-    def encode_image(self, image: np.ndarray) -> EncodedImage:
-        self.images_encoded += 1
-        return EncodedImage(torch.zeros(1, SIDE * SIDE, 4), (SIDE, SIDE))
-
-    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> EncodedText:
-        self.pieces.append([TOKENIZER.convert_ids_to_tokens(list(piece)) for piece in pieces])
-        ids = [identifier for piece in pieces for identifier in piece]
-        return EncodedText(torch.tensor(ids)[None, :, None].float(), torch.zeros(1, 4))
-
-    def read_attention(
-        self,
-        image: EncodedImage,
-        text: EncodedText,
-        *,
-        noise_level: float,
-        seed: int,
-        layers: str,
-        heads: Sequence[int] | None = None,
-        direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
-        guidance: float = 3.5,
-    ) -> AttentionMaps:
-        tokens = TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())
-        maps = torch.full((2, len(tokens), SIDE, SIDE), 0.01)
-        mixed = torch.full((2, len(tokens), len(tokens)), 1.0)
-        for index, token in enumerate(tokens):
-            word = token.removeprefix("▁")
-            if word in self.places:
-                maps[:, index, *self.places[word]] = 1.0
-            if word in self.flat:
-                maps[:, index] = 3.0
-                mixed[:, :, index] = 100.0
-        if self.noisy:
-            maps += 0.2 * torch.rand(maps.shape, generator=torch.Generator().manual_seed(seed))
-        return attention_maps(maps, mixed / mixed.sum(dim=-1, keepdim=True), layers=self.layer_names)
+TOKENIZER = PlantedModel.tokenizer
 
 
 IMAGE = np.zeros((SIDE * CELL, SIDE * CELL, 3), dtype=np.uint8)
@@ -105,21 +52,20 @@ def test_stop_words_magnets_and_specials_are_filtered_and_without_the_filter_the
     phrase = "the cup of the"
     kept = ground(model, phrase)
     assert patch(kept) == (2, 2)
-    assert {t.text for t, keep in zip(kept.steps.tokens, kept.steps.kept, strict=True) if keep} == {"▁cup"}
+    assert {token.text for token in kept.steps.after("words").tokens} == {"▁cup"}
     assert patch(ground(model, phrase, filter_stop_words=False, magnets=(), spatial_bias=False)) == (5, 5)
 
 
 def test_a_magnet_that_soaks_up_background_clears_it_from_a_content_map() -> None:
     """Only where tokens compete can an appended word change the map of another."""
     model = PlantedModel({"cup": (2, 2), "with": (6, 6)})
-    with_magnet = ground(model, "cup", magnets=("with",)).steps
-    without = ground(model, "cup", magnets=()).steps
-    column = [t.text for t in with_magnet.tokens].index("▁cup")
-    ratio = {name: trace.maps[column, 6, 6] / trace.maps[column, 2, 2] for name, trace in
-             {"with": with_magnet, "without": without}.items()}  # fmt: skip
-    assert ratio["with"] < 0.1 * ratio["without"]
-    raw = ground(model, "cup", magnets=("with",), normalisation="none").steps
-    assert raw.maps[column, 6, 6] / raw.maps[column, 2, 2] == pytest.approx(0.01)
+
+    def ratio(**settings: object) -> float:
+        cup = ground(model, "cup", **settings).steps.after("compete")["cup"].numpy()[0, 0, 0]
+        return float(cup[6, 6] / cup[2, 2])
+
+    assert ratio(magnets=("with",)) < 0.1 * ratio(magnets=())
+    assert ratio(magnets=("with",), normalisation="none") == pytest.approx(0.01)
 
 
 def test_the_noun_phrase_filter_leaves_the_relation_out() -> None:
@@ -132,14 +78,13 @@ def test_the_noun_phrase_filter_leaves_the_relation_out() -> None:
 def test_a_content_word_that_is_a_sink_is_dropped() -> None:
     model = PlantedModel({"red": (1, 6), "cup": (1, 6)}, flat=("ball",))
     trace = ground(model, "the red cup ball", noun_phrase=False).steps
-    words = [token.text for token, sink in zip(trace.tokens, trace.sinks, strict=True) if sink]
-    assert words == ["▁ball"]
-    assert not any(trace.kept[i] for i, token in enumerate(trace.tokens) if token.text == "▁ball")
+    assert [token.text for token in trace.after("sinks").tokens if token.sink] == ["▁ball"]
+    assert [token.text for token in trace.after("words").tokens] == ["▁red", "▁cup"]
 
 
 def test_a_phrase_whose_only_content_word_is_a_sink_still_gets_a_point() -> None:
     trace = ground(PlantedModel({}, flat=("cup",)), "the cup").steps
-    assert [t.text for t, keep in zip(trace.tokens, trace.kept, strict=True) if keep] == ["▁cup"]
+    assert [token.text for token in trace.after("words").tokens] == ["▁cup"]
 
 
 @pytest.mark.parametrize(("side", "place"), [("left", (3, 0)), ("right", (3, 7))])
@@ -147,7 +92,7 @@ def test_the_spatial_bias_decides_between_twins(side: str, place: tuple[int, int
     class Twins(PlantedModel):
         def read_attention(self, *args, **kwargs) -> AttentionMaps:
             read = super().read_attention(*args, **kwargs)
-            read.numpy()[:, 0, :, 3, 7] = read.numpy()[:, 0, :, 3, 0]
+            read.numpy()[..., 3, 7] = read.numpy()[..., 3, 0]
             return read
 
     model = Twins({"cup": (3, 0)})
@@ -157,14 +102,14 @@ def test_the_spatial_bias_decides_between_twins(side: str, place: tuple[int, int
 class Twins(PlantedModel):
     """Two cups: one that the map sees best, near the top, and a fainter one near the bottom."""
 
-    strong, faint = (1, 1), (6, 6)
+    strong, weak = (1, 1), (6, 6)
 
     def __init__(self) -> None:
         super().__init__({"cup": self.strong})
 
     def read_attention(self, *args, **kwargs) -> AttentionMaps:
         read = super().read_attention(*args, **kwargs)
-        read.numpy()[:, 0, :, *self.faint] = 0.6 * read.numpy()[:, 0, :, *self.strong]
+        read.numpy()[..., *self.weak] = 0.6 * read.numpy()[..., *self.strong]
         return read
 
 
@@ -181,14 +126,15 @@ class LowerIsLarger(SquareSegmenter):
 
 @pytest.mark.parametrize(
     ("phrase", "place"),
-    [("the cup", Twins.strong), ("the largest cup", Twins.faint), ("the smallest cup", Twins.strong)],
+    [("the cup", Twins.strong), ("the largest cup", Twins.weak), ("the smallest cup", Twins.strong)],
 )
 def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, place: tuple[int, int]) -> None:
     config = read_config({"normalisation": "none"})
     grounding = RefAM(Twins(), LowerIsLarger(), config)(IMAGE, phrase)
     assert patch(grounding) == place
     assert len(grounding.masks) == len(grounding.points) == 1
-    assert np.array_equal(grounding.masks[0], grounding.steps.proposals[grounding.steps.chosen])
+    (candidate,) = grounding.steps.candidates
+    assert np.array_equal(grounding.masks[0], candidate.proposals.masks[candidate.chosen])
 
 
 def test_without_the_spatial_bias_sizes_choose_nothing() -> None:
@@ -204,13 +150,12 @@ class Row(PlantedModel):
     def __init__(self) -> None:
         super().__init__({})
 
-    def read_attention(self, image: EncodedImage, text: EncodedText, **settings: object) -> AttentionMaps:
-        read = super().read_attention(image, text, **settings)
-        for index, token in enumerate(TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())):
-            word = token.removeprefix("▁")
+    def read_attention(self, clip: EncodedClip, text: Text, options: ReadOptions) -> AttentionMaps:
+        read = super().read_attention(clip, text, options)
+        for index, word in enumerate(self.words(text)):
             for place, colour, heat in zip(self.cups, ("red", "blue", "red"), (0.8, 1.0, 0.9), strict=True):
                 if word in ("cup", "cups", colour):
-                    read.numpy()[:, 0, index, *place] = heat
+                    read.numpy()[:, 0, index, 0, *place] = heat
         return read
 
 
@@ -254,7 +199,7 @@ def test_a_phrase_that_says_only_what_is_not_meant_is_refused(phrase: str) -> No
         ground(PlantedModel({"cup": (1, 1)}), phrase)
 
 
-@pytest.mark.parametrize(("power", "place"), [(1.0, Twins.strong), (0.2, Twins.faint)])
+@pytest.mark.parametrize(("power", "place"), [(1.0, Twins.strong), (0.2, Twins.weak)])
 def test_a_low_power_lets_the_bias_prefer_a_fainter_twin(power: float, place: tuple[int, int]) -> None:
     grounding = ground(Twins(), "the cup at the bottom", normalisation="none", bias_power=power, bias_floor=0.5)
     assert patch(grounding) == place
@@ -286,12 +231,11 @@ def test_a_mask_without_a_pixel_is_no_object() -> None:
 def test_noise_seeds_are_averaged() -> None:
     model = PlantedModel({"cup": (4, 4)}, noisy=True)
     text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
-    image = model.encode_image(IMAGE)
-    read = [model.read_attention(image, text, noise_level=0.3, seed=5 + i, layers="all") for i in range(3)]
-    single = [each.numpy()[:, 0] for each in read]
+    clip = model.encode(IMAGE[None])
+    single = [model.read_attention(clip, text, ReadOptions(seed=5 + i)).numpy()[:, 0, :, 0] for i in range(3)]
     config = read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"})
     steps = RefAM(model, SquareSegmenter(half=6, whole=0.9), config)(IMAGE, "cup", seed=5).steps
-    np.testing.assert_allclose(steps.maps, np.stack(single).mean(axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(steps.after("compete").numpy()[0, 0], np.stack(single).mean(axis=(0, 1)), rtol=1e-5)
 
 
 def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
@@ -305,7 +249,7 @@ def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
 def test_the_picture_is_encoded_once_for_all_phrases_and_a_bad_phrase_stops_no_other() -> None:
     model, segmenter = PlantedModel({"cup": (1, 1), "ball": (6, 6)}), SquareSegmenter(half=6, whole=0.9)
     results = list(RefAM(model, segmenter).ground_each(IMAGE, ["the cup", "   ", "the ball"]))
-    assert (model.images_encoded, segmenter.images_embedded) == (1, 1)
+    assert (model.seen, segmenter.images_embedded) == ([1], 1)
     first, bad, last = results
     assert isinstance(first, Grounding)
     assert isinstance(bad, Failure)

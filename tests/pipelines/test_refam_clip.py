@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,76 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from fakes import SquareSegmenter
-from planted import attention_maps
-from tiny_parts import t5_tokenizer
+from planted import PlantedModel
 
 import groundkit
-from groundkit.attention.maps import AttentionMaps
 from groundkit.cli.main import run
 from groundkit.errors import ConfigError, InputError, ModelError, PhraseError
 from groundkit.media.videos import Frame
-from groundkit.models.diffusion.base import AttentionDirection
-from groundkit.models.diffusion.clips import ClipText, EncodedClip
 from groundkit.models.diffusion.families import diffusion_family
 from groundkit.models.diffusion.mochi import MochiModel
 from groundkit.outputs.video.mp4 import write_mp4
-from groundkit.pipelines.refam_clip import RefAMClip
+from groundkit.pipelines.refam import RefAM
 from groundkit.pipelines.refam_config import read_clip_config as read_config
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.pipelines.video import read_config as read_video_config
 from groundkit.tracking.base import Mask, Pixels, Tracked
 
 SIDE, CELL = 6, 10
-TOKENIZER = t5_tokenizer()
-
-
-class PlantedClipModel:
-    """Three frames a slice but the first, and attention written by hand: one bright patch (t, y, x) for each word."""
-
-    name = "planted"
-    tokenizer = TOKENIZER
-    max_tokens = 256
-    layer_names = ("a", "b")
-
-    def __init__(self, places: dict[str, tuple[int, int, int]], faint: dict[str, tuple[int, int, int]]) -> None:
-        self.places, self.faint = places, faint
-        self.seen: list[int] = []
-
-    def clip_length(self, frames: int) -> int:
-        return max(0, frames - 1) // 3 * 3 + 1
-
-    def encode_clip(self, frames: npt.NDArray[np.uint8]) -> EncodedClip:
-        self.seen.append(len(frames))
-        slices = (len(frames) + 1) // 3 + 1 if len(frames) > 1 else 1
-        ends = [1 + 3 * index for index in range(slices)]
-        covers = tuple(range(min(a, len(frames)), min(b, len(frames))) for a, b in zip([0, *ends], ends, strict=False))
-        return EncodedClip(torch.zeros(1, 1, slices, SIDE, SIDE), (slices, SIDE, SIDE), covers)
-
-    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
-        ids = [identifier for piece in pieces for identifier in piece]
-        return ClipText(torch.tensor(ids)[None, :, None].float(), len(ids))
-
-    def read_attention(
-        self,
-        clip: EncodedClip,
-        text: ClipText,
-        *,
-        noise_level: float,
-        seed: int,
-        layers: str,
-        heads: Sequence[int] | None = None,
-        direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
-        guidance: float = 3.5,
-    ) -> AttentionMaps:
-        words = TOKENIZER.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())
-        maps = torch.full((2, len(words), *clip.grid), 0.01)
-        for index, word in enumerate(word.removeprefix("▁") for word in words):
-            for planted, height in ((self.places, 1.0), (self.faint, 0.05)):
-                if word in planted and planted[word][0] < clip.grid[0]:
-                    maps[:, index, *planted[word]] = height
-        return attention_maps(maps, layers=("a", "b"), frames=clip.covers)
 
 
 class Stays:
@@ -99,12 +46,16 @@ class Stays:
             return Tracked(self.mask, 0.9)
 
 
+def planted_model(places: dict[str, tuple[int, ...]], faint: dict[str, tuple[int, ...]] | None = None) -> PlantedModel:
+    return PlantedModel(places, faint, side=SIDE, clips=True)
+
+
 def frames(count: int) -> list[npt.NDArray[np.uint8]]:
     return [np.full((SIDE * CELL, SIDE * CELL, 3), index, np.uint8) for index in range(count)]
 
 
-def pipeline(model: PlantedClipModel, **settings: Any) -> RefAMClip:
-    return RefAMClip(model, SquareSegmenter(half=CELL // 2, score=0.9), read_config(settings))  # type: ignore[arg-type]
+def pipeline(model: PlantedModel, **settings: Any) -> RefAM:
+    return RefAM(model, SquareSegmenter(half=CELL // 2, score=0.9), read_config(settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -113,31 +64,31 @@ def pipeline(model: PlantedClipModel, **settings: Any) -> RefAMClip:
 def test_the_chosen_slice_points_where_the_words_look_and_its_middle_frame_is_the_key(
     key: Any, frame: int, point: tuple[int, int]
 ) -> None:
-    model = PlantedClipModel({"cup": (2, 2, 3)}, {"cup": (0, 4, 1)})
+    model = planted_model({"cup": (2, 2, 3)}, {"cup": (0, 4, 1)})
     found, grounding = pipeline(model).ground_clip(frames(10), "the cup", key=key)
     assert found == frame
     assert grounding.image[0, 0, 0] == frame
     assert tuple(grounding.points[0, :2] // CELL) == (point[0] // CELL, point[1] // CELL)
     assert grounding.mask[point[1], point[0]]
-    assert grounding.steps.maps.shape[1:] == (SIDE, SIDE)
+    assert all(step.maps.grids[0].shape == (SIDE, SIDE) for step in grounding.steps.steps)
 
 
 def test_direction_words_decide_between_slices() -> None:
-    model = PlantedClipModel({"cup": (1, 3, 0)}, {})
-    other = PlantedClipModel({"cup": (1, 3, 0), "cups": (2, 3, 5)}, {})
+    model = planted_model({"cup": (1, 3, 0)})
+    other = planted_model({"cup": (1, 3, 0), "cups": (2, 3, 5)})
     assert pipeline(model).ground_clip(frames(10), "the cup on the left")[0] == 2
     assert pipeline(other).ground_clip(frames(10), "the cup on the left")[0] == 2
 
 
 def test_frames_are_sampled_evenly_as_many_as_fill_whole_slices() -> None:
-    steps = pipeline(PlantedClipModel({}, {}), frames=12)
+    steps = pipeline(planted_model({}), frames=12)
     assert steps.places(1) == [0]
     assert steps.places(5) == [0, 1, 2, 3, 4]
     assert steps.places(100) == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
 
 
 def test_a_video_is_followed_from_the_frame_that_the_clip_points_at() -> None:
-    model = PlantedClipModel({"cup": (2, 2, 3)}, {})
+    model = planted_model({"cup": (2, 2, 3)})
 
     def video() -> Iterator[Frame]:
         return (Frame(i, Fraction(i, 24), f"{i:05d}", image) for i, image in enumerate(frames(28)))
@@ -157,7 +108,7 @@ def test_a_video_is_followed_from_the_frame_that_the_clip_points_at() -> None:
 
 
 def test_evidence_is_weighed_against_a_phrase_that_names_nothing() -> None:
-    planted = pipeline(PlantedClipModel({"cup": (2, 2, 3)}, {}), evidence=True)
+    planted = pipeline(planted_model({"cup": (2, 2, 3)}), evidence=True)
     _, grounding = planted.ground_clip(frames(10), "the cup")
     assert grounding.evidence is not None
     assert grounding.evidence.contrast > 0.3
@@ -173,7 +124,7 @@ def mochi_folder(save_tiny: Callable[[str], Path]) -> Path:
 def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(
     mochi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(MochiModel, "_native_size", classmethod(lambda cls, pipeline: (48, 80)))
+    monkeypatch.setattr(MochiModel, "native_size", lambda self: (48, 80))
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     write_mp4(tmp_path / "clip.mp4", [rng.integers(0, 256, (48, 80, 3), dtype=np.uint8) for _ in range(9)], rate=12)
@@ -197,18 +148,18 @@ def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(
 
 
 def test_the_family_is_told_by_the_class_that_the_folder_names(mochi_folder: Path, tmp_path: Path) -> None:
-    assert diffusion_family(mochi_folder, local_files_only=True) is MochiModel
+    assert diffusion_family(mochi_folder) is MochiModel
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "KolorsPipeline"}))
     with pytest.raises(
-        ModelError, match=r"no family for pipelines of class KolorsPipeline; there are FluxPipeline, Flux"
+        ModelError, match=r"no family for pipelines of class KolorsPipeline; there are CogVideoXPipeline, FluxPipeline"
     ):
-        diffusion_family(tmp_path, local_files_only=True)
+        diffusion_family(tmp_path)
     for other in ("FluxFillPipeline", "Flux2Pipeline"):  # other inputs, other layers
         (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": other}))
         with pytest.raises(ModelError, match=f"no family for pipelines of class {other}"):
-            diffusion_family(tmp_path, local_files_only=True)
+            diffusion_family(tmp_path)
     with pytest.raises(ModelError, match=r"no model_index\.json"):
-        diffusion_family(tmp_path / ".." / tmp_path.name / "..", local_files_only=True)
+        diffusion_family(tmp_path / ".." / tmp_path.name / "..")
 
 
 def test_frames_are_a_setting_of_video_models_alone() -> None:

@@ -1,64 +1,303 @@
-"""What every diffusion transformer family offers to a pipeline that reads its text-to-image attention."""
+"""The base of all diffusion transformers that are read, not sampled from: one forward pass on a real picture or clip.
+
+A picture is a clip of one frame. A family is one file, found by its name: that of the folder in which diffusers keeps
+the family's pipelines (``diffusers.pipelines.flux`` is read by ``flux.py``), with the class as ``FAMILY``. A family
+outside of groundkit is an entry point of the group ``groundkit.families`` with that name. It says what cannot be known
+in general:
+
+>>> class StableDiffusion3Model(DiffusionModel):
+...     pipelines = ("StableDiffusion3Pipeline",)   # classes that model_index.json may name; the first one loads it
+...     max_tokens = 256
+...     clips = False                               # its autoencoder takes single pictures
+...     def layers(self, transformer):              # modules that make one attention call of patches and words each
+...         return blocks_of(transformer, "transformer_blocks")
+...     def run(self, noisy, text, options):        # one forward pass; latents (1, C, f, rows, columns) go in
+...         return self.pipeline.transformer(hidden_states=noisy[:, :, 0], ...)
+
+and ``compression``, ``patch`` and ``native_size``. The order of its joint attention is ``text_first`` or not; where the
+tokenizer's words are only a part of the text (SD3's T5 tokens stand after CLIP's), ``encode_text`` returns their
+``columns``. The shared tests run over every family in ``tests/tiny/diffusion``.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
+import diffusers
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
-from groundkit.attention.choices import AttentionDirection as AttentionDirection
+from groundkit.attention.between import read_across
+from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
-from groundkit.attention.select import select_layers as select_layers
+from groundkit.attention.select import select_layers
+from groundkit.exclusive import exclusive
+from groundkit.media.resize import resize
+from groundkit.models.diffusion.loading import load_pipeline
+from groundkit.models.locate import DIFFUSION, Located, locate
+from groundkit.models.offload import stage_of
+from groundkit.models.options import LoadOptions, ReadOptions
+
+ENCODER_BYTES = 2**30
+"""The largest tensor of the encoder's first stage; above it the autoencoder works in tiles."""
+
+Frames = npt.NDArray[np.uint8]
+"""A clip, uint8 ``(F, height, width, 3)`` RGB; a picture has one frame."""
 
 
 @dataclass(frozen=True)
-class EncodedImage:
-    """Clean latents of one picture: float32 ``(1, P, channels)`` on the CPU, with ``grid`` = (h, w), P = h * w."""
+class EncodedClip:
+    """Clean latents of a clip.
 
-    tokens: Tensor
-    grid: tuple[int, int]
+    Attributes:
+        latents: float32 ``(1, C, f, rows, columns)``, on the CPU.
+        grid: of its patches, (t, h, w), and which frames each of the t slices shows.
+    """
+
+    latents: Tensor
+    grid: TokenGrid
 
     def __post_init__(self) -> None:
-        if self.tokens.ndim != 3 or self.tokens.shape[1] != self.grid[0] * self.grid[1]:
-            raise ValueError(f"tokens must be (1, {self.grid[0] * self.grid[1]}, C), got {tuple(self.tokens.shape)}")
+        if self.latents.ndim != 5 or len(self.latents) != 1:
+            raise ValueError(f"latents must be (1, C, f, rows, columns), got {tuple(self.latents.shape)}")
+        if len(self.grid.frames) != self.grid.shape[0]:
+            raise ValueError(f"the grid must name the frames of {self.grid.shape[0]} slices, got {self.grid.frames}")
 
 
 @dataclass(frozen=True)
-class EncodedText:
-    """Text states ``(1, T, width)`` and the pooled vector ``(1, width)``."""
+class Text:
+    """A text as the transformer takes it.
+
+    Attributes:
+        states: ``(1, S, width)``, padding included if the family was trained to see some.
+        columns: which of the S are the T tokens of the model's ``tokenizer``.
+        pooled: the pooled vector ``(1, width)`` of a family that has one.
+    """
 
     states: Tensor
-    pooled: Tensor
+    columns: slice
+    pooled: Tensor | None = None
+
+    @property
+    def tokens(self) -> int:
+        """T."""
+        return len(range(self.states.shape[1])[self.columns])
 
 
-class DiffusionModel(Protocol):
-    """A diffusion transformer that is read, not sampled from. See ``diffusion.flux.FluxModel``."""
+class DiffusionModel(ABC):
+    """A diffusion pipeline that is read, not sampled from.
 
-    name: str
-    tokenizer: Any
-    max_tokens: int
-    layer_names: tuple[str, ...]
+    Attributes:
+        name: the hub id or folder it came from.
+        tokenizer: the tokenizer whose tokens are the text columns.
+        layer_names: every layer in which patches look at words, first to last.
+        size: height and width at whose area pictures are encoded; the model's own by default.
+        offload: whether its parts take turns on the GPU.
+        pipelines: classes that ``model_index.json`` of such a checkpoint names; the first one loads it.
+        max_tokens: how many text tokens the model was made for.
+        clips: whether it looks at clips; otherwise at single pictures, and its autoencoder takes pixels without time.
+        joint: whether words and patches are one sequence; otherwise words are the keys of a cross-attention.
+        text_first: whether words stand before the patches in that sequence.
+        encoded_frames: how many frames the autoencoder encodes at a time; None for all of a clip.
+        encoder_channels: numbers for each pixel in its encoder's first stage.
+    """
 
-    def encode_image(self, image: npt.NDArray[np.uint8]) -> EncodedImage: ...
+    pipelines: ClassVar[tuple[str, ...]]
+    max_tokens: ClassVar[int]
+    clips: ClassVar[bool] = True
+    joint: ClassVar[bool] = True
+    text_first: ClassVar[bool] = False
+    encoded_frames: ClassVar[int | None] = None
+    encoder_channels: ClassVar[int] = 128
 
-    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> EncodedText: ...
+    def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
+        self.pipeline = pipeline
+        self.name = name
+        self.device = device
+        self.size = self.native_size()
+        self.tokenizer = pipeline.tokenizer
+        self.offload = False
+        self.layer_names = tuple(self.layers(pipeline.transformer))
 
-    def read_attention(
-        self,
-        image: EncodedImage,
-        text: EncodedText,
-        *,
-        noise_level: float,
-        seed: int,
-        layers: str,
-        heads: Sequence[int] | None = None,
-        direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
-        guidance: float = 3.5,
-    ) -> AttentionMaps: ...
+    @classmethod
+    def from_pretrained(cls, source: str | Path | Located, options: LoadOptions | None = None) -> Self:
+        """Load autoencoder, text encoders, transformer and scheduler.
+
+        Args:
+            source: a hub id, a folder in the pipeline's layout, or what ``locate`` found there.
+            options: where it goes, and which files are read.
+
+        Raises:
+            ModelError: with one line that says what is missing or refused, and what to do.
+            ConfigError: offloading without a GPU.
+        """
+        options = options or LoadOptions()
+        located = source if isinstance(source, Located) else locate(source, DIFFUSION, options)
+        pipeline = load_pipeline(getattr(diffusers, cls.pipelines[0]), located, options)
+        model = cls(pipeline, options.name or str(located.source), options.device)
+        if options.offload:
+            model.offload = True
+            stage_of(options.device).lock_with(model)
+        return model
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.pipeline.transformer.dtype
+        return dtype
+
+    @property
+    @abstractmethod
+    def compression(self) -> tuple[int, int]:
+        """How many frames, and how many pixels a side, one latent shows."""
+
+    @property
+    @abstractmethod
+    def patch(self) -> tuple[int, int]:
+        """How many latents one patch holds: in time, and a side."""
+
+    @abstractmethod
+    def native_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model was made for."""
+
+    @abstractmethod
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
+        """The modules that each make one attention call of patches and words, in the order they run."""
+
+    @abstractmethod
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
+        """One forward pass of the transformer on latents ``(1, C, f, rows, columns)`` of a noise level."""
+
+    def transformer(self, noise_level: float) -> Any:
+        """The transformer that was trained for a noise level."""
+        return self.pipeline.transformer
+
+    def latents_of(self, pixels: Tensor) -> Tensor:
+        """Latents ``(1, C, f, rows, columns)`` as the transformer takes them; pixels ``(1, 3, F, ...)`` in [-1, 1].
+
+        Shifted and scaled, as in most families; the others say how their channels are normalised.
+        """
+        vae = self.pipeline.vae
+        latents: Tensor = vae.encode(pixels if self.clips else pixels[:, :, 0]).latent_dist.mean
+        shift = vae.config.get("shift_factor")
+        scaled: Tensor = (latents if shift is None else latents - shift) * vae.config.scaling_factor
+        return scaled if self.clips else scaled.unsqueeze(2)
+
+    def text_states(self, ids: list[int]) -> Tensor:
+        """States ``(1, T, width)`` of one piece of text."""
+        states: Tensor = self.pipeline.text_encoder(torch.tensor([ids], device=self.device))[0]
+        return states
+
+    def noise(self, latents: Tensor, seed: int) -> Tensor:
+        """Noise in the shape of latents."""
+        return torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+
+    def noised(self, clean: Tensor, noise: Tensor, noise_level: float) -> Tensor:
+        """Flow matching: x_s = (1 - s) x_0 + s eps."""
+        return torch.lerp(clean, noise, noise_level)
+
+    def timestep(self, noise_level: float) -> Tensor:
+        """``(1,)``, what the transformer is told of the noise level; where sigmas are inverted it counts backwards."""
+        config = self.pipeline.scheduler.config
+        level = 1 - noise_level if config.get("invert_sigmas") else noise_level
+        return torch.tensor([level * config.num_train_timesteps], dtype=torch.float32, device=self.device)
+
+    def clip_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which pictures are encoded: the model's own area, their own shape, whole patches."""
+        return fit_size(height, width, area=self.size[0] * self.size[1], step=self.compression[1] * self.patch[1])
+
+    def clip_length(self, frames: int) -> int:
+        """The largest number of frames, up to ``frames``, that fills whole patches; else the smallest there is."""
+        if not self.clips:
+            return 1
+        step = self.compression[0] * self.patch[0]
+        return max(1, (frames + self.compression[0] - 1) // step) * step - self.compression[0] + 1
+
+    @exclusive
+    @torch.inference_mode()
+    def encode(self, frames: Frames) -> EncodedClip:
+        """Encode a picture or a clip. The last frame is repeated until whole patches are full.
+
+        Every autoencoder of clips here is causal and keeps the first frame to itself: with a compression of c frames,
+        slice 0 of the latents shows frame 0, and slice k shows frames c (k - 1) + 1 to c k.
+        """
+        count = len(frames)
+        height, width = self.clip_size(*frames.shape[1:3])
+        resized = [resize(frame, height, width) for frame in frames]
+        while self.clip_length(len(resized)) != len(resized):
+            resized.append(resized[-1])
+        pixels = torch.from_numpy(np.stack(resized)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        self.tile_large(len(resized), height, width)
+        latents = self.latents_of(pixels.to(self.device, self.pipeline.vae.dtype)).float().cpu()
+        (slices, side), sizes = self.patch, latents.shape[2:]
+        shape = (sizes[0] // slices, sizes[1] // side, sizes[2] // side)
+        # A patch of several slices ends where the last of them does, and begins where the patch before it ended.
+        ends = [self.compression[0] * (slices * (index + 1) - 1) + 1 for index in range(shape[0])]
+        shown = tuple(range(min(a, count), min(b, count)) for a, b in zip([0, *ends], ends, strict=False))
+        return EncodedClip(latents, TokenGrid(shape, frames=shown))
+
+    def tile_large(self, frames: int, height: int, width: int) -> None:
+        """Let the autoencoder work in overlapping tiles where a tensor of its first stage would be too large.
+
+        Several such tensors are alive at a time. Tiles leave every latent where it is; at seams they are blended.
+        """
+        vae = self.pipeline.vae
+        at_once = frames if self.encoded_frames is None else min(frames, self.encoded_frames)
+        if at_once * height * width * self.encoder_channels * vae.dtype.itemsize > ENCODER_BYTES:
+            vae.enable_tiling()
+        else:
+            vae.disable_tiling()
+
+    @exclusive
+    @torch.inference_mode()
+    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> Text:
+        """Encode token ids; each piece is encoded on its own, and all are laid end to end.
+
+        ``plain`` is the phrase without magnets, for the pooled vector of a family that has one.
+        """
+        states = torch.cat([self.text_states(list(ids)) for ids in pieces], dim=1)
+        return Text(states, slice(0, states.shape[1]))
+
+    @exclusive
+    @torch.inference_mode()
+    def read_attention(self, clip: EncodedClip, text: Text, options: ReadOptions | None = None) -> AttentionMaps:
+        """Noise a picture or clip to one level, run the transformer once, and read the attention to and from the words.
+
+        Args:
+            clip: of F frames.
+            text: of T tokens.
+            options: which attention is read, and at which noise.
+
+        Returns:
+            Maps of T tokens, which are numbered, on the clip's grid.
+
+        Raises:
+            ConfigError: a layer or head that does not exist, or words that look at nothing.
+            AttentionError: a layer whose attention could not be read.
+        """
+        options = options or ReadOptions()
+        available = self.layers(self.transformer(options.noise_level))
+        patches, states = clip.grid.size, text.states.shape[1]
+        words_start, patches_start = (0, states) if self.text_first else (patches if self.joint else 0, 0)
+        words = range(words_start, words_start + states)[text.columns]
+        noisy = self.noised(clip.latents, self.noise(clip.latents, options.seed), options.noise_level)
+        noisy = noisy.to(self.device, self.dtype)
+        return read_across(
+            {name: available[name] for name in select_layers(self.layer_names, options.layers)},
+            lambda: self.run(noisy, text, options),
+            words=slice(words.start, words.stop),
+            patches=slice(patches_start, patches_start + patches),
+            grid=clip.grid,
+            heads=options.heads,
+            direction=options.direction,
+            joint=self.joint,
+            keep_heads=options.keep_heads,
+        )
 
 
 def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, int]:
@@ -76,3 +315,12 @@ def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, i
 def blocks_of(transformer: Any, *lists: str) -> dict[str, nn.Module]:
     """The blocks in the named lists of a transformer, as ``transformer_blocks.0`` and so on, in the order they run."""
     return {f"{name}.{index}": block for name in lists for index, block in enumerate(getattr(transformer, name))}
+
+
+def normalised(latents: Tensor, config: Any) -> Tensor:
+    """Latents ``(1, C, f, rows, columns)`` less their channels' means, over their deviations, as configured."""
+    mean, deviation = (
+        torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1, 1)
+        for values in (config.latents_mean, config.latents_std)
+    )
+    return (latents - mean) / deviation

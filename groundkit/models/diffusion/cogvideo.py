@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import CogVideoXPipeline
 from torch import Tensor, nn
 
 from groundkit.exclusive import exclusive
-from groundkit.models.diffusion.base import blocks_of
-from groundkit.models.diffusion.clips import ClipText, VideoDiffusionModel
+from groundkit.models.diffusion.base import DiffusionModel, Text, blocks_of
+from groundkit.models.options import ReadOptions
 
 
-class CogVideoXModel(VideoDiffusionModel):
+class CogVideoXModel(DiffusionModel):
     """A CogVideoX pipeline that is read, not sampled from."""
 
-    pipeline_class = CogVideoXPipeline
-    pipeline_names = ("CogVideoXPipeline",)
+    pipelines = ("CogVideoXPipeline",)
     max_tokens = 226
     text_first = True
     encoded_frames = 8
@@ -36,9 +34,8 @@ class CogVideoXModel(VideoDiffusionModel):
         config = self.pipeline.transformer.config
         return config.patch_size_t or 1, config.patch_size
 
-    @classmethod
-    def _native_size(cls, pipeline: Any) -> tuple[int, int]:
-        config, side = pipeline.transformer.config, pipeline.vae_scale_factor_spatial
+    def native_size(self) -> tuple[int, int]:
+        config, side = self.pipeline.transformer.config, self.pipeline.vae_scale_factor_spatial
         return config.sample_height * side, config.sample_width * side
 
     def clip_size(self, height: int, width: int) -> tuple[int, int]:
@@ -46,22 +43,22 @@ class CogVideoXModel(VideoDiffusionModel):
         if self.pipeline.transformer.config.patch_size_t is None:
             return rows, columns
         # Version 1.5 has positions for its native rows and columns, and for no more.
-        native = self._native_size(self.pipeline)
+        native = self.native_size()
         return min(rows, native[0]), min(columns, native[1])
 
-    def _layers(self, transformer: Any) -> dict[str, nn.Module]:
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks")
 
     @exclusive
     @torch.inference_mode()
-    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
+    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> Text:
         padding = self.tokenizer.pad_token_id
-        padded = [self._encode_piece([*ids, *[padding] * (self.max_tokens - len(ids))]) for ids in pieces]
+        padded = [self.text_states([*ids, *[padding] * (self.max_tokens - len(ids))]) for ids in pieces]
         own = [states[:, : len(ids)] for states, ids in zip(padded, pieces, strict=True)]
         tokens = sum(len(ids) for ids in pieces)
-        return ClipText(torch.cat([*own, padded[0][:, tokens:]], dim=1), tokens)
+        return Text(torch.cat([*own, padded[0][:, tokens:]], dim=1), slice(0, tokens))
 
-    def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         transformer, side = self.pipeline.transformer, self.compression[1]
         frames, rows, columns = noisy.shape[2:]
         rotary = None
@@ -72,17 +69,17 @@ class CogVideoXModel(VideoDiffusionModel):
         return transformer(
             hidden_states=noisy.permute(0, 2, 1, 3, 4),
             encoder_hidden_states=text.states.to(self.dtype),
-            timestep=self._timestep(noise_level),
+            timestep=self.timestep(options.noise_level),
             image_rotary_emb=rotary,
             return_dict=False,
         )
 
-    def _noised(self, clean: Tensor, noise: Tensor, noise_level: float) -> Tensor:
+    def noised(self, clean: Tensor, noise: Tensor, noise_level: float) -> Tensor:
         """x_t = sqrt(a) x_0 + sqrt(1 - a) eps, a the cumulated alpha of the time step with this share of noise."""
         kept: Tensor = self.pipeline.scheduler.alphas_cumprod[self._step(noise_level)].cpu()
         return kept.sqrt() * clean + (1 - kept).sqrt() * noise
 
-    def _timestep(self, noise_level: float) -> Tensor:
+    def timestep(self, noise_level: float) -> Tensor:
         return torch.tensor([self._step(noise_level)], device=self.device)
 
     def _step(self, noise_level: float) -> int:
@@ -90,3 +87,6 @@ class CogVideoXModel(VideoDiffusionModel):
         kept = self.pipeline.scheduler.alphas_cumprod
         share = (1 - kept).sqrt() / (kept.sqrt() + (1 - kept).sqrt())
         return int((share - noise_level).abs().argmin())
+
+
+FAMILY = CogVideoXModel

@@ -12,20 +12,19 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from diffusers import HunyuanVideoPipeline
 from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
 from groundkit.exclusive import exclusive
-from groundkit.models.diffusion.base import blocks_of
-from groundkit.models.diffusion.clips import ClipText, VideoDiffusionModel
+from groundkit.models.diffusion.base import DiffusionModel, Text, blocks_of
+from groundkit.models.options import ReadOptions
 
 BEFORE, AFTER = DEFAULT_PROMPT_TEMPLATE["template"].split("{}")
 STATES = -3  # the last but two, as the pipeline has it
 
 
-class HunyuanVideoModel(VideoDiffusionModel):
+class HunyuanVideoModel(DiffusionModel):
     """A HunyuanVideo pipeline that is read, not sampled from.
 
     Attributes:
@@ -33,13 +32,12 @@ class HunyuanVideoModel(VideoDiffusionModel):
         tokenizer: the pipeline's, but that it ends a text as the template does and begins it with nothing.
     """
 
-    pipeline_class = HunyuanVideoPipeline
-    pipeline_names = ("HunyuanVideoPipeline",)
+    pipelines = ("HunyuanVideoPipeline",)
     max_tokens = 256
     encoded_frames = 17
 
-    def __init__(self, pipeline: Any, name: str, device: torch.device, size: tuple[int, int]) -> None:
-        super().__init__(pipeline, name, device, size)
+    def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
+        super().__init__(pipeline, name, device)
         self.template: list[int] = self.tokenizer(BEFORE).input_ids
         self.tokenizer = _ended_by(self.tokenizer, AFTER)
 
@@ -52,33 +50,32 @@ class HunyuanVideoModel(VideoDiffusionModel):
         config = self.pipeline.transformer.config
         return config.patch_size_t, config.patch_size
 
-    @classmethod
-    def _native_size(cls, pipeline: Any) -> tuple[int, int]:
+    def native_size(self) -> tuple[int, int]:
         return 720, 1280
 
-    def _layers(self, transformer: Any) -> dict[str, nn.Module]:
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks", "single_transformer_blocks")
 
     @exclusive
     @torch.inference_mode()
-    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> ClipText:
+    def encode_text(self, pieces: Sequence[Sequence[int]], plain: str) -> Text:
         pooled = self.pipeline._get_clip_prompt_embeds(plain, device=self.device)
         return replace(super().encode_text(pieces, plain), pooled=pooled)
 
-    def _encode_piece(self, ids: list[int]) -> Tensor:
+    def text_states(self, ids: list[int]) -> Tensor:
         whole = torch.tensor([[*self.template, *ids]], device=self.device)
         states: Tensor = self.pipeline.text_encoder(whole, output_hidden_states=True).hidden_states[STATES]
         return states[:, len(self.template) :]
 
-    def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         assert text.pooled is not None
         return self.pipeline.transformer(
             hidden_states=noisy,
             encoder_hidden_states=text.states.to(self.dtype),
             encoder_attention_mask=torch.ones(1, text.tokens, dtype=self.dtype, device=self.device),
             pooled_projections=text.pooled.to(self.dtype),
-            timestep=self._timestep(noise_level),
-            guidance=torch.tensor([guidance * 1000], dtype=self.dtype, device=self.device),
+            timestep=self.timestep(options.noise_level),
+            guidance=torch.tensor([options.guidance * 1000], dtype=self.dtype, device=self.device),
             return_dict=False,
         )
 
@@ -93,3 +90,6 @@ def _ended_by(tokenizer: Any, ending: str) -> Any:
     )
     ended.eos_token = tokens[-1]
     return ended
+
+
+FAMILY = HunyuanVideoModel

@@ -13,36 +13,25 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from groundkit.models.loading import check_model_folder, check_vocabulary, explain_loading_errors
-from groundkit.models.locate import DIFFUSION, locate
+from groundkit.models.locate import Located
 from groundkit.models.offload import check_offload, stage_of
+from groundkit.models.options import LoadOptions
 from groundkit.models.weights_check import check_weights, load_weights, only_variant
 
 
-def load_pipeline(
-    kind: type[DiffusionPipeline],
-    source: str | Path,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    offload: bool,
-    revision: str | None,
-    variant: str | None,
-    local_files_only: bool,
-) -> Any:
+def load_pipeline(kind: type[DiffusionPipeline], located: Located, options: LoadOptions) -> Any:
     """Load all parts of a pipeline from a hub id or a folder in the pipeline's layout.
-
-    ``offload`` keeps each part in main memory until it runs (needs a GPU).
 
     Raises:
         ModelError: with one line that says what is missing or refused, and what to do.
         ConfigError: offloading without a GPU.
     """
-    if offload:
+    source, device, dtype, variant = located.source, options.device, options.dtype, options.variant
+    if options.offload:
         check_offload(device)
     folder = Path(source)
     if not folder.is_dir():
-        located = locate(source, DIFFUSION, revision=revision, local_files_only=local_files_only)
-        where: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
+        where: dict[str, Any] = {"revision": options.revision, "local_files_only": located.local_files_only}
         with explain_loading_errors(source):
             folder = Path(kind.download(source, variant=variant, **where))
     classes = _parts(source, folder)
@@ -54,7 +43,7 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     if device.type == "mps":
         _drop_float64(pipeline)
-    if not offload:
+    if not options.offload:
         pipeline.to(device)
         return pipeline
     parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}

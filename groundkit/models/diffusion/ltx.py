@@ -12,16 +12,16 @@ import torch
 from diffusers import LTXPipeline
 from torch import Tensor, nn
 
-from groundkit.models.diffusion.clips import ClipText, VideoDiffusionModel
+from groundkit.models.diffusion.base import DiffusionModel, Text
+from groundkit.models.options import ReadOptions
 
 FRAME_RATE = 25  # positions in time are seconds; clips are sampled from videos of any rate, this is the pipeline's own
 
 
-class LtxVideoModel(VideoDiffusionModel):
+class LtxVideoModel(DiffusionModel):
     """An LTX-Video pipeline that is read, not sampled from."""
 
-    pipeline_class = LTXPipeline
-    pipeline_names = ("LTXPipeline", "LTXConditionPipeline")
+    pipelines = ("LTXPipeline", "LTXConditionPipeline")
     max_tokens = 128
     joint = False
     encoder_channels = 8  # 128 for each 4 x 4 pixels
@@ -35,35 +35,37 @@ class LtxVideoModel(VideoDiffusionModel):
         config = self.pipeline.transformer.config
         return config.patch_size_t, config.patch_size
 
-    @classmethod
-    def _native_size(cls, pipeline: Any) -> tuple[int, int]:
+    def native_size(self) -> tuple[int, int]:
         return 512, 704
 
-    def _layers(self, transformer: Any) -> dict[str, nn.Module]:
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return {f"transformer_blocks.{i}": block.attn2 for i, block in enumerate(transformer.transformer_blocks)}
 
-    def _encode(self, pixels: Tensor) -> Tensor:
+    def latents_of(self, pixels: Tensor) -> Tensor:
         vae = self.pipeline.vae
         latents: Tensor = LTXPipeline._normalize_latents(
             vae.encode(pixels).latent_dist.mean, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
         return latents
 
-    def _encode_piece(self, ids: list[int]) -> Tensor:
+    def text_states(self, ids: list[int]) -> Tensor:
         padding = [self.tokenizer.pad_token_id] * (self.max_tokens - len(ids))
-        return super()._encode_piece([*ids, *padding])[:, : len(ids)]
+        return super().text_states([*ids, *padding])[:, : len(ids)]
 
-    def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         (slices, side), (frames, rows, columns) = self.patch, noisy.shape[2:]
         seconds, pixels = self.compression[0] / FRAME_RATE, self.compression[1]
         return self.pipeline.transformer(
             hidden_states=LTXPipeline._pack_latents(noisy, side, slices),
             encoder_hidden_states=text.states.to(self.dtype),
             encoder_attention_mask=torch.ones(1, text.tokens, dtype=torch.float32, device=self.device),
-            timestep=self._timestep(noise_level),
+            timestep=self.timestep(options.noise_level),
             num_frames=frames // slices,
             height=rows // side,
             width=columns // side,
             rope_interpolation_scale=(seconds, pixels, pixels),
             return_dict=False,
         )
+
+
+FAMILY = LtxVideoModel

@@ -9,18 +9,16 @@ import warnings
 from typing import Any
 
 import torch
-from diffusers import MochiPipeline
 from torch import Tensor, nn
 
-from groundkit.models.diffusion.base import blocks_of
-from groundkit.models.diffusion.clips import ClipText, VideoDiffusionModel, normalised
+from groundkit.models.diffusion.base import DiffusionModel, Text, blocks_of, normalised
+from groundkit.models.options import ReadOptions
 
 
-class MochiModel(VideoDiffusionModel):
+class MochiModel(DiffusionModel):
     """A Mochi pipeline that is read, not sampled from."""
 
-    pipeline_class = MochiPipeline
-    pipeline_names = ("MochiPipeline",)
+    pipelines = ("MochiPipeline",)
     max_tokens = 256
     encoder_channels = 64
 
@@ -33,19 +31,18 @@ class MochiModel(VideoDiffusionModel):
     def patch(self) -> tuple[int, int]:
         return 1, self.pipeline.transformer.config.patch_size
 
-    @classmethod
-    def _native_size(cls, pipeline: Any) -> tuple[int, int]:
-        return pipeline.default_height, pipeline.default_width
+    def native_size(self) -> tuple[int, int]:
+        return self.pipeline.default_height, self.pipeline.default_width
 
-    def _layers(self, transformer: Any) -> dict[str, nn.Module]:
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks")
 
-    def _encode(self, pixels: Tensor) -> Tensor:
+    def latents_of(self, pixels: Tensor) -> Tensor:
         vae = self.pipeline.vae
         scale: float = vae.config.scaling_factor
         return normalised(vae.encode(pixels).latent_dist.mean, vae.config) * scale
 
-    def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         with warnings.catch_warnings():
             # It asks for autocast to float32, to have none; torch says on the CPU that there is none.
             warnings.filterwarnings("ignore", message="In CPU autocast", category=UserWarning)
@@ -53,6 +50,9 @@ class MochiModel(VideoDiffusionModel):
                 hidden_states=noisy,
                 encoder_hidden_states=text.states.to(self.dtype),
                 encoder_attention_mask=torch.ones(1, text.tokens, dtype=torch.bool, device=self.device),
-                timestep=self._timestep(noise_level),
+                timestep=self.timestep(options.noise_level),
                 return_dict=False,
             )
+
+
+FAMILY = MochiModel

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import WanPipeline
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from groundkit.models.diffusion.clips import ClipText, VideoDiffusionModel, normalised
+from groundkit.models.diffusion.base import DiffusionModel, Text, normalised
+from groundkit.models.options import ReadOptions
 
 
-class WanModel(VideoDiffusionModel):
+class WanModel(DiffusionModel):
     """A Wan pipeline that is read, not sampled from."""
 
-    pipeline_class = WanPipeline
-    pipeline_names = ("WanPipeline",)
+    pipelines = ("WanPipeline",)
     max_tokens = 512
     joint = False
     encoded_frames = 4
@@ -35,29 +34,31 @@ class WanModel(VideoDiffusionModel):
         slices, side, _ = self.pipeline.transformer.config.patch_size
         return slices, side
 
-    @classmethod
-    def _native_size(cls, pipeline: Any) -> tuple[int, int]:
+    def native_size(self) -> tuple[int, int]:
         return 480, 832
 
-    def _layers(self, transformer: Any) -> dict[str, nn.Module]:
+    def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return {f"blocks.{i}": block.attn2 for i, block in enumerate(transformer.blocks)}
 
-    def _encode(self, pixels: Tensor) -> Tensor:
+    def latents_of(self, pixels: Tensor) -> Tensor:
         vae = self.pipeline.vae
         return normalised(vae.encode(pixels).latent_dist.mean, vae.config)
 
-    def _transformer(self, noise_level: float) -> Any:
+    def transformer(self, noise_level: float) -> Any:
         boundary = self.pipeline.config.boundary_ratio  # Wan 2.2 has one transformer for much noise and one for little
         return self.pipeline.transformer if boundary is None or noise_level >= boundary else self.pipeline.transformer_2
 
-    def _run(self, noisy: Tensor, text: ClipText, noise_level: float, guidance: float) -> object:
-        timestep = self._timestep(noise_level)
+    def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
+        timestep = self.timestep(options.noise_level)
         if self.pipeline.config.expand_timesteps:  # Wan 2.2's small model is told the noise of every patch
             side = self.patch[1]
             timestep = timestep.expand(1, noisy[0, 0, :, ::side, ::side].numel())
-        return self._transformer(noise_level)(
+        return self.transformer(options.noise_level)(
             hidden_states=noisy,
             encoder_hidden_states=pad(text.states, (0, 0, 0, self.max_tokens - text.tokens)).to(self.dtype),
             timestep=timestep,
             return_dict=False,
         )
+
+
+FAMILY = WanModel

@@ -31,8 +31,9 @@ from groundkit.attention.tap import AttentionTap
 from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.loading import explain_loading_errors
-from groundkit.models.locate import VISION_LANGUAGE, locate
+from groundkit.models.locate import VISION_LANGUAGE, Located, locate
 from groundkit.models.offload import check_offload, offload_blocks, stage_of
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.picture_sizes import PICTURE_SIZES, Framing, PictureSize
 from groundkit.models.weights_check import load_weights
 
@@ -176,33 +177,29 @@ class VisionLanguageModel(ABC):
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path,
-        *,
-        name: str | None = None,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        offload: bool = False,
-        revision: str | None = None,
-        variant: str | None = None,
-        local_files_only: bool = False,
+        source: str | Path | Located,
+        options: LoadOptions | None = None,
     ) -> Self:
-        """Load model and processor from a hub id or a folder.
+        """Load model and processor.
 
-        ``offload`` keeps each block of the model in main memory until it runs (needs a GPU). ``variant`` is that of the
-        weight files, such as ``fp16``.
+        Args:
+            source: a hub id, a folder, or what ``locate`` found there.
+            options: where it goes, and which files are read. With ``offload`` each block of the model waits in main
+                memory until it runs.
 
         Raises:
             ModelError: with one line that says what is missing or refused, and what to do.
         """
-        located = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only)
-        device = torch.device(device)
-        if offload:
+        options = options or LoadOptions()
+        located = source if isinstance(source, Located) else locate(source, VISION_LANGUAGE, options)
+        source, device = located.source, options.device
+        if options.offload:
             check_offload(device)
-        options: dict[str, Any] = {"revision": revision, "local_files_only": located.local_files_only}
+        where: dict[str, Any] = {"revision": options.revision, "local_files_only": located.local_files_only}
         # A checkpoint that was saved quantised.
         placed: dict[str, Any] = {"device_map": {"": str(device)}} if "quantization_config" in located.config else {}
         with explain_loading_errors(source):
-            processor = AutoProcessor.from_pretrained(source, **options)
+            processor = AutoProcessor.from_pretrained(source, **where)
             # Values of its configuration without a meaning show when a picture is read, and not before.
             if image_processor := getattr(processor, "image_processor", None):
                 image_processor(images=[Image.new("RGB", (64, 64), "grey")], return_tensors="pt")
@@ -212,13 +209,13 @@ class VisionLanguageModel(ABC):
                 AutoModelForImageTextToText,
                 source,
                 source=source,
-                dtype=dtype,
+                dtype=options.dtype,
                 attn_implementation=attention,
-                variant=variant,
+                variant=options.variant,
                 **placed,
-                **options,
+                **where,
             )
-        loaded = cls(model, processor, name or str(source), device, offload=offload)
+        loaded = cls(model, processor, options.name or str(source), device, offload=options.offload)
         loaded.chat("")  # better refused here than at the first picture
         return loaded
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundkit.models.locate import VISION_LANGUAGE, locate, not_wanted
+from groundkit.models.locate import VISION_LANGUAGE, Located, locate, not_wanted
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.plugins import Registry
 
@@ -23,15 +24,15 @@ FAMILIES = Registry(
 
 
 def vision_language_family(
-    source: str | Path, *, revision: str | None = None, local_files_only: bool = False
+    source: str | Path | Located, options: LoadOptions | None = None
 ) -> type[VisionLanguageModel]:
     """The family that reads a hub id or a folder, by its config.json. No weight is loaded.
 
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
-    config = locate(source, VISION_LANGUAGE, revision=revision, local_files_only=local_files_only).config
-    return _family(source, config)
+    located = source if isinstance(source, Located) else locate(source, VISION_LANGUAGE, options)
+    return _family(located.source, located.config)
 
 
 def family_around(model: Any, processor: Any) -> VisionLanguageModel:
@@ -54,13 +55,11 @@ def _family(source: str | Path, config: Mapping[str, Any]) -> type[VisionLanguag
     raise not_wanted(source, config, VISION_LANGUAGE, FAMILIES.own)
 
 
-def load_vision_language(
-    source: str | Path, *, revision: str | None = None, local_files_only: bool = False, **options: Any
-) -> VisionLanguageModel:
-    """Load a vision-language model of any family; see ``VisionLanguageModel.from_pretrained`` for the options.
+def load_vision_language(source: str | Path | Located, options: LoadOptions | None = None) -> VisionLanguageModel:
+    """Load a vision-language model of any family.
 
     Raises:
         ModelError: with one line that says what is missing, refused or unknown, and what to do.
     """
-    where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-    return vision_language_family(source, **where).from_pretrained(source, **where, **options)
+    located = source if isinstance(source, Located) else locate(source, VISION_LANGUAGE, options)
+    return vision_language_family(located).from_pretrained(located, options)

@@ -1,35 +1,32 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from planted import planted_trace
 
 from groundkit.errors import GroundkitError
 from groundkit.explain.about import about, draw_settings
 from groundkit.explain.diffusion import draw_explanation
 from groundkit.explain.tiles import WIDTH
-from groundkit.language import Role, Token, parse_phrase
+from groundkit.language import Role, Token
+from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence
+from groundkit.segmenters.base import MaskProposals
+from groundkit.segmenters.points import PointPrompts
 
 
-def trace_for(grounding, tokens, *, bias, proposals=3):
-    generator = np.random.default_rng(0)
-    phrase = parse_phrase(grounding.phrase)
+def trace_for(grounding, tokens, *, bias, proposals=3, kept=None):
+    generator = torch.Generator().manual_seed(0)
     roles = [Role.CONTENT, Role.STOP, Role.MAGNET, Role.SPECIAL]
-    maps = generator.random((tokens, 6, 8), dtype=np.float32)
-    kept = np.arange(tokens) % 4 == 0
-    return SimpleNamespace(
-        phrase=phrase,
-        tokens=tuple(Token(i, f"▁{i}", None, roles[i % 4]) for i in range(tokens)),
-        maps=maps,
-        sinks=np.arange(tokens) == 1,
-        kept=kept,
-        filtered=maps[kept].sum(axis=0),
-        bias=generator.random((6, 8), dtype=np.float32) if bias else None,
-        proposals=np.stack([np.roll(grounding.mask, shift, axis=1) for shift in range(proposals)]),
-        proposal_scores=np.linspace(0.9, 0.1, proposals, dtype=np.float32),
-        chosen=0,
-    )
+    named = [Token(i, f"▁{i}", None, roles[i % 4], sink=i == 1) for i in range(tokens)]
+    kept = [i % 4 == 0 for i in range(tokens)] if kept is None else kept
+    ramp = torch.rand(6, 8, generator=generator) if bias else None
+    trace = planted_trace(grounding.phrase, torch.rand(tokens, 6, 8, generator=generator), named, kept, bias=ramp)
+    masks = np.stack([np.roll(grounding.mask, shift, axis=1) for shift in range(proposals)])
+    proposed = MaskProposals(masks, np.linspace(0.9, 0.1, proposals, dtype=np.float32))
+    points = PointPrompts(np.zeros((1, 2), np.float32), np.ones(1, np.int64))
+    return replace(trace, candidates=(replace(Candidate.of(proposed, 0, points), proposals=proposed),))
 
 
 @pytest.mark.parametrize(
@@ -54,10 +51,9 @@ def test_any_phrase_can_be_explained(make_grounding, phrase):
 
 
 def test_kept_maps_stand_out_from_dropped_ones(make_grounding):
-    trace = trace_for(make_grounding((5, 5, 20, 20)), 8, bias=False)
     pages = []
-    for kept in (np.ones(8, np.bool_), np.arange(8) == 0):
-        trace.kept = kept
+    for kept in ([True] * 8, [True] + [False] * 7):
+        trace = trace_for(make_grounding((5, 5, 20, 20)), 8, bias=False, kept=kept)
         pages.append(draw_explanation(make_grounding((5, 5, 20, 20), steps=trace)))
     assert pages[0].shape == pages[1].shape
     assert (pages[0] != pages[1]).any()

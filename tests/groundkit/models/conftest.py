@@ -5,21 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from groundkit.models.diffusion.families import diffusion_family
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.families import load_vision_language
 
 
 @pytest.fixture(scope="session")
 def load_tiny(save_tiny: Callable[[str], Path]) -> Callable[..., Any]:
-    """Loads a tiny model with options, as the family that its folder names."""
+    """Loads a tiny model with the fields of ``LoadOptions``, as the family that its folder names."""
 
-    def load(family: str, **options: Any) -> Any:
+    def load(family: str, *, device: str = "cpu", **options: Any) -> Any:
         folder = save_tiny(family)
+        wanted = LoadOptions(device=torch.device(device), local_files_only=True, **options)
         if (folder / "model_index.json").exists():
-            kind = diffusion_family(folder, local_files_only=True)
-            return kind.from_pretrained(folder, local_files_only=True, **options)
-        return load_vision_language(folder, local_files_only=True, **options)
+            return diffusion_family(folder, wanted).from_pretrained(folder, wanted)
+        return load_vision_language(folder, wanted)
 
     return load
 

@@ -9,7 +9,7 @@ from transformers import BertConfig, CLIPModel, CLIPTextModelWithProjection, CLI
 
 from groundkit.errors import ModelError
 from groundkit.language.vocabulary import CLIP_TEMPLATE, Vocabulary
-from groundkit.models.diffusion.clip_text import ClipText
+from groundkit.models.clip_text import ClipText
 
 NAMES = ["mug", "cup", "car", "teddy bear"]
 

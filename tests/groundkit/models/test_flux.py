@@ -8,10 +8,13 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from groundkit.attention.choices import AttentionDirection
+from groundkit.attention.select import select_layers
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import AttentionError, ConfigError, ModelError
-from groundkit.models.diffusion.base import AttentionDirection, EncodedImage, EncodedText, select_layers
+from groundkit.models.diffusion.base import EncodedClip, Text
 from groundkit.models.diffusion.flux import FluxModel
+from groundkit.models.options import LoadOptions, ReadOptions
 from groundkit.weights.catalog import nano_folder
 
 
@@ -25,8 +28,8 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
 
 
-def encode(model: FluxModel, picture: np.ndarray, phrase: str = "the red cup") -> tuple[EncodedImage, EncodedText]:
-    return model.encode_image(picture), model.encode_text([model.tokenizer(phrase).input_ids], phrase)
+def encode(model: FluxModel, picture: np.ndarray, phrase: str = "the red cup") -> tuple[EncodedClip, Text]:
+    return model.encode(picture[None]), model.encode_text([model.tokenizer(phrase).input_ids], phrase)
 
 
 class QueriesAndKeys(TorchFunctionMode):
@@ -50,12 +53,12 @@ def test_maps_equal_a_float64_softmax_of_the_same_queries_and_keys(
     given = {}
     transformer = model.pipeline.transformer
     hook = transformer.register_forward_pre_hook(lambda _, __, kwargs: given.update(kwargs), with_kwargs=True)
-    maps = model.read_attention(image, text, noise_level=0.4, seed=1, layers="all", direction=direction)
+    maps = model.read_attention(image, text, ReadOptions(noise_level=0.4, seed=1, layers="all", direction=direction))
     hook.remove()
     with torch.inference_mode(), QueriesAndKeys() as reference:
         transformer(**given)
     words = text.states.shape[1]
-    attention = [c for c in reference.calls if c[0].shape[1] == words + image.tokens.shape[1]]
+    attention = [c for c in reference.calls if c[0].shape[1] == words + image.grid.size]
     assert len(attention) == len(model.layer_names) == 3
     for layer, (query, key) in enumerate(attention):
         full = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1).mean(dim=0)
@@ -91,24 +94,24 @@ def test_changing_one_patch_of_pixels_changes_the_token_of_that_patch_most(row: 
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     changed = picture.copy()
     changed[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] ^= 255
-    before, after = model.encode_image(picture), model.encode_image(changed)
-    assert before.grid == (12, 21)
-    moved = (after.tokens - before.tokens).norm(dim=-1)[0].reshape(before.grid)
-    assert divmod(int(moved.argmax()), before.grid[1]) == (row, column)
+    before, after = model.encode(picture[None]), model.encode(changed[None])
+    assert before.grid.shape == (1, 12, 21)
+    moved = (after.latents - before.latents).norm(dim=1)[0, 0].reshape(12, 2, 21, 2).sum(dim=(1, 3))
+    assert divmod(int(moved.argmax()), 21) == (row, column)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (100, 3000), (3000, 100), (480, 640), (20000, 20), (5, 20000)])
 def test_any_shape_of_picture_becomes_whole_patches_within_four_times_the_models_area(
     model: FluxModel, shape: tuple[int, int]
 ) -> None:
-    height, width = model.image_size(*shape)
+    height, width = model.clip_size(*shape)
     assert height % 16 == width % 16 == 0
     assert min(height, width) >= 16
     assert height * width <= 4 * 256**2
 
 
 def test_image_size_keeps_the_pictures_shape_and_the_models_area(model: FluxModel) -> None:
-    height, width = model.image_size(480, 640)
+    height, width = model.clip_size(480, 640)
     assert width / height == pytest.approx(640 / 480, rel=0.08)
     assert height * width == pytest.approx(256**2, rel=0.08)
 
@@ -124,7 +127,8 @@ def test_text_is_encoded_without_padding_and_pieces_are_laid_end_to_end(model: F
 def test_the_same_seed_gives_the_same_maps_and_another_seed_others(model: FluxModel, picture: np.ndarray) -> None:
     image, text = encode(model, picture)
     first, again, other = (
-        model.read_attention(image, text, noise_level=0.5, seed=seed, layers="0-0").values for seed in (3, 3, 4)
+        model.read_attention(image, text, ReadOptions(noise_level=0.5, seed=seed, layers="0-0")).values
+        for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -133,12 +137,12 @@ def test_the_same_seed_gives_the_same_maps_and_another_seed_others(model: FluxMo
 def test_chosen_heads_average_to_the_mean_of_all_heads(model: FluxModel, picture: np.ndarray) -> None:
     image, text = encode(model, picture)
 
-    def read(heads: list[int] | None) -> torch.Tensor:
-        return model.read_attention(image, text, noise_level=0.5, seed=0, layers="all", heads=heads).values
+    def read(heads: tuple[int, ...] | None) -> torch.Tensor:
+        return model.read_attention(image, text, ReadOptions(noise_level=0.5, seed=0, layers="all", heads=heads)).values
 
-    torch.testing.assert_close((read([0]) + read([1])) / 2, read(None))
+    torch.testing.assert_close((read((0,)) + read((1,))) / 2, read(None))
     with pytest.raises(ConfigError, match=r"heads: this model has heads 0 to 1, got \[2\]"):
-        read([2])
+        read((2,))
 
 
 @pytest.mark.parametrize(
@@ -168,13 +172,13 @@ def test_a_folder_without_a_part_is_refused_in_one_line(flux_folder: Path, tmp_p
     assert "\n" not in str(refused.value)
     (tmp_path / "model_index.json").write_bytes((flux_folder / "model_index.json").read_bytes())
     with pytest.raises(ModelError) as refused:
-        FluxModel.from_pretrained(tmp_path, local_files_only=True)
+        FluxModel.from_pretrained(tmp_path, LoadOptions(local_files_only=True))
     assert "\n" not in str(refused.value)
 
 
 def test_offloading_without_a_gpu_is_refused(flux_folder: Path) -> None:
     with pytest.raises(ConfigError, match="offload=True moves parts to a GPU"):
-        FluxModel.from_pretrained(flux_folder, offload=True)
+        FluxModel.from_pretrained(flux_folder, LoadOptions(offload=True))
 
 
 def test_an_attention_backend_that_the_tap_cannot_see_is_named(flux_folder: Path, picture: np.ndarray) -> None:
@@ -183,7 +187,7 @@ def test_an_attention_backend_that_the_tap_cannot_see_is_named(flux_folder: Path
     for block in model.pipeline.transformer.transformer_blocks:
         block.attn.processor = OwnAttention()
     with pytest.raises(AttentionError, match=r"transformer_blocks\.0"):
-        model.read_attention(image, text, noise_level=0.5, seed=0, layers="double")
+        model.read_attention(image, text, ReadOptions(noise_level=0.5, seed=0, layers="double"))
 
 
 class OwnAttention:

@@ -8,11 +8,12 @@ import pytest
 
 from groundkit.errors import ModelError
 from groundkit.models.locate import DIFFUSION, SEGMENTER, TRACKER, VISION_LANGUAGE, Wanted, locate
+from groundkit.models.options import LoadOptions
 
 
 def refusal(source: Path, wanted: Wanted) -> str:
     with pytest.raises(ModelError) as refused:
-        locate(source, wanted, local_files_only=True)
+        locate(source, wanted, LoadOptions(local_files_only=True))
     message = str(refused.value)
     assert message.startswith(f"{source}: ")
     assert "\n" not in message

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from groundkit.errors import ModelError
 from groundkit.models.diffusion.families import diffusion_family
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.families import load_vision_language
 
 TINY = Path(__file__).parents[2] / "tiny"
@@ -23,8 +24,8 @@ DIFFUSION, LANGUAGE = (
 
 def load(folder: Path) -> object:
     if (folder / "model_index.json").exists():
-        return diffusion_family(folder, local_files_only=True).from_pretrained(folder, local_files_only=True)
-    return load_vision_language(folder, local_files_only=True)
+        return diffusion_family(folder).from_pretrained(folder, LoadOptions(local_files_only=True))
+    return load_vision_language(folder, LoadOptions(local_files_only=True))
 
 
 def without(file: Path, tensor: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from devices import DTYPES, Device
 
+from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.load import load_segmenter
 from groundkit.segmenters.points import PointPrompts
@@ -19,7 +20,7 @@ PROMPTS = PointPrompts.from_rows(np.array([[20.5, 30.5, 1], [60.0, 8.0, 0]], np.
 
 def propose(source: Path, picture: np.ndarray, device: str, dtype: torch.dtype) -> tuple[MaskProposals, MaskProposals]:
     """The proposals for two points, and one refined with a mask and a box."""
-    segmenter = load_segmenter(source, device=device, dtype=dtype)
+    segmenter = load_segmenter(source, LoadOptions(device=torch.device(device), dtype=dtype))
     embedding = segmenter.embed(picture)
     first = segmenter.segment(embedding, PROMPTS)
     assert first.logits is not None

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from groundkit.errors import ModelError
+from groundkit.models.options import LoadOptions
 from groundkit.segmenters.load import load_segmenter
 from groundkit.segmenters.sam_original import OriginalSam
 from groundkit.segmenters.sam_transformers import TransformersSam
@@ -20,7 +21,7 @@ def folder(sam_folder: Path, tmp_path: Path) -> Path:
 
 def refusal(source: object, **options: object) -> str:
     with pytest.raises(ModelError) as failure:
-        load_segmenter(source, **options)
+        load_segmenter(source, LoadOptions(**options))
     message = str(failure.value)
     assert message.startswith(f"{source}: ")
     assert "\n" not in message
@@ -58,7 +59,7 @@ def test_a_missing_variant_is_named(folder: Path) -> None:
 
 def test_a_variant_is_loaded(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
-    assert isinstance(load_segmenter(folder, variant="fp16"), TransformersSam)
+    assert isinstance(load_segmenter(folder, LoadOptions(variant="fp16")), TransformersSam)
 
 
 def test_the_only_variant_that_a_folder_has_is_loaded(folder: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from segment_anything import SamPredictor
 from transformers import SamModel
 
+from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.load import load_segmenter
 from groundkit.segmenters.points import PointPrompts
@@ -173,7 +174,7 @@ def test_half_precision_changes_masks_little(
     image = make_picture(200, 300)
     proposals = {}
     for precision in (torch.float32, dtype):
-        segmenter = load_segmenter(path, dtype=precision)
+        segmenter = load_segmenter(path, LoadOptions(dtype=precision))
         embedding = segmenter.embed(image)
         assert embedding.features.dtype == torch.float32
         proposals[precision] = segmenter.segment(embedding, two_points(image))
@@ -185,7 +186,7 @@ def test_half_precision_changes_masks_little(
 def test_half_precision_holds_the_encoder_in_half_the_memory_and_the_decoder_in_full(
     source: str, request: pytest.FixtureRequest
 ) -> None:
-    model = load_segmenter(request.getfixturevalue(source), dtype=torch.bfloat16).model
+    model = load_segmenter(request.getfixturevalue(source), LoadOptions(dtype=torch.bfloat16)).model
     encoder = model.vision_encoder if source == "sam_folder" else model.image_encoder
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
     assert {parameter.dtype for parameter in model.mask_decoder.parameters()} == {torch.float32}

@@ -32,6 +32,7 @@ from transformers import (
 
 import groundkit.tracking.sam2
 from groundkit.errors import ModelError
+from groundkit.models.options import LoadOptions
 from groundkit.tracking.base import Tracked
 from groundkit.tracking.sam2 import Sam2Tracker
 
@@ -296,7 +297,7 @@ def test_half_precision_changes_scores_little(folders: dict[str, Path], kind: st
     images, masks = video(4)
     found = {}
     for precision in (torch.float32, dtype):
-        tracker = Sam2Tracker.from_pretrained(folders[kind], dtype=precision)
+        tracker = Sam2Tracker.from_pretrained(folders[kind], LoadOptions(dtype=precision))
         assert {parameter.dtype for parameter in tracker.model.parameters()} == {precision}
         track = tracker.start(images[0], masks[0])
         found[precision] = [track.follow(image) for image in images[1:]]
@@ -363,7 +364,7 @@ def test_weights_that_lack_a_tensor_are_refused(folders: dict[str, Path], tmp_pa
 
 def test_a_folder_that_does_not_exist_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
-        Sam2Tracker.from_pretrained(tmp_path / "nowhere", local_files_only=True)
+        Sam2Tracker.from_pretrained(tmp_path / "nowhere", LoadOptions(local_files_only=True))
     assert "no such folder" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -371,7 +372,9 @@ def test_a_folder_that_does_not_exist_is_refused_in_one_line(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_track_on_the_device_is_that_on_the_cpu(device: Device, kind: str, folders: dict[str, Path]) -> None:
     def follow(where: str) -> list[Tracked]:
-        track = Sam2Tracker.from_pretrained(folders[kind], device=where).start(images[0], masks[0])
+        track = Sam2Tracker.from_pretrained(folders[kind], LoadOptions(device=torch.device(where))).start(
+            images[0], masks[0]
+        )
         return [track.follow(image) for image in images[1:]]
 
     images, masks = video(6)

@@ -10,18 +10,17 @@ import pytest
 import torch
 from devices import Device, each_dtype, on_both
 
-from groundkit.models.diffusion.clips import VideoDiffusionModel
+from groundkit.models.diffusion.base import DiffusionModel
+from groundkit.models.options import ReadOptions
 
 
-def outcome(model: VideoDiffusionModel) -> dict[str, Any]:
+def outcome(model: DiffusionModel) -> dict[str, Any]:
     frames = np.random.default_rng(0).integers(
         0, 256, (model.clip_length(model.compression[0] + 1), *model.size, 3), dtype=np.uint8
     )
-    clip = model.encode_clip(frames)
+    clip = model.encode(frames)
     words = [model.tokenizer(text).input_ids for text in ("the red cup", "with")]
-    maps = model.read_attention(
-        clip, model.encode_text(words, "the red cup"), noise_level=0.3, seed=1, layers="all", heads=[1]
-    )
+    maps = model.read_attention(clip, model.encode_text(words, "the red cup"), ReadOptions(seed=1, heads=(1,)))
     outcome = {"latents": clip.latents, "maps": maps.values}
     return outcome if maps.text is None else {**outcome, "words": maps.text}
 
@@ -29,7 +28,7 @@ def outcome(model: VideoDiffusionModel) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore:In (CPU|CUDA|MPS) autocast:UserWarning")  # of Mochi's own making
 @each_dtype
 def test_a_family_reads_on_the_device_what_it_reads_on_the_cpu(
-    device: Device, dtype: torch.dtype, load_model: Callable[..., VideoDiffusionModel]
+    device: Device, dtype: torch.dtype, load_model: Callable[..., DiffusionModel]
 ) -> None:
     for name, actual, expected in on_both(outcome, load_model, device, dtype):
         # diffusers counts Wan's positions in float64, and on MPS in float32

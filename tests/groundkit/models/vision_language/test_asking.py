@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from groundkit.errors import ImageError, ModelError, PhraseError
 from groundkit.language import parse_phrase
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.families import load_vision_language
 from groundkit.pipelines.discover import questions
@@ -37,7 +38,7 @@ def folder(save_tiny: Callable[[str], Path]) -> Callable[[str], Path]:
 
 
 def load(folder: Path, **options: Any) -> VisionLanguageModel:
-    return load_vision_language(folder, local_files_only=True, **options)
+    return load_vision_language(folder, LoadOptions(local_files_only=True, **options))
 
 
 def with_template(folder: Path, copy: Path, template: str | None) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from groundkit.attention.grids import lay_over
 from groundkit.media.images import read_image
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.llava import LlavaModel
 from groundkit.weights.catalog import nano_folder
 
@@ -82,7 +83,7 @@ def test_cropped_to_its_middle_it_is_blind_at_the_border(model: LlavaModel) -> N
 
 def test_a_checkpoint_whose_processor_stretches_the_picture_is_given_the_picture_itself() -> None:
     """As nano's does."""
-    nano = LlavaModel.from_pretrained(nano_folder("llava"), local_files_only=True)
+    nano = LlavaModel.from_pretrained(nano_folder("llava"), LoadOptions(local_files_only=True))
     picture = read_image(ROOT / "samples" / "photo_cup.jpg")
     assert picture.shape[0] != picture.shape[1]
     encoded = nano.encode(picture)
@@ -99,7 +100,7 @@ def test_a_copy_whose_processor_does_not_know_the_patches_gets_the_same_tokens(
     for name in ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"):
         del config[name]
     file.write_text(json.dumps(config))
-    older = LlavaModel.from_pretrained(tmp_path, local_files_only=True)
+    older = LlavaModel.from_pretrained(tmp_path, LoadOptions(local_files_only=True))
     picture = np.zeros((90, 180, 3), np.uint8)
     talks = [each.ask(each.encode(picture), "where is the cup") for each in (model, older)]
     assert talks[0].inputs["input_ids"].tolist() == talks[1].inputs["input_ids"].tolist()
@@ -112,5 +113,5 @@ def test_a_copy_without_chat_template_is_asked_in_the_authors_format(
     shutil.copytree(save_tiny("llava"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.warns(UserWarning, match="no chat template; it is asked in LLaVA-1.5's format"):
-        model = LlavaModel.from_pretrained(tmp_path, local_files_only=True)
+        model = LlavaModel.from_pretrained(tmp_path, LoadOptions(local_files_only=True))
     assert model.chat("where is the cup") == "USER: <image>\nwhere is the cup ASSISTANT:"

@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.families import load_vision_language
 from groundkit.pipelines.vlsam import VLSAM
 
@@ -53,7 +54,7 @@ def test_a_checkpoint_that_was_saved_quantised_is_read(load_tiny: Callable[[str]
     eight_bits = BitsAndBytesConfig(load_in_8bit=True)
     AutoModelForImageTextToText.from_pretrained(plain.name, quantization_config=eight_bits).save_pretrained(tmp_path)
     plain.processor.save_pretrained(tmp_path)
-    model = load_vision_language(tmp_path, local_files_only=True)
+    model = load_vision_language(tmp_path, LoadOptions(local_files_only=True))
     assert model.model.is_quantized
     picture = model.encode(np.zeros((64, 64, 3), np.uint8))
     assert torch.isfinite(model.logits(model.ask(picture, "What is this?"))).all()
@@ -66,6 +67,6 @@ def test_a_processor_with_meaningless_values_is_refused_in_one_line_before_the_f
     (path,) = (each for each in broken.glob("*processor_config.json") if '"resample"' in each.read_text())
     path.write_text(re.sub(r'"resample": \d+', '"resample": 77', path.read_text()))
     with pytest.raises(ModelError) as refused:
-        load_vision_language(broken, local_files_only=True)
+        load_vision_language(broken, LoadOptions(local_files_only=True))
     assert str(refused.value).startswith(f"{broken}: cannot be loaded (")
     assert "\n" not in str(refused.value)

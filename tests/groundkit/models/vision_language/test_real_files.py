@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from real_files import GRANITE, QWEN, needs_checkpoints, save_small
 
+from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.families import load_vision_language
 from groundkit.pipelines.vlsam import VLSAM, read_config
@@ -19,7 +20,7 @@ pytestmark = needs_checkpoints
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VisionLanguageModel:
     folder = tmp_path_factory.mktemp("real")
     save_small(request.param, folder)
-    return load_vision_language(folder, name=request.param, local_files_only=True)
+    return load_vision_language(folder, LoadOptions(name=request.param, local_files_only=True))
 
 
 # Tokens of a picture, and those it has at the processor's own limit; Idefics3's include the marks of its 13 tiles.

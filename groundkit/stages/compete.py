@@ -1,0 +1,26 @@
+"""Tokens compete for each patch: the softmax along the token axis in RefAM's pipeline figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from groundkit.attention.choices import Normalisation
+from groundkit.stages.base import Scene, Stage
+
+if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
+
+
+class Compete(Stage):
+    """Scale the maps to sum to one along an axis: over the tokens at each patch, or over the patches."""
+
+    normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
+
+    def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+        if self.normalisation is Normalisation.NONE:
+            return maps
+        axis = 2 if self.normalisation is Normalisation.TOKENS else 3
+        return replace(maps, values=maps.values / maps.values.sum(dim=axis, keepdim=True).clamp_min(1e-12))
