@@ -17,7 +17,7 @@ Cancel = Callable[[], bool] | threading.Event
 
 
 class Advance(Protocol):
-    """Is told that so many more steps are done."""
+    """Called with the number of further steps that are done."""
 
     def __call__(self, steps: int = 1, /) -> None: ...
 

@@ -12,7 +12,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def for_command_line(message: object) -> str:
-    """A message of the library, which speaks of Python's arguments, in the options of the command line.
+    """A message of the library with Python's arguments replaced by the options of the command line.
 
     ``device="cpu"`` becomes ``--device cpu``, ``without local_files_only=True`` becomes ``without --offline``, and a
     setting in ``config={"noise_level": 0.5}`` becomes ``--set noise_level=0.5``.

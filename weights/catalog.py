@@ -77,9 +77,9 @@ def default_segmenter(model: str | Path) -> str:
 def entries() -> list[Entry]:
     """Every checkpoint of the catalog, the embedded ones first."""
     return [
-        _embedded("nano FLUX", "pipeline", "flux", "for refam; self-made scenes only"),
-        _embedded("nano LLaVA", "pipeline", "llava", "for vlsam, decaf; self-made scenes only"),
-        _embedded("nano SAM", "segmenter", "sam", "self-made scenes only"),
+        _embedded("nano FLUX", "pipeline", "flux", "for refam; synthetic scenes only"),
+        _embedded("nano LLaVA", "pipeline", "llava", "for vlsam, decaf; synthetic scenes only"),
+        _embedded("nano SAM", "segmenter", "sam", "synthetic scenes only"),
         Entry("FLUX.1 schnell", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", "12 B parameters"),
         Entry(
             "FLUX.1 dev",

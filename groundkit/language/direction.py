@@ -7,7 +7,7 @@ after it ("broccoli top left", "cup below"), or in a phrase of place ("on the le
 - as a relation to another thing that says nothing about the picture: "a cup under the table", "on top of the box";
 - as a part of the body or a gaze: "his left hand", "looking right";
 - when left or right mean something else: "right behind", "from left to right".
-Of two opposite directions the first counts. RefAM defines no rule: this one is ours.
+The first of two opposite directions counts. RefAM defines no rule: this one is ours.
 """
 
 from collections.abc import Sequence

@@ -70,7 +70,7 @@ def object_names(answer: str) -> list[ObjectName]:
     """Every object that an answer names, in order, once for each mention.
 
     Lists with commas, bullets or numbers and running sentences are read alike: by their noun phrases, as Tag2Text
-    reads captions. What follows a colon on the same line explains what stands before it, and is left out; so are
+    reads captions. What follows a colon on the same line explains the text before it, and is left out; so are
     thoughts, clauses that refuse to answer, what is said not to be there, markup, the keys of JSON, and colours without
     a thing.
     """
@@ -118,7 +118,7 @@ def _listed(words: Sequence[str], tags: Sequence[str]) -> Iterator[tuple[int, in
 
 
 def _is_no_object(words: Sequence[str], kept: Sequence[int]) -> bool:
-    """Whether a noun phrase speaks of the picture, or of a colour alone."""
+    """Whether a noun phrase means the picture itself, or a colour alone."""
     last = plain(words[kept[-1]])
     return last in _NO_OBJECTS or lemma(last) in _NO_OBJECTS or (len(kept) == 1 and last in _COLOURS)
 
@@ -152,7 +152,7 @@ def _names_something(word: str, tag: str) -> bool:
 def _statements(answer: str) -> list[tuple[int, int]]:
     """Stretches of the answer that name objects: lines, cut at a colon unless that only announces a list.
 
-    Of a line that also says what is not to be seen, the clauses that do not.
+    In a line that also says what is not to be seen, the clauses that do not.
     """
     found, start = [], 0
     for line in answer.splitlines(keepends=True):

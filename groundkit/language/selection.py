@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class Selection:
-    """Of the objects, sorted by ``by`` (the best first without it), ``count`` of them from the ``rank``-th on.
+    """``count`` objects from the ``rank``-th on, sorted by ``by`` (by score without it).
 
     Attributes:
         count: how many; None for all.

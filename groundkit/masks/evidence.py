@@ -17,7 +17,7 @@ Heat = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evidence:
-    """How much speaks for the object, each part in [0, 1]. The formulas are ours.
+    """Evidence that the object is there, each part in [0, 1]. The formulas are ours.
 
     Attributes:
         contrast: (p - q) / (p + q), floored at 0, of the mean attention that the phrase (p) and the null phrase (q) pay

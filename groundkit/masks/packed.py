@@ -1,4 +1,4 @@
-"""A mask that waits: one bit a pixel of its box, so that hundreds of a large picture fit into memory at once."""
+"""A packed mask: one bit per pixel of its box, so that hundreds of a large picture fit into memory at once."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def to_8_bits(
         values: of one picture.
         wanted: ``full`` takes the range of the type, 0 to 65,535 for integers and 0 to 1 for floats; ``auto`` the 2nd
             to the 98th percentile of the picture's values, all bands together; two numbers are black and white.
-            What lies beyond is black or white, and so are infinite values; what is no number is black.
+            Values beyond it are black or white, and so are infinite values; what is no number is black.
         notes: gets a line for a picture that is dark or flat by its range, or has values that are no numbers.
 
     Returns:

@@ -241,7 +241,7 @@ class _Reading:
             raise ImageError(f"its colour mode {image.mode} has no conversion to RGB; save it as RGB") from error
 
     def _deep_to_rgb(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-        """Of what OpenCV reads: a fourth band of 16 bits is transparency if it can be, and of floats another band."""
+        """OpenCV's fourth band: with 16 bits transparency where that is possible, with floats another band."""
         if values.ndim == 3 and values.shape[2] == 4:
             alpha = values[..., 3]
             values = values[..., :3]

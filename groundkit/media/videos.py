@@ -29,7 +29,7 @@ from groundkit.media.inputs import VIDEO_SUFFIXES, frame_files
 from groundkit.media.limits import MAX_PIXELS, max_pixels
 from groundkit.media.paths import expand_home
 
-FOLDER_RATE = 24  # frames a second of a folder of frames, which does not say: that of DAVIS
+FOLDER_RATE = 24  # frames per second of a folder of frames, which does not say: that of DAVIS
 # Without these two flags swscale halves the chroma's width on its way and rounds each channel on its own: white out of
 # 10 bits becomes 253. Bilinear is how chroma is spread over pixels; the size stays.
 COLOUR_CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -46,7 +46,7 @@ class Frame:
         index: its place among all frames of the video, from 0.
         seconds: when it is shown, exactly: the time stamp times the time base, which need not start at 0. Where the
             video has no time stamps (bare H.264, a folder of frames), ``index`` divided by the frame rate. Where the
-            stamps begin anew, as in joined recordings, they go on from the last one.
+            stamps start again, as in joined recordings, they continue from the last one.
         name: the file name without suffix in a folder of frames, and ``index`` with five digits in a file.
         image: uint8 ``(height, width, 3)`` RGB, upright.
         pixel_aspect: width of a pixel divided by its height, where they are shown; 1 for square ones.
@@ -66,7 +66,7 @@ class Video:
     Attributes:
         name: the file name without suffix, or the folder's name.
         path: the file or folder.
-        rate: frames a second of a folder; a file says its own.
+        rate: frames per second of a folder; a file has its own.
     """
 
     name: str
@@ -176,7 +176,7 @@ def read_video(path: str | Path, rate: Fraction | int = FOLDER_RATE) -> Video:
     Args:
         path: a file of any suffix, also an animated picture, or a folder of numbered frames: two or more pictures,
             named alike but for the number at the end of the name, which gives their order.
-        rate: frames a second of a folder, which does not say them; a file says its own.
+        rate: frames per second of a folder, which does not say; a file has its own.
 
     Raises:
         ImageError: when there is no such file, or it holds no video that FFmpeg can decode; one line with the remedy.
@@ -256,7 +256,7 @@ def _file_frames(path: Path, stride: int, tell: Callable[[str], None]) -> Genera
 
 
 class _Clock:
-    """Goes on where the time stamps of a file begin anew, as they do in recordings that were joined."""
+    """Continues where the time stamps of a file start again, as they do in joined recordings."""
 
     def __init__(self, distance: Fraction) -> None:
         self._distance = distance  # of the last two frames
@@ -294,7 +294,7 @@ def open_container(path: Path) -> InputContainer:
     """Open a file with FFmpeg, whatever its name and its metadata look like.
 
     Raises:
-        av.FFmpegError: it cannot be opened, or FFmpeg knows no such kind of file.
+        av.FFmpegError: it cannot be opened, or FFmpeg cannot read this kind of file.
     """
     # The prefix keeps a colon in a file name from being read as a protocol. Metadata need not be UTF-8.
     return av.open(f"file:{path}", "r", metadata_errors="replace")

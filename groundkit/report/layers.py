@@ -75,7 +75,7 @@ def draw_layers(
 
     Args:
         image: uint8 ``(height, width, 3)`` RGB.
-        masks: bool ``(K, height, width)``; a mask without a pixel gives a path without a point.
+        masks: bool ``(K, height, width)``; an empty mask gives a path without points.
         points: float32 ``(M, 3)``: x, y in pixels and the label, 1 on the object and 0 off it.
         heat: from ``shrink_heat``.
         longest: pixels of the longer side in the report; smaller pictures keep their size.
@@ -138,7 +138,7 @@ def shrink_heat(heatmap: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | Non
 
 
 def _heat(heat: npt.NDArray[np.uint8]) -> str:
-    """Heat as a picture with a palette: one byte a pixel, and the colder the more see-through."""
+    """Heat as a picture with a palette: one byte per pixel, and the colder the more transparent."""
     levels = np.linspace(0, 1, 256, dtype=np.float32)
     picture = Image.fromarray(heat)
     picture.putpalette(colour_map(levels[None])[0].tobytes())

@@ -167,7 +167,7 @@ def failure_entry(source: str, phrase: str, error: object) -> str:
 
 
 def _page() -> tuple[str, str]:
-    """What stands before the entries and after them."""
+    """The page's text before the entries and after them."""
     style, script = (_source(name) for name in ("report.css", "report.js"))
     page = _template("report.html").render(
         style=style, script=script, style_hash=_hash(style), script_hash=_hash(script)

@@ -103,7 +103,7 @@ class Strip:
         )
 
     def frames(self, found: VideoGrounding, chart: Chart) -> list[StripFrame] | None:
-        """The strip; None where the file did not say how many frames there are, or had not so many."""
+        """The strip; None where the file did not say how many frames there are, or had fewer."""
         wanted = sample(len(found.frames), self._key_place)
         masks = [found.frames[place] for place in wanted]
         if {each.index for each in masks} != self._layers.keys():

@@ -33,11 +33,11 @@ class OpticalFlowSettings:
     """What decides.
 
     Attributes:
-        redraw: least IoU of a segmenter's mask with the tracked one, to replace it; 1 never asks the segmenter.
+        redraw: minimum IoU of a segmenter's mask with the tracked one to replace it; 1 never asks the segmenter.
         redraw_known: the same as long as the object is found by its look, whose outline is known.
         likeness: grey levels, of 255, by which a pixel may differ from where it came from.
         consistency: pixels, at the size at which flow is computed, by which flow forth and back may miss its start.
-        rigid: least share of an object's pixels that one shift, turn and scale explains, for it to move as a whole: at
+        rigid: minimum share of an object's pixels that one shift, turn and scale explains to move as a whole: at
             its rim flow mixes with that of the ground, and a mask that is warped again and again would wear off.
         lost: share of reliable pixels in the mask below which the object is hidden or gone.
         same: share of the object's pixels that must look as they did on its first step, or it is one that bends.
@@ -89,7 +89,7 @@ class OpticalFlowTrack:
         self._flow.setFinestScale(0)  # every pixel: an error of one a frame at the border adds up
 
     def follow(self, image: Pixels) -> Tracked:
-        """Find the object on the next frame and, where the segmenter agrees, draw it anew.
+        """Find the object on the next frame and, where the segmenter agrees, redraw it.
 
         The score is the share of the object's pixels that look as they did, or, where flow carries it, of those in the
         mask whose flow forth and back ends where it began and which look as they did there; times the IoU of the
@@ -169,7 +169,7 @@ class OpticalFlowTrack:
         return drawn
 
     def _drawn(self, image: Pixels, score: float, least: float) -> Tracked:
-        """The mask, drawn anew by the segmenter where it agrees by an IoU of ``least``."""
+        """The mask, redrawn by the segmenter where both agree by this IoU."""
         if self._tracker.segmenter is None or self._tracker.settings.redraw >= 1:
             return Tracked(self._mask, score)
         overlap, redrawn = self._redraw(self._tracker.segmenter, image, self._mask)

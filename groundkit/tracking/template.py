@@ -184,8 +184,8 @@ def _likeness(small: Colours, poses: Floats, offsets: Floats, colours: Colours, 
 
 
 def _compare(small: Colours, poses: Floats, offsets: Floats, colours: Colours) -> tuple[Colours, npt.NDArray[np.bool_]]:
-    """How far colours, ``(M, 3)``, are from those at offsets ``(M, 2)`` under poses ``(P, 4)``, and what lies beyond
-    the border: both ``(P, M)``."""
+    """How far colours, ``(M, 3)``, are from those at offsets ``(M, 2)`` under poses ``(P, 4)``, and which are outside
+    the picture: both ``(P, M)``."""
     cosine, sine = (poses[:, 2] * wave(poses[:, 3]) for wave in (np.cos, np.sin))
     x = np.rint(poses[:, :1] + np.outer(cosine, offsets[:, 0]) - np.outer(sine, offsets[:, 1])).astype(np.intp)
     y = np.rint(poses[:, 1:2] + np.outer(sine, offsets[:, 0]) + np.outer(cosine, offsets[:, 1])).astype(np.intp)

@@ -36,12 +36,12 @@ class Case:
 
 
 def read_cases(path: Path, limit: int | None = None) -> list[Case]:
-    """Read cases, one JSON object a line: ``image``, ``phrase``, ``mask`` and, if wanted, ``id``, ``phrase_type`` and
+    """Read cases, one JSON object per line: ``image``, ``phrase``, ``mask`` and, if wanted, ``id``, ``phrase_type`` and
     ``no_target``. Paths are relative to the file. Empty lines and other fields are passed over.
 
     Args:
         path: the ``.jsonl`` file, in UTF-8.
-        limit: read the first so many cases only.
+        limit: read at most this many cases.
 
     Raises:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
@@ -55,7 +55,7 @@ def read_cases(path: Path, limit: int | None = None) -> list[Case]:
         if line.strip() and (limit is None or len(cases) < limit):
             cases.append(_case(line, path, number))
     if not cases:
-        raise InputError(f"{path} has no cases: write one JSON object a line with image, phrase and mask")
+        raise InputError(f"{path} has no cases: write one JSON object per line with image, phrase and mask")
     return cases
 
 

@@ -36,7 +36,7 @@ def whole_image(image: npt.NDArray[np.uint8]) -> Guess:
 
 
 def saliency(image: npt.NDArray[np.uint8]) -> Guess:
-    """What stands out, by the spectral residual (Hou and Zhang, CVPR 2007), and its highest place.
+    """The salient region, by the spectral residual (Hou and Zhang, CVPR 2007), and its highest place.
 
     Equations (3) to (5) of the paper: with the Fourier transform's log amplitude L and phase P, the residual is
     R = L - (3x3 mean of L), and the saliency map is a Gaussian blur of |inverse transform of exp(R + iP)|^2. The object

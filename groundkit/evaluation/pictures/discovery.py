@@ -67,7 +67,7 @@ def read_discovery_cases(path: Path, limit: int | None = None) -> list[Discovery
 
     Args:
         path: the file; the paths in it are relative to it.
-        limit: read the first so many lines only.
+        limit: read at most this many lines.
 
     Raises:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
@@ -85,7 +85,7 @@ def read_discovery_cases(path: Path, limit: int | None = None) -> list[Discovery
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(f"{path}:{number}: not an image with objects of noun and mask") from error
     if not cases:
-        raise InputError(f"{path} has no cases: write one JSON object a line with image and objects")
+        raise InputError(f"{path} has no cases: write one JSON object per line with image and objects")
     return cases
 
 
@@ -102,7 +102,7 @@ def count_found(
         found: what was found.
         nouns: of the K true objects.
         truths: bool ``(K, height, width)``.
-        overlap: least IoU.
+        overlap: minimum IoU of a match.
     """
     left = set(range(len(nouns)))
     for index in np.argsort(-found.scores, kind="stable"):

@@ -72,7 +72,7 @@ class VideoCase:
 
 
 def read_video_cases(path: Path, limit: int | None = None) -> list[VideoCase]:
-    """Read cases, one JSON object a line: ``frames`` and ``masks``, each a folder; ``phrase``; and, if wanted, ``id``,
+    """Read cases, one JSON object per line: ``frames`` and ``masks``, each a folder; ``phrase``; and optionally ``id``,
     ``phrase_type`` and ``object_id``. Folders are relative to the file. Empty lines and other fields are passed over.
 
     The frames are the pictures in ``frames``, sorted so that 2 stands before 10; the mask of ``frames/NAME.jpg`` is
@@ -80,7 +80,7 @@ def read_video_cases(path: Path, limit: int | None = None) -> list[VideoCase]:
 
     Args:
         path: the ``.jsonl`` file, in UTF-8.
-        limit: read the first so many cases only.
+        limit: read at most this many cases.
 
     Raises:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
@@ -93,7 +93,7 @@ def read_video_cases(path: Path, limit: int | None = None) -> list[VideoCase]:
             except InputError as error:
                 raise InputError(f"{path}:{number}: {error}") from error
     if not cases:
-        raise InputError(f"{path} has no cases: write one JSON object a line with frames, masks and phrase")
+        raise InputError(f"{path} has no cases: write one JSON object per line with frames, masks and phrase")
     return cases
 
 
@@ -104,7 +104,7 @@ def read_ref_davis(folder: Path, limit: int | None = None, split: str = "val") -
 
         FOLDER/DAVIS/JPEGImages/480p/<sequence>/<frame>.jpg       (or all of it in FOLDER, without DAVIS/)
         FOLDER/DAVIS/Annotations/480p/<sequence>/<frame>.png      indexed, the value is the object's number
-        FOLDER/DAVIS/ImageSets/2017/<split>.txt                   a sequence a line
+        FOLDER/DAVIS/ImageSets/2017/<split>.txt                   one sequence per line
         FOLDER/davis_text_annotations/Davis17_annot1.txt          <sequence> <object> "<phrase>"
                                      /Davis17_annot1_full_video.txt, Davis17_annot2.txt, Davis17_annot2_full_video.txt
 

@@ -142,7 +142,7 @@ def contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def measure_videos(scores: Sequence[VideoScore], *, resamples: int = 2000, seed: int = 0) -> VideoMetrics:
     """J, F and J&F over a set of cases, each with its 95 % bootstrap interval.
 
-    The cases are resampled with replacement as if they were independent: where many phrases speak of the same video,
+    The cases are resampled with replacement as if they were independent: where many phrases share a video,
     the true interval is wider.
 
     Args:

@@ -15,7 +15,7 @@ from groundkit.evaluation.videos.cases import (
 
 
 def read_video_set(path: Path, limit: int | None = None, split: str | None = None) -> list[VideoCase]:
-    """Read the cases of a JSON-lines file or of a data set's folder, which is told by what lies in it:
+    """Read the cases of a JSON-lines file or of a data set's folder, recognised by its contents:
 
     - ``davis_text_annotations/``: Ref-DAVIS17; ``split`` is ``val`` unless given;
     - ``meta_expressions/``: Ref-YouTube-VOS, or Ref-DAVIS17 in its layout; ``split`` is ``valid`` unless given;
@@ -24,7 +24,7 @@ def read_video_set(path: Path, limit: int | None = None, split: str | None = Non
 
     Args:
         path: the file or folder.
-        limit: read the first so many cases only.
+        limit: read at most this many cases.
         split: of the data set; a file has none.
 
     Raises:

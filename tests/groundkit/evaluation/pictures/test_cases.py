@@ -53,7 +53,7 @@ def test_a_bad_line_is_named_with_file_and_number(tmp_path, line, message):
 def test_a_file_that_cannot_be_read_or_has_no_cases_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"missing\.jsonl: No such file or directory$"):
         read_cases(tmp_path / "missing.jsonl")
-    with pytest.raises(InputError, match="has no cases: write one JSON object a line"):
+    with pytest.raises(InputError, match="has no cases: write one JSON object per line"):
         read_cases(write(tmp_path, ""))
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00\xd8")
     with pytest.raises(InputError, match=r"it is not UTF-8 text$"):

@@ -109,7 +109,7 @@ def test_a_bad_line_is_named_with_file_and_number(clip, line, message):
 def test_a_file_that_cannot_be_read_or_has_no_cases_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"missing\.jsonl: No such file or directory$"):
         read_video_cases(tmp_path / "missing.jsonl")
-    with pytest.raises(InputError, match="has no cases: write one JSON object a line"):
+    with pytest.raises(InputError, match="has no cases: write one JSON object per line"):
         read_video_cases(write_lines(tmp_path, ""))
 
 
