@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from groundkit.results import FrameMask as FrameMask
     from groundkit.results import Grounding as Grounding
     from groundkit.results import VideoGrounding as VideoGrounding
+    from groundkit.tracing import Trace as Trace
+    from groundkit.tracing import trace as trace
     from groundkit.video import follow as follow
 
 __all__ = [
@@ -61,9 +63,11 @@ __all__ = [
     "InputError",
     "ModelError",
     "PhraseError",
+    "Trace",
     "VideoGrounding",
     "follow",
     "load",
+    "trace",
 ]
 
 
@@ -71,8 +75,10 @@ _LATE = {
     "Discovery": "results",
     "FrameMask": "results",
     "Grounding": "results",
+    "Trace": "tracing",
     "VideoGrounding": "results",
     "follow": "video",
+    "trace": "tracing",
 }
 
 

@@ -30,7 +30,7 @@ explain
 report
 run
 evaluation
-groundkit trace video
+groundkit tracing video
 cli __main__
 """
 RANKS = {room: rank for rank, line in enumerate(ORDER.split("\n")) for room in line.split()}

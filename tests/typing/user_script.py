@@ -1,6 +1,7 @@
 """A user's script over all of the public interface; type checkers read it (``test_user_script.py``)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,14 @@ def main(photos: list[Path]) -> int:
     together: groundkit.Grounding = groundkit.load("ensemble")(photos[0], "the red cup")
     print(one, listing, together, where, len(pictures), len(table), files)
     return int(mask.sum()) + int(heat.size) + int(alpha.max())
+
+
+def trace(pipe: Any) -> npt.NDArray[np.float32]:
+    with groundkit.trace(pipe, layers="late") as traced:
+        pipe("a red cup", num_inference_steps=4)
+    whole: npt.NDArray[np.float32] = traced.of(picture=0)["cup"].mean_layers().numpy()
+    steps = [maps["cup"].numpy() for maps in traced.steps()]
+    return np.concatenate([whole, *steps])
 
 
 def follow(clip: Path) -> list[float]:

@@ -22,7 +22,7 @@ tokenizer's words are only a part of the text (SD3's T5 tokens stand after CLIP'
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -106,6 +106,8 @@ class DiffusionModel(ABC):
         text_first: whether words stand before the patches in that sequence.
         encoded_frames: how many frames the autoencoder encodes at a time; None for all of a clip.
         encoder_channels: numbers for each pixel in its encoder's first stage.
+        text_encoder: the pipeline's part that makes the states of the text columns.
+        row_by_row: whether attention is computed for each row of a batch by itself.
     """
 
     pipelines: ClassVar[tuple[str, ...]]
@@ -115,6 +117,8 @@ class DiffusionModel(ABC):
     text_first: ClassVar[bool] = False
     encoded_frames: ClassVar[int | None] = None
     encoder_channels: ClassVar[int] = 128
+    text_encoder: ClassVar[str] = "text_encoder"
+    row_by_row: ClassVar[bool] = False
 
     def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
         self.pipeline = pipeline
@@ -192,6 +196,20 @@ class DiffusionModel(ABC):
         """States ``(1, T, width)`` of one piece of text."""
         states: Tensor = self.pipeline.text_encoder(torch.tensor([ids], device=self.device))[0]
         return states
+
+    def states_of(self, output: Any) -> Tensor:
+        """What the pipeline's own call takes of its text encoder's output, ``(B, S, width)``."""
+        states: Tensor = output[0]
+        return states
+
+    def patch_grid(self, call: Mapping[str, Any]) -> TokenGrid:
+        """The patches' grid in the pipeline's own call of its transformer, by the call's arguments."""
+        (slices, side), (frames, rows, columns) = self.patch, call["hidden_states"].shape[2:]
+        return TokenGrid((frames // slices, rows // side, columns // side))
+
+    def places(self, patches: int, states: int) -> tuple[int, int]:
+        """Where texts of ``states`` columns, and patches, begin in the sequence."""
+        return (0, states) if self.text_first else (patches if self.joint else 0, 0)
 
     def noise(self, latents: Tensor, seed: int) -> Tensor:
         """Noise in the shape of latents."""
@@ -283,7 +301,7 @@ class DiffusionModel(ABC):
         options = options or ReadOptions()
         available = self.layers(self.transformer(options.noise_level))
         patches, states = clip.grid.size, text.states.shape[1]
-        words_start, patches_start = (0, states) if self.text_first else (patches if self.joint else 0, 0)
+        words_start, patches_start = self.places(patches, states)
         words = range(words_start, words_start + states)[text.columns]
         noisy = self.noised(clip.latents, self.noise(clip.latents, options.seed), options.noise_level)
         noisy = noisy.to(self.device, self.dtype)

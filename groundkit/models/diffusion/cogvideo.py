@@ -6,12 +6,13 @@ stays, as in training (without rotary embeddings the model takes no other length
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from groundkit.attention.grids import TokenGrid
 from groundkit.exclusive import exclusive
 from groundkit.models.diffusion.base import DiffusionModel, Text, blocks_of
 from groundkit.models.options import ReadOptions
@@ -48,6 +49,9 @@ class CogVideoXModel(DiffusionModel):
 
     def layers(self, transformer: Any) -> dict[str, nn.Module]:
         return blocks_of(transformer, "transformer_blocks")
+
+    def patch_grid(self, call: Mapping[str, Any]) -> TokenGrid:
+        return super().patch_grid({"hidden_states": call["hidden_states"].transpose(1, 2)})
 
     @exclusive
     @torch.inference_mode()

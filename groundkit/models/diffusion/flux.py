@@ -6,7 +6,7 @@ The joint sequence is [text, image]; text columns are T5 tokens. T5 is given the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor, nn
 
+from groundkit.attention.grids import TokenGrid
 from groundkit.exclusive import exclusive
 from groundkit.models.diffusion.base import DiffusionModel, Text, blocks_of
 from groundkit.models.options import ReadOptions
@@ -29,6 +30,7 @@ class FluxModel(DiffusionModel):
     max_tokens = 512
     clips = False
     text_first = True
+    text_encoder = "text_encoder_2"
 
     def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
         super().__init__(pipeline, name, device)
@@ -52,6 +54,12 @@ class FluxModel(DiffusionModel):
     def text_states(self, ids: list[int]) -> Tensor:
         states: Tensor = self.pipeline.text_encoder_2(torch.tensor([ids], device=self.device))[0]
         return states
+
+    def patch_grid(self, call: Mapping[str, Any]) -> TokenGrid:
+        """Kontext's patches of the picture that it edits have a number of their own, and follow these."""
+        ids = call["img_ids"]
+        rows, columns = (int(side) + 1 for side in ids[ids[:, 0] == 0][:, 1:].amax(dim=0))
+        return TokenGrid((rows, columns))
 
     @exclusive
     @torch.inference_mode()

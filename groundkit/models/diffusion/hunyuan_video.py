@@ -67,6 +67,10 @@ class HunyuanVideoModel(DiffusionModel):
         states: Tensor = self.pipeline.text_encoder(whole, output_hidden_states=True).hidden_states[STATES]
         return states[:, len(self.template) :]
 
+    def states_of(self, output: Any) -> Tensor:
+        states: Tensor = output.hidden_states[STATES]
+        return states
+
     def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         assert text.pooled is not None
         return self.pipeline.transformer(

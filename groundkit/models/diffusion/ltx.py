@@ -6,12 +6,14 @@ is shown the padding without a mask, as the pipeline does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from diffusers import LTXPipeline
 from torch import Tensor, nn
 
+from groundkit.attention.grids import TokenGrid
 from groundkit.models.diffusion.base import DiffusionModel, Text
 from groundkit.models.options import ReadOptions
 
@@ -51,6 +53,9 @@ class LtxVideoModel(DiffusionModel):
     def text_states(self, ids: list[int]) -> Tensor:
         padding = [self.tokenizer.pad_token_id] * (self.max_tokens - len(ids))
         return super().text_states([*ids, *padding])[:, : len(ids)]
+
+    def patch_grid(self, call: Mapping[str, Any]) -> TokenGrid:
+        return TokenGrid((call["num_frames"], call["height"], call["width"]))
 
     def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
         (slices, side), (frames, rows, columns) = self.patch, noisy.shape[2:]

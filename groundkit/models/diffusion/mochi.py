@@ -21,6 +21,7 @@ class MochiModel(DiffusionModel):
     pipelines = ("MochiPipeline",)
     max_tokens = 256
     encoder_channels = 64
+    row_by_row = True
 
     @property
     def compression(self) -> tuple[int, int]:

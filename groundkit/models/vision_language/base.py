@@ -169,6 +169,15 @@ class VisionLanguageModel(ABC):
         kinds = (model.config.model_type, model.config.vision_config.model_type)
         self.picture_size: PictureSize | None = next((PICTURE_SIZES[k] for k in kinds if k in PICTURE_SIZES), None)
 
+    @classmethod
+    def beside(cls, model: Any, processor: Any) -> Self:
+        """The family of a model that is somebody else's, for where its tokens stand: nothing of it is changed."""
+        family = cls.__new__(cls)
+        family.model, family.processor, family.tokenizer = model, processor, processor.tokenizer
+        family._layers = {f"layers.{i}": layer for i, layer in enumerate(model.get_decoder().layers)}
+        family.layer_names = tuple(family._layers)
+        return family
+
     @property
     def dtype(self) -> torch.dtype:
         dtype: torch.dtype = self.model.dtype

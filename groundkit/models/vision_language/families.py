@@ -47,6 +47,17 @@ def family_around(model: Any, processor: Any) -> VisionLanguageModel:
     return _family(name, {"model_type": model.config.model_type})(model, processor, name, model.device)
 
 
+def family_beside(model: Any, processor: Any) -> VisionLanguageModel:
+    """The same for reading a model while its owner runs it: nothing of it is changed, and it answers no questions.
+
+    Raises:
+        ModelError: no family reads models of this type.
+    """
+    config = getattr(model, "config", None)
+    kind = getattr(config, "model_type", type(model).__name__)
+    return _family(getattr(config, "_name_or_path", "") or kind, {"model_type": kind}).beside(model, processor)
+
+
 def _family(source: str | Path, config: Mapping[str, Any]) -> type[VisionLanguageModel]:
     kind = config.get("model_type")
     family = FAMILIES.load(kind) if kind in FAMILIES.names else None
