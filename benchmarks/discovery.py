@@ -44,7 +44,7 @@ START: dict[str, Any] = {
     "multi_scale": False,
     "head_weights": "uniform",
     "regulariser": "none",
-    "refine": "none",
+    "refinement": "none",
     "points": "positive",
 }
 
@@ -56,7 +56,7 @@ def rungs(last_layer: int, questions: str) -> dict[str, dict[str, Any]]:
         "+ regulariser": {"regulariser": "end"},
         "+ head weights": {"head_weights": "max"},
         "+ point pair": {"points": "pair"},
-        "+ refinement": {"refine": "mask_in"},
+        "+ refinement": {"refinement": "mask_in"},
         "+ multi-scale": {"multi_scale": True},
         "+ questions": {"questions": questions},
     }

@@ -281,8 +281,8 @@ def _change_header(path: Path, chance: random.Random) -> None:
 TEXTS = {
     "list.csv": b'input,phrase\na.png,the red cup\n"b.png","the cup, red"\n*.png,hat\n',
     "list.jsonl": b'{"input": "a.png", "phrase": "the red cup"}\n{"input": "b.png", "phrase": "hat"}\n',
-    "config.toml": b'peaks = 2\nlayers = "0-0"\nmagnets = ["a", "the"]\nnoise_level = 0.3\n',
-    "config.json": b'{"peaks": 2, "layers": "0-0", "magnets": ["a", "the"], "noise_level": 0.3}',
+    "config.toml": b'max_peaks = 2\nlayers = "0-0"\nmagnets = ["a", "the"]\nnoise_level = 0.3\n',
+    "config.json": b'{"max_peaks": 2, "layers": "0-0", "magnets": ["a", "the"], "noise_level": 0.3}',
     "names.txt": b"cup\nhat\nglasses\nteddy bear\n",
     "manifest.jsonl": b"",
 }

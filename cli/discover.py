@@ -105,7 +105,7 @@ def discover(
                 try:
                     found = pipeline.discover(item.read(), seed=chosen.seed)
                     if naming:
-                        found = _renamed(found, naming, pipeline.config.overlap)
+                        found = _renamed(found, naming, pipeline.config.max_overlap)
                     record = discovery_record(found, item.name)
                     files = writer.write(item, found)
                 except GroundkitError as error:

@@ -52,7 +52,7 @@ def settings(
         raise ConfigError("--toml prints one method: groundkit settings refam --toml")
     given = read_settings(config_file, assignments or [])
     if pipeline is None and given:
-        raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set peaks=2")
+        raise ConfigError("--set and --config are for one pipeline: groundkit settings refam --set max_peaks=2")
     configs: dict[str, Settings] = {}
     sources: dict[str, dict[str, str]] = {}
     for name in names if pipeline is None else [pipeline]:

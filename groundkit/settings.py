@@ -423,7 +423,20 @@ def _value(kind: type[BaseModel], key: str, value: Any) -> Any:
 # What settings were called before; the message that refuses the old name tells the new one.
 RENAMED = {
     "agreement": "min_track_iou",
+    "area": "positive_region",
     "candidates": "candidate_frames",
+    "cell_consistency": "map_consistency",
+    "cell_threshold": "min_cell_heat",
+    "keep": "min_mask_score",
     "least_score": "min_tracking_score",
+    "most_cells": "max_cells",
+    "overlap": "max_overlap",
     "patience": "lost_interval",
+    "peak_centre": "peak_radius",
+    "peak_separation": "min_peak_distance",
+    "peak_threshold": "min_peak_height",
+    "peaks": "max_peaks",
+    "redraw": "refine_point",
+    "refine": "refinement",
+    "threshold": "region_threshold",
 }

@@ -223,13 +223,13 @@ def merge(
 ) -> list[Candidate]:
     """Each object once, from what all crops and questions found."""
     if config.suppression == "votes":
-        return fuse_views(views, least=config.least_votes, overlap=config.overlap, power=config.agreement_power)
+        return fuse_views(views, least=config.least_votes, overlap=config.max_overlap, power=config.agreement_power)
     candidates = [each for _, found in views for each in found]
     kept = suppress(
         np.array([each.mask.box for each in candidates], dtype=np.float32).reshape(-1, 4),
         np.array([each.score for each in candidates], dtype=np.float32),
         [each.noun if config.suppression == "same_name" else "" for each in candidates],
-        overlap=config.overlap,
+        overlap=config.max_overlap,
     )
     chosen = [candidates[index] for index in kept]
     return _as_often_as_named(chosen, answers) if config.count else chosen

@@ -35,8 +35,8 @@ class EnsembleConfig(EvidenceSettings):
     weights: tuple[float, ...] = Field((), description="of each member's heatmap; all the same by default")
     fusion: Literal["mean", "product"] = Field("mean", description="of the heatmaps, each stretched to [0, 1]")
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
-    peak_threshold: float = Field(
-        0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
+    min_peak_height: float = Field(
+        0.3, ge=0, le=1, description="minimum height of a peak that sizes choose among, as a share of the first"
     )
 
     @model_validator(mode="after")

@@ -46,16 +46,25 @@ class RefAMConfig(SharedSettings):
     noise_level: float = Field(0.3, gt=0, lt=1, description="s in x_s = (1 - s) x_0 + s eps")
     noise_seeds: int = Field(1, ge=1, le=64, description="noise samples whose attention is averaged")
     guidance: float = Field(3.5, ge=0, description="guidance value of guidance-distilled models")
-    peaks: int = Field(1, ge=1, le=32, description="most objects to point at; 1 is the argmax")
-    peak_separation: float = Field(0.15, gt=0, lt=1, description="least distance of peaks, as a share of the diagonal")
-    peak_threshold: float = Field(
-        0.5, ge=0, le=1, description="least height of a further peak, as a share of the first"
+    max_peaks: int = Field(
+        1, ge=1, le=32, description="maximum number of objects to point at; 1 takes the argmax alone"
     )
-    peak_centre: float = Field(
-        0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
+    min_peak_distance: float = Field(
+        0.15, gt=0, lt=1, description="minimum distance of peaks, as a share of the picture's diagonal"
     )
-    redraw: bool = Field(
-        False, description="draw each point again inside its mask, where heat times depth is highest, and segment again"
+    min_peak_height: float = Field(
+        0.5, ge=0, le=1, description="minimum height of a further peak, as a share of the first"
+    )
+    peak_radius: float = Field(
+        0.0,
+        ge=0,
+        le=8,
+        description="radius in patches around a peak within which the centre of heat becomes the point; 0 keeps the "
+        "peak",
+    )
+    refine_point: bool = Field(
+        False,
+        description="move each point to the place inside its mask where heat times depth is highest, and segment again",
     )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
 

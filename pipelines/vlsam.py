@@ -133,7 +133,7 @@ class VLSAM(Pipeline):
         """What draws points from a heatmap."""
         if self.config.points == "cells":
             return HotCells.of(self.config)
-        return PointPair.of(self.config, negative=self.config.points == "pair")
+        return PointPair.of(self.config, negative_point=self.config.points == "pair")
 
     @explain_out_of_memory()
     def discover(self, image: ImageSource, *, seed: int = 0) -> Discovery:

@@ -107,27 +107,37 @@ class VLSAMConfig(SharedSettings):
         description="the hottest place of the positive area and the coldest outside, the former alone, or each hot "
         "cell of the map as a point for a mask of its own (DecAF)",
     )
-    cell_threshold: float = Field(0.8, gt=0, le=1, description="least heat of a cell that becomes a point")
-    most_cells: int = Field(100, ge=1, description="of these, the hottest so many are taken")
-    cell_consistency: bool = Field(True, description="whether the masks of cells are also judged by the whole map")
-    keep: float = Field(0.8, ge=0, le=1, description="least score of a cell's mask; without any, the best one stays")
-    threshold: Threshold = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
-    area: Part = Field(
-        "largest", description="the part above it that is the positive area: the largest, or that of the hottest place"
+    min_cell_heat: float = Field(0.8, gt=0, le=1, description="minimum heat of a cell that becomes a point")
+    max_cells: int = Field(100, ge=1, description="maximum number of cells that become points, the hottest first")
+    map_consistency: bool = Field(True, description="score the masks of cells by the whole heatmap, too")
+    min_mask_score: float = Field(
+        0.8, ge=0, le=1, description="minimum score of a cell's mask; without any, the best one is kept"
+    )
+    region_threshold: Threshold = Field(
+        "otsu",
+        description="threshold of the positive region: otsu, or a share of the way from the lowest to the highest "
+        "heat, 0 to 1",
+    )
+    positive_region: Part = Field(
+        "largest",
+        description="which connected component above the threshold is the positive region: the largest, or the one "
+        "with the peak (hottest)",
     )
     mask_rule: MaskRule = Field("score", description="which mask is taken: agreement, score, largest or middle")
-    peak_threshold: float = Field(
-        0.3, ge=0, le=1, description="least height of a peak that sizes choose among, as a share of the first"
+    min_peak_height: float = Field(
+        0.3, ge=0, le=1, description="minimum height of a peak that sizes choose among, as a share of the first"
     )
-    refine: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
+    refinement: Literal["none", "cascade", "mask_in", "mask_out"] = Field(
         "mask_in",
-        description="mask prompts (cascade), then points drawn again inside (mask_in) or outside (mask_out) the mask",
+        description="refine the mask by mask and box prompts (cascade), then prompt again from the heatmap inside "
+        "(mask_in) or outside (mask_out) that mask; none keeps the first mask",
     )
-    overlap: float = Field(
+    max_overlap: float = Field(
         0.7,
         gt=0,
         le=1,
-        description="box IoU from which the lower of two masks of a name goes; of cells' and of voted masks, mask IoU",
+        description="maximum box IoU of two objects of a name; above it, the one with the lower score is dropped; mask "
+        "IoU for hot cells and votes",
     )
     count: bool = Field(
         False,

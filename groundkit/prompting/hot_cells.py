@@ -22,37 +22,39 @@ Heat = npt.NDArray[np.float32]
 
 
 class HotCells(Prompter):
-    """The masks of hot cells that score above ``keep``, best first; the single best where none does.
+    """The masks of hot cells that score above ``min_mask_score``, best first; the single best where none does.
 
     Each hot cell is a point, answered by the mask of the highest predicted IoU. Where two masks overlap by more than
-    ``overlap``, the one with the lower sum of predicted IoU and heat is dropped. A mask's score is the mean of these
-    two and its ``consistency`` with the map.
+    ``max_overlap``, the one with the lower sum of predicted IoU and heat is dropped. A mask's score is the mean of
+    these two and its ``consistency`` with the map.
     """
 
-    cell_threshold: float = Field(0.8, gt=0, le=1, description="minimum heat of a cell that becomes a point")
-    most_cells: int = Field(100, ge=1, description="maximum number of cells that become points, the hottest first")
-    overlap: float = Field(0.7, gt=0, le=1, description="mask IoU from which the lower of two masks is dropped")
-    keep: float = Field(0.8, ge=0, le=1, description="minimum score of a mask; without any, the best one is kept")
-    cell_consistency: bool = Field(True, description="score the masks of cells by the whole heatmap, too")
+    min_cell_heat: float = Field(0.8, gt=0, le=1, description="minimum heat of a cell that becomes a point")
+    max_cells: int = Field(100, ge=1, description="maximum number of cells that become points, the hottest first")
+    max_overlap: float = Field(0.7, gt=0, le=1, description="mask IoU from which the lower of two masks is dropped")
+    min_mask_score: float = Field(
+        0.8, ge=0, le=1, description="minimum score of a mask; without any, the best one is kept"
+    )
+    map_consistency: bool = Field(True, description="score the masks of cells by the whole heatmap, too")
 
     def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:
         cells = heatmap.cells
         found: list[Candidate] = []
-        for prompts, heat in hot_cells(cells, heatmap.size, threshold=self.cell_threshold, count=self.most_cells):
+        for prompts, heat in hot_cells(cells, heatmap.size, threshold=self.min_cell_heat, count=self.max_cells):
             proposals = propose(prompts)
             best = int(proposals.scores.argmax())
             if proposals.masks[best].any():
                 each = Candidate.of(proposals, best, prompts)
                 found.append(replace(each, score=each.score + heat))
         found.sort(key=lambda each: -each.score)
-        kept = list(apart(found, lambda first, second: first.mask.iou(second.mask) > self.overlap))
+        kept = list(apart(found, lambda first, second: first.mask.iou(second.mask) > self.max_overlap))
         if not kept:
             return []
         scores = np.array([each.score for each in kept])
         masks = np.stack([each.mask.whole() for each in kept])
-        scores = (scores + consistency(masks, cells)) / 3 if self.cell_consistency else scores / 2
+        scores = (scores + consistency(masks, cells)) / 3 if self.map_consistency else scores / 2
         order = np.argsort(-scores, kind="stable")
-        chosen = [index for index in order if scores[index] > self.keep] or order[:1].tolist()
+        chosen = [index for index in order if scores[index] > self.min_mask_score] or order[:1].tolist()
         return [replace(kept[index], score=float(scores[index])) for index in chosen]
 
 

@@ -55,7 +55,7 @@ class Objects(Prompter):
         taken = np.zeros(heat.shape, np.bool_)
 
         def candidates() -> Iterator[Candidate]:
-            for row, column in summits(heat, self.peaks.peak_threshold)[: 2 * MAX_OBJECTS]:
+            for row, column in summits(heat, self.peaks.min_peak_height)[: 2 * MAX_OBJECTS]:
                 if not taken[row, column]:
                     own = hill(heat, row, column)
                     (prompts,) = find_peaks(own, centre=centre)

@@ -22,18 +22,25 @@ Heat = npt.NDArray[np.float32]
 class Peaks(Prompter):
     """One point per peak, and for each the best of the segmenter's masks."""
 
-    peaks: int = Field(1, ge=1, le=32, description="maximum number of objects to point at; 1 takes the argmax alone")
-    peak_separation: float = Field(
+    max_peaks: int = Field(
+        1, ge=1, le=32, description="maximum number of objects to point at; 1 takes the argmax alone"
+    )
+    min_peak_distance: float = Field(
         0.15, gt=0, lt=1, description="minimum distance of peaks, as a share of the picture's diagonal"
     )
-    peak_threshold: float = Field(
+    min_peak_height: float = Field(
         0.5, ge=0, le=1, description="minimum height of a further peak, as a share of the first"
     )
-    peak_centre: float = Field(
-        0.0, ge=0, le=8, description="patches around a peak whose centre of heat becomes the point; 0 keeps the peak"
+    peak_radius: float = Field(
+        0.0,
+        ge=0,
+        le=8,
+        description="radius in patches around a peak within which the centre of heat becomes the point; 0 keeps the "
+        "peak",
     )
-    redraw: bool = Field(
-        False, description="draw each point again inside its mask, where heat times depth is highest, and segment again"
+    refine_point: bool = Field(
+        False,
+        description="move each point to the place inside its mask where heat times depth is highest, and segment again",
     )
     mask_rule: MaskRule = Field("agreement", description="which mask is taken: agreement, score, largest or middle")
 
@@ -43,22 +50,22 @@ class Peaks(Prompter):
             return []
         peaks = find_peaks(
             heat,
-            count=self.peaks,
-            separation=self.peak_separation,
-            threshold=self.peak_threshold,
+            count=self.max_peaks,
+            separation=self.min_peak_distance,
+            threshold=self.min_peak_height,
             centre=self.radius(heatmap),
         )
         return [self.mask_at(prompts, heat, propose) for prompts in peaks]
 
     def radius(self, heatmap: Heatmap) -> float:
-        """``peak_centre`` in pixels."""
-        return float(self.peak_centre * heatmap.pixels.shape[1] / heatmap.cells.shape[1])
+        """``peak_radius`` in pixels."""
+        return float(self.peak_radius * heatmap.pixels.shape[1] / heatmap.cells.shape[1])
 
     def mask_at(self, prompts: PointPrompts, heat: Heat, propose: Propose) -> Candidate:
         """The mask for one point, compared with a map ``(height, width)``."""
         proposals = propose(prompts)
         chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
-        if self.redraw and proposals.masks[chosen].any():
+        if self.refine_point and proposals.masks[chosen].any():
             prompts = deepest_point(heat, proposals.masks[chosen])
             proposals = propose(prompts)
             chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)

@@ -46,7 +46,7 @@ def threshold_share(threshold: float | str) -> float | None:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise ConfigError(f"threshold={threshold}: use otsu or a number between 0 and 1")
+        raise ConfigError(f"region_threshold={threshold}: use otsu or a number between 0 and 1")
     return share
 
 
@@ -63,14 +63,19 @@ class PointPair(Prompter):
 
     alternatives: ClassVar[bool] = True
 
-    negative: bool = Field(True, description="whether there is a negative point")
-    threshold: Threshold = Field("otsu", description="of the positive area: otsu, or a share between 0 and 1")
-    area: Part = Field(
+    negative_point: bool = Field(True, description="add a negative point at the coldest place outside the region")
+    region_threshold: Threshold = Field(
+        "otsu",
+        description="threshold of the positive region: otsu, or a share of the way from the lowest to the highest "
+        "heat, 0 to 1",
+    )
+    positive_region: Part = Field(
         "largest",
-        description="which connected component above the threshold is the positive area: the largest, or the one with "
+        description="which connected component above the threshold is the positive region: the largest, or the one "
+        "with "
         "the peak (hottest)",
     )
-    refine: Refine = Field(
+    refinement: Refine = Field(
         "mask_in",
         description="refine the mask by mask and box prompts (cascade), then prompt again from the heatmap inside "
         "(mask_in) or outside (mask_out) that mask; none keeps the first mask",
@@ -81,17 +86,17 @@ class PointPair(Prompter):
         # The second round takes its negative point from the whole map: what is outside the mask is 0 in the masked one.
         heat = heatmap.pixels
         found: list[Candidate] = []
-        for _ in range(2 if self.refine in ("mask_in", "mask_out") else 1):
-            area = positive_area(heat, self.threshold, self.area)
+        for _ in range(2 if self.refinement in ("mask_in", "mask_out") else 1):
+            area = positive_area(heat, self.region_threshold, self.positive_region)
             if not area.any() or heat.max() < MIN_RELATIVE_HEAT * heatmap.pixels.max():
                 break
-            prompts = point_pair(heat, area, negative=self.negative, cold=heatmap.pixels)
-            proposals = propose(prompts) if self.refine == "none" else cascade(propose, prompts)
+            prompts = point_pair(heat, area, negative=self.negative_point, cold=heatmap.pixels)
+            proposals = propose(prompts) if self.refinement == "none" else cascade(propose, prompts)
             chosen = choose_mask(proposals, heat, rule=self.mask_rule)
             mask = proposals.masks[chosen]
             if mask.any():
                 found.append(replace(Candidate.of(proposals, chosen, prompts, heat), area=PackedMask.of(area)))
-            heat = heat * (~with_rim(mask) if self.refine == "mask_out" else mask)
+            heat = heat * (~with_rim(mask) if self.refinement == "mask_out" else mask)
         return found
 
 

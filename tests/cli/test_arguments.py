@@ -97,7 +97,7 @@ def test_an_option_with_one_value_that_is_given_twice_is_refused(usage, option):
 
 
 def test_options_that_may_be_repeated_and_flags_still_may(command):
-    repeated = ("-p", "cup", "-p", "ball", "-f", "png", "-f", "overlay", "--set", "peaks=1", "--set", "layers=all")
+    repeated = ("-p", "cup", "-p", "ball", "-f", "png", "-f", "overlay", "--set", "max_peaks=1", "--set", "layers=all")
     assert command("segment", "a.png", *repeated, "-q", "-q").code == 0
 
 
@@ -105,7 +105,7 @@ def test_options_that_may_be_repeated_and_flags_still_may(command):
     "arguments",
     [
         ("segment", "a.png", "cup", "--set", "peeks=2"),
-        ("segment", "a.png", "cup", "--set", "peaks=many"),
+        ("segment", "a.png", "cup", "--set", "max_peaks=many"),
         ("segment", "a.png", "cup", "--pipeline", "refan"),
         ("segment", "a.png", "cup", "--dtype", "fp16"),
         ("segment", "a.png", "cup", "--device", "gpu"),

@@ -235,7 +235,7 @@ def test_wrong_usage_is_exit_code_2_and_writes_nothing(
 def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: Path) -> None:
     assert command("batch", "a.png", "cup", QUIET).code == 0
     before = tree(tmp_path)
-    answer = command("batch", "a.png", "cup", "--set", "peaks=3", QUIET)
+    answer = command("batch", "a.png", "cup", "--set", "max_peaks=3", QUIET)
     assert answer.code == 2
     assert "belongs to a run with other settings (peaks 1, now 3)" in answer.err
     assert tree(tmp_path) == before

@@ -98,11 +98,11 @@ def test_a_setting_is_text_unless_it_is_a_list_quoted_or_null(assignment, value)
 
 
 def test_settings_come_from_toml_or_json_and_assignments_win(tmp_path):
-    (tmp_path / "a.toml").write_text("peaks = 2\nmagnets = ['a']\n")
-    (tmp_path / "a.json").write_text('{"peaks": 2, "heads": null}')
+    (tmp_path / "a.toml").write_text("max_peaks = 2\nmagnets = ['a']\n")
+    (tmp_path / "a.json").write_text('{"max_peaks": 2, "heads": null}')
     for _ in range(2):
-        assert options.read_settings(tmp_path / "a.toml", ["peaks=3"]) == {"peaks": "3", "magnets": ["a"]}
-        assert options.read_settings(tmp_path / "a.json", []) == {"peaks": 2, "heads": None}
+        assert options.read_settings(tmp_path / "a.toml", ["max_peaks=3"]) == {"max_peaks": "3", "magnets": ["a"]}
+        assert options.read_settings(tmp_path / "a.json", []) == {"max_peaks": 2, "heads": None}
         for path in tmp_path.iterdir():  # a byte-order mark, as Windows writes it, changes nothing
             path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 
@@ -110,7 +110,7 @@ def test_settings_come_from_toml_or_json_and_assignments_win(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.toml", "peaks = ", r"a\.toml is no valid TOML: "),
+        ("a.toml", "max_peaks = ", r"a\.toml is no valid TOML: "),
         ("a.json", "{", r"a\.json is no valid JSON: "),
         ("a.json", "[" * 100_000, r"a\.json is no valid JSON: "),
         ("a.json", "[1]", r"a\.json must hold one object of keys and values"),

@@ -209,9 +209,9 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
 
 
 def test_verbose_says_what_is_used_and_how_much_memory(command):
-    lines = command("segment", "a.png", "cup", "--verbose", "--set", "peaks=2").err.splitlines()
+    lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_peaks=2").err.splitlines()
     assert lines[0].startswith("groundkit: settings: evidence=True, ")
-    assert ", peaks=2 (--set), " in lines[0]
+    assert ", max_peaks=2 (--set), " in lines[0]
     assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"
     assert lines[2] == "groundkit: segmenter: nano"
     assert re.fullmatch(r"groundkit: peak memory: \d+\.\d\d GiB", lines[-1])
@@ -258,7 +258,7 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
         "revision": "r",
         "variant": "v",
         "local_files_only": True,
-        "config": {"layers": "10-18", "peaks": 2},
+        "config": {"layers": "10-18", "max_peaks": 2},
     }
     assert pipeline.seed == 7
     assert os.environ["HF_HUB_OFFLINE"] == "1"

@@ -23,7 +23,7 @@ def test_every_setting_of_every_pipeline_is_listed_with_what_it_means(command):
 def test_a_preset_shows_its_own_values(command):
     rows = rows_of(command, "decaf", "--model", "some/model")
     assert {row["from"] for row in rows.values()} == {"default", "method"}
-    assert [rows[name]["value"] for name in ("flow", "points", "overlap")] == ["rollout", "cells", 0.7]
+    assert [rows[name]["value"] for name in ("flow", "points", "max_overlap")] == ["rollout", "cells", 0.7]
     table = command("settings", "cross-attention").out
     assert "filter_stop_words" in table
     assert "noise_level" in table
@@ -56,9 +56,9 @@ def test_a_method_printed_as_toml_and_read_again_is_the_same_method(command, tmp
 
 
 def test_a_value_that_is_given_says_where(command, tmp_path):
-    (tmp_path / "my.toml").write_text("peaks = 2\nnoise_seeds = 3\n", encoding="utf-8-sig")
-    rows = rows_of(command, "refam", "--config", "my.toml", "--set", "peaks=4")
-    assert (rows["peaks"]["value"], rows["peaks"]["from"]) == (4, "--set")
+    (tmp_path / "my.toml").write_text("max_peaks = 2\nnoise_seeds = 3\n", encoding="utf-8-sig")
+    rows = rows_of(command, "refam", "--config", "my.toml", "--set", "max_peaks=4")
+    assert (rows["max_peaks"]["value"], rows["max_peaks"]["from"]) == (4, "--set")
     assert (rows["noise_seeds"]["value"], rows["noise_seeds"]["from"]) == (3, "file")
 
 
@@ -86,6 +86,9 @@ def test_an_unknown_pipeline_setting_or_choice_is_told_what_is_most_like_it(comm
     answer = command("settings", "refan")
     assert answer.code == 2
     assert "no pipeline named 'refan', did you mean refam? Use one of refam, cross-attention" in answer.err
-    assert "no setting named 'peeks', did you mean peaks?" in command("settings", "refam", "--set", "peeks=1").err
-    told = command("settings", "vlsam", "--set", "refine=mask-in").err
+    assert (
+        "no setting named 'max_peeks', did you mean max_peaks?"
+        in command("settings", "refam", "--set", "max_peeks=1").err
+    )
+    told = command("settings", "vlsam", "--set", "refinement=mask-in").err
     assert told.endswith("should be 'none', 'cascade', 'mask_in' or 'mask_out'; did you mean mask_in?\n")

@@ -62,7 +62,7 @@ def test_a_seed_is_what_the_command_line_takes(make_grounding: MakeGrounding, se
         {"model": 5},
         {"segmenter": object()},
         {"config": 5},
-        {"config": [("peaks", 2)]},
+        {"config": [("max_peaks", 2)]},
         {"pipeline": 3},
     ],
 )
@@ -80,8 +80,8 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_torch_s_own_dtype_and_device_are_taken() -> None:
-    with pytest.raises(ConfigError, match="did you mean peaks"):  # so these two were understood
-        groundkit.load(dtype=torch.float32, device=torch.device("cpu"), config={"peeks": 1})
+    with pytest.raises(ConfigError, match="did you mean max_peaks"):  # so these two were understood
+        groundkit.load(dtype=torch.float32, device=torch.device("cpu"), config={"max_peeks": 1})
     with pytest.raises(ConfigError, match="no dtype named 'int8'"):
         groundkit.load(dtype=torch.int8)
 

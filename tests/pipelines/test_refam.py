@@ -207,7 +207,7 @@ def test_a_low_power_lets_the_bias_prefer_a_fainter_twin(power: float, place: tu
 
 def test_several_separated_peaks_give_one_mask_each() -> None:
     model = PlantedModel({"red": (0, 0), "cup": (7, 7)})
-    grounding = ground(model, "red cup", peaks=4)
+    grounding = ground(model, "red cup", max_peaks=4)
     assert len(grounding.masks) == len(grounding.scores) == len(grounding.boxes) == len(grounding.points) == 2
     assert len(ground(model, "red cup").masks) == 1
 
@@ -294,8 +294,8 @@ def test_every_preset_is_a_valid_configuration() -> None:
 
 
 def test_settings_are_read_from_text_and_refused_by_name() -> None:
-    config = read_config({"noise_level": "0.5", "magnets": ["a"], "layers": "late", "peaks": "3"})
-    assert (config.noise_level, config.magnets, config.peaks) == (0.5, ("a",), 3)
+    config = read_config({"noise_level": "0.5", "magnets": ["a"], "layers": "late", "max_peaks": "3"})
+    assert (config.noise_level, config.magnets, config.max_peaks) == (0.5, ("a",), 3)
     assert read_config({"magnets": "with, a", "heads": "2"}).magnets == ("with", "a")
     assert read_config({"magnets": "()", "heads": "2,3"}).heads == (2, 3)
     with pytest.raises(

@@ -151,7 +151,7 @@ SCENE = picture(("red", 8, 8, 30), ("blue", 80, 16, 24), ("green", 40, 84, 36))
 @pytest.mark.parametrize("refine", ["none", "cascade", "mask_in", "mask_out"])
 @pytest.mark.parametrize("multi_scale", [False, True])
 def test_every_object_is_found_once_with_its_name_and_mask(multi_scale: bool, refine: str) -> None:
-    found = pipeline(PlantedModel(), multi_scale=multi_scale, refine=refine).discover(SCENE)
+    found = pipeline(PlantedModel(), multi_scale=multi_scale, refinement=refine).discover(SCENE)
     assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
     for label, mask in zip(found.labels, found.masks, strict=True):
         np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))
@@ -195,7 +195,7 @@ def test_of_several_masks_the_rule_takes_the_surest_or_the_one_that_agrees_with_
             return MaskProposals(masks, np.array([0.9, 0.8], np.float32), masks.astype(np.float32))
 
     for rule, expected in (("score", np.ones((128, 128), np.bool_)), ("agreement", is_of(SCENE, "red"))):
-        config = read_config({"mask_rule": rule, "refine": "none"})
+        config = read_config({"mask_rule": rule, "refinement": "none"})
         grounding = VLSAM(PlantedModel(), SurerOfEverything(), config)(SCENE, "the red cup")  # type: ignore[arg-type]
         np.testing.assert_array_equal(grounding.mask, expected)
 
@@ -205,7 +205,7 @@ def test_sizes_compare_the_masks_at_the_map_s_peaks(spatial_bias: bool) -> None:
     scene = picture(("red", 8, 8, 40), ("red", 80, 80, 24))
     small = np.zeros((128, 128), np.bool_)
     small[80:104, 80:104] = True
-    found = pipeline(PlantedModel(), spatial_bias=spatial_bias, refine="none")
+    found = pipeline(PlantedModel(), spatial_bias=spatial_bias, refinement="none")
     largest, smallest = found(scene, ["the largest red cup", "the smallest red cup"])
     assert np.array_equal(largest.mask, smallest.mask) != spatial_bias
     if spatial_bias:
@@ -256,7 +256,7 @@ def test_a_name_is_asked_for_once_in_each_picture_and_crop() -> None:
 def test_counted_a_name_has_no_more_masks_than_one_answer_gave_it_however_many_crops_show_it() -> None:
     # The same cup lies in the whole picture and in overlapping crops; masks are kept apart by an overlap of 1.
     scene = picture(("red", 50, 50, 24))
-    every = {"questions": "one", "crop_shares": (0.9,), "overlap": 1.0}
+    every = {"questions": "one", "crop_shares": (0.9,), "max_overlap": 1.0}
     assert len(pipeline(PlantedModel(), **every).discover(scene).labels) > 1
     assert pipeline(PlantedModel(), count=True, **every).discover(scene).labels == ("red cup",)
 
@@ -303,10 +303,10 @@ def test_rivals_put_every_mask_of_a_point_to_the_vote_and_the_best_supported_win
 
     settings = {
         "suppression": "votes",
-        "refine": "cascade",
+        "refinement": "cascade",
         "multi_scale": False,
         "agreement_power": 3.0,
-        "overlap": 0.3,
+        "max_overlap": 0.3,
     }
     overlaps = {}
     for rivals in (False, True):
@@ -320,7 +320,7 @@ def test_rivals_put_every_mask_of_a_point_to_the_vote_and_the_best_supported_win
 
 def test_verified_on_both_a_score_is_weighed_by_the_mean_of_crop_and_whole() -> None:
     scene = picture(("red", 8, 8, 30))
-    one = {"questions": "one", "crop_shares": (0.9,), "overlap": 1.0}
+    one = {"questions": "one", "crop_shares": (0.9,), "max_overlap": 1.0}
 
     class Doubting(PlantedModel):
         def agrees(self, conversation: Conversation) -> float:
@@ -375,7 +375,7 @@ def test_a_name_s_map_is_made_of_those_of_its_tokens(word_tokens: str, expected:
 
 def test_mask_out_finds_a_second_object_of_the_same_name() -> None:
     scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
-    found = pipeline(PlantedModel(), multi_scale=False, refine="mask_out").discover(scene)
+    found = pipeline(PlantedModel(), multi_scale=False, refinement="mask_out").discover(scene)
     assert found.labels == ("red cup", "red cup")
     np.testing.assert_array_equal(found.masks.any(axis=0), is_of(scene, "red"))
     (both,) = found.groundings()
@@ -393,7 +393,7 @@ def test_a_name_said_twice_is_two_objects_if_names_count_and_a_third_time_finds_
             return ids
 
     scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
-    one = {"multi_scale": False, "questions": "one", "refine": "none", "points": "positive"}
+    one = {"multi_scale": False, "questions": "one", "refinement": "none", "points": "positive"}
     seen = pipeline(Counting(), count=count, **one).discover(scene)
     assert seen.labels == ("red cup",) * found
     assert (seen.masks.any(axis=0) == is_of(scene, "red")).all() == count
@@ -412,8 +412,8 @@ def test_an_empty_phrase_yields_its_error_and_the_others_their_results() -> None
         ("phrase_question", "{x}"),
         ("phrase_question", "Where {phrase"),
         ("verify_question", "{name.foo}"),
-        ("threshold", "abc"),
-        ("threshold", "2"),
+        ("region_threshold", "abc"),
+        ("region_threshold", "2"),
     ],
 )
 def test_a_question_or_threshold_that_cannot_be_used_is_refused_before_anything_is_loaded(
@@ -436,8 +436,8 @@ def test_the_plain_mean_and_rollout_are_not_damped_unless_asked() -> None:
 def test_an_unknown_setting_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="no setting named 'noise_level'"):
         read_config({"noise_level": 0.3})
-    with pytest.raises(ConfigError, match="refine=often"):
-        read_config({"refine": "often"})
+    with pytest.raises(ConfigError, match="refinement=often"):
+        read_config({"refinement": "often"})
 
 
 def test_a_phrase_for_something_absent_has_less_evidence_and_with_a_least_evidence_nothing_is_found() -> None:

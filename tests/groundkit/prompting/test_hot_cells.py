@@ -55,11 +55,11 @@ def test_two_objects_stay_when_both_score_high_and_else_the_better_alone() -> No
     assert [each.mask.whole()[0, 0] for each in masks_of(Quarters(), both)] == [True, False]
     speck = cells(r0c0=1, r0c1=1, r1c0=1, r1c1=1, r2c2=0.95)  # its mask covers much that is cold
     assert len(masks_of(Quarters(), speck)) == 1
-    assert len(masks_of(Quarters(), speck, cell_consistency=False)) == 2
+    assert len(masks_of(Quarters(), speck, map_consistency=False)) == 2
 
 
 def test_where_none_scores_enough_the_best_stays_and_a_cold_map_has_none() -> None:
-    (only,) = masks_of(Quarters(), cells(r0c0=0.9, r2c2=1.0), keep=1.0)
+    (only,) = masks_of(Quarters(), cells(r0c0=0.9, r2c2=1.0), min_mask_score=1.0)
     assert only.mask.whole()[20:, 20:].all()
     assert masks_of(Quarters(), cells()) == []
 

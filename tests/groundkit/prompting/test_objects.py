@@ -59,7 +59,7 @@ def test_a_mask_that_reaches_the_picture_s_border_has_its_rim_there() -> None:
 @pytest.mark.parametrize("redraw", [False, True])
 def test_a_point_in_a_hole_is_drawn_again_on_the_object_where_asked_to(redraw: bool) -> None:
     segmenter = AlwaysTheRing()
-    (found,) = Peaks(redraw=redraw)(Heatmap(warm_hole(), warm_hole()), segmenter)
+    (found,) = Peaks(refine_point=redraw)(Heatmap(warm_hole(), warm_hole()), segmenter)
     x, y, _ = found.points[0]
     assert bool(ring()[int(y), int(x)]) == redraw
     assert len(segmenter.asked) == 1 + redraw
@@ -100,7 +100,7 @@ class Discs:
 
 
 def select(heat: npt.NDArray[np.float32], selection: Selection, threshold: float = 0.5) -> list[Candidate]:
-    return Objects(selection=selection, peaks=Peaks(peak_threshold=threshold))(Heatmap(heat, heat), Discs())
+    return Objects(selection=selection, peaks=Peaks(min_peak_height=threshold))(Heatmap(heat, heat), Discs())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ PHRASE = "the red cup"
 def outcome(model: VisionLanguageModel) -> dict[str, Any]:
     talk = model.ask(model.encode(PICTURE), "list all the objects in this picture")
     answer = model.generate(talk, max_tokens=4)
-    taught = {"evidence": True, "null_phrase": "ball", "refine": "none"}
+    taught = {"evidence": True, "null_phrase": "ball", "refinement": "none"}
     found = VLSAM(model, SquareSegmenter(half=9), read_config(taught))(PICTURE, PHRASE)
     rollout = {"flow": "rollout", "head_weights": "image_max", "grounding": "decaf", "evidence": False}
     decaf = VLSAM(model, SquareSegmenter(half=9), read_config(rollout))
