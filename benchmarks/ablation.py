@@ -10,7 +10,6 @@ read the same text share its attention.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from rich.table import Table
 import groundkit
 from groundkit.evaluation.pictures.cases import group_by_image, read_cases, read_mask
 from groundkit.media.images import read_image
+from groundkit.models.options import ReadOptions
 from groundkit.pipelines.ensemble import EmbeddedOnce
 from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 
@@ -52,17 +52,16 @@ class ReadOnce:
         self._image: Any = None
         self._known: dict[Any, Any] = {}
 
-    def encode_image(self, image: npt.NDArray[np.uint8]) -> Any:
-        if self._image is not image:
-            self._image, self._known = image, {}
-        return self._once("image", self._inner.encode_image, image)
+    def encode(self, frames: npt.NDArray[np.uint8]) -> Any:
+        if self._image is None or not np.array_equal(self._image, frames):
+            self._image, self._known = frames, {}
+        return self._once("image", self._inner.encode, frames)
 
     def encode_text(self, pieces: Any, plain: str) -> Any:
         return self._once((plain, *map(tuple, pieces)), self._inner.encode_text, pieces, plain)
 
-    def read_attention(self, image: Any, text: Any, **options: Any) -> Any:
-        key = (id(text), *sorted(options.items()))
-        return self._once(key, functools.partial(self._inner.read_attention, **options), image, text)
+    def read_attention(self, clip: Any, text: Any, options: ReadOptions) -> Any:
+        return self._once((id(text), options), self._inner.read_attention, clip, text, options)
 
     def _once(self, key: Any, make: Callable[..., Any], *arguments: Any) -> Any:
         if key not in self._known:

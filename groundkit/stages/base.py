@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel
 
 from groundkit.errors import ConfigError
-from groundkit.settings import Settings
+from groundkit.plugins import Registry
+from groundkit.settings import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +26,21 @@ if TYPE_CHECKING:
     _Known = dict[tuple[Look, Phrase, bool, tuple["Stage", ...]], tuple[AttentionMaps | None, Step]]
 
 
-class Stage(Settings, ABC):
+STAGES = Registry(
+    Path(__file__).parent,
+    __package__ or "",
+    "STAGE",
+    "groundkit.stages",
+    frozenset({"base", "fusion", "normalise", "trace"}),
+)
+"""All stages by their names, those of files and of the entry point group ``groundkit.stages``."""
+
+
+class Stage(Chosen):
     """One step from attention to heatmap. Its fields are its settings, its docstring is its help.
 
-    A stage keeps the shape and the dtype of the maps, unless its job is to reduce one axis. A stage for other packages
-    is registered under the entry point group ``groundkit.stages``.
+    A stage keeps the shape and the dtype of the maps, unless its job is to reduce one axis. It is a file of its own,
+    which holds the class as ``STAGE``; one of another package is an entry point of the group ``groundkit.stages``.
 
     >>> class Sharpen(Stage):
     ...     '''Raise every map to a power.'''
@@ -38,6 +50,15 @@ class Stage(Settings, ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def kinds(cls) -> Sequence[str]:
+        return STAGES.names
+
+    @classmethod
+    def kind(cls, name: str) -> type[Self]:
+        found: type[Self] = STAGES.load(name)
+        return found
 
     @classmethod
     def of(cls, settings: BaseModel) -> Self:
@@ -131,7 +152,7 @@ class Scene:
                 if maps is None:
                     name, maps = "read", self.look.read(self.phrase, seed=self.seed, excluded=self.excluded)
                 else:
-                    name, maps = name_of(self.stages[count - 1]), self.stages[count - 1](maps, before)
+                    name, maps = self.stages[count - 1].kind_name(), self.stages[count - 1](maps, before)
                 is_merged = maps.values.shape[:2] == (1, 1)
                 step = Step(name, maps if is_merged else maps.mean_layers(), before._beside)
                 self._known[key] = (maps if is_merged else None, step)  # the maps of all layers may fill the memory
@@ -145,16 +166,11 @@ class Scene:
         return other
 
 
-def name_of(stage: Stage) -> str:
-    """What a stage is called in settings: the name of its file."""
-    return type(stage).__module__.rpartition(".")[2]
-
-
 def check_needs(stages: Sequence[Stage], look: Look) -> None:
     """Raises ConfigError where a stage needs what a look cannot give."""
     for stage in stages:
         if missing := stage.needs - look.can:
             raise ConfigError(
-                f"the stage {name_of(stage)} needs {' and '.join(sorted(missing))}, which this model does not give: "
+                f"the stage {stage.kind_name()} needs {' and '.join(sorted(missing))}, which this model does not give: "
                 "leave the stage out, or use another model"
             )

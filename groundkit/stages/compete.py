@@ -24,3 +24,6 @@ class Compete(Stage):
             return maps
         axis = 2 if self.normalisation is Normalisation.TOKENS else 3
         return replace(maps, values=maps.values / maps.values.sum(dim=axis, keepdim=True).clamp_min(1e-12))
+
+
+STAGE = Compete

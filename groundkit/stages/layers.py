@@ -15,3 +15,6 @@ class Layers(Stage):
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         return maps.mean_layers()
+
+
+STAGE = Layers

@@ -22,3 +22,6 @@ class Negation(Stage):
             return maps
         excluded = scene.maps_of(scene.phrase.negated, excluded=True)
         return replace(maps, values=torch.from_numpy(leave_out(maps.values.numpy(), excluded.values.numpy())))
+
+
+STAGE = Negation

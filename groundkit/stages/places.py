@@ -103,3 +103,6 @@ def _places(count: int, start: float, end: float) -> Heat:
     """Where ``count`` patches stand between two shares of a side, within the picture."""
     places = np.linspace(0, 1, count, dtype=np.float32) if count > 1 else np.full(1, 0.5, np.float32)
     return np.asarray(np.clip(start + (end - start) * places, 0, 1), dtype=np.float32)
+
+
+STAGE = Places

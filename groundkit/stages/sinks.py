@@ -54,3 +54,6 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
 def _shares(attention: Tensor) -> Tensor:
     """Scaled to sum to 1 over the last axis. What a token gives to the text need not: the rest went to the picture."""
     return attention / attention.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+STAGE = Sinks

@@ -25,3 +25,6 @@ class Slices(Stage):
         size = grid.size // grid.shape[0]
         part = replace(grid, shape=grid.shape[1:], frames=grid.frames[self.index : self.index + 1])
         return replace(maps, values=maps.values[..., self.index * size : (self.index + 1) * size], grids=(part,))
+
+
+STAGE = Slices

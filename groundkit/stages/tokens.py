@@ -28,3 +28,6 @@ class Tokens(Stage):
             return maps.combined(values.clamp_min(1e-12).log().mean(dim=2, keepdim=True).exp())
         combined = values.mean(dim=2, keepdim=True) if reduction == "mean" else values.sum(dim=2, keepdim=True)
         return maps.combined(combined)
+
+
+STAGE = Tokens

@@ -38,3 +38,6 @@ class Words(Stage):
             kept = [token.role is Role.CONTENT for token in maps.tokens]
         without_sinks = [keep and not token.sink for keep, token in zip(kept, maps.tokens, strict=True)]
         return without_sinks if self.filter_sinks and any(without_sinks) else kept
+
+
+STAGE = Words

@@ -25,7 +25,7 @@ from groundkit.models.diffusion.mochi import MochiModel
 from groundkit.models.vision_language.base import VisionLanguageModel
 from groundkit.models.vision_language.llava import LlavaModel
 from groundkit.models.vision_language.qwen2_vl import Qwen2VlModel
-from groundkit.pipelines import decaf, ensemble, refam, refam_clip, vlsam
+from groundkit.pipelines import decaf, ensemble, refam, vlsam
 from groundkit.pipelines import video as refam_video
 from groundkit.results import Grounding
 from groundkit.segmenters.sam_transformers import TransformersSam
@@ -198,7 +198,7 @@ def test_three_threads_discover_what_one_discovers(
 def test_three_threads_in_one_clip_pipeline_get_what_one_gets(
     mochi: MochiModel, sam: TransformersSam, pictures: list[Picture]
 ) -> None:
-    pipeline = refam_clip.RefAMClip(mochi, sam)
+    pipeline = refam.RefAM(mochi, sam)
     together(lambda kind: pipeline.ground_clip([pictures[kind]], PHRASES[kind], seed=kind), kinds=2)
 
 
