@@ -34,6 +34,7 @@ SLOW = (
     "pipelines/test_devices.py",
     "pipelines/test_dtypes.py",
     "pipelines/test_offload.py",
+    "plugin",
     "test_pretend_device.py",
     "typing",
     "weights",
