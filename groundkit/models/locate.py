@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 
 from groundkit.errors import ModelError
 from groundkit.models.loading import explain_loading_errors, is_passing
+from groundkit.models.vision_language import FAMILIES
 from groundkit.weights.catalog import find, similar
 
 if TYPE_CHECKING:
@@ -172,8 +173,6 @@ def _named(config: Mapping[str, Any]) -> str:
 
 def _use(config: Mapping[str, Any], wanted: Wanted) -> str:
     """What such a model is good for."""
-    from groundkit.models.vision_language.families import FAMILIES
-
     kind = config.get("model_type")
     other = f"give one such as {wanted.example}"
     if "_class_name" in config and wanted is not DIFFUSION:

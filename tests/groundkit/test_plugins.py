@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundkit.models.vision_language.families import FAMILIES
+from groundkit.models.vision_language import FAMILIES
 from groundkit.plugins import Registry, plugins
 
 

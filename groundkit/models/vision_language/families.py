@@ -11,16 +11,8 @@ from typing import Any
 
 from groundkit.models.locate import VISION_LANGUAGE, Located, locate, not_wanted
 from groundkit.models.options import LoadOptions
+from groundkit.models.vision_language import FAMILIES
 from groundkit.models.vision_language.base import VisionLanguageModel
-from groundkit.plugins import Registry
-
-FAMILIES = Registry(
-    Path(__file__).parent,
-    __package__ or "",
-    "FAMILY",
-    "groundkit.families",
-    frozenset({"base", "families", "picture_sizes"}),
-)
 
 
 def vision_language_family(
