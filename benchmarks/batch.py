@@ -34,19 +34,20 @@ def loop(pictures: list[str], phrases: list[str], output: Path, *, one_by_one: b
 
 
 def batch(pictures: list[str], phrases: list[str], output: Path, *, workers: int, jobs: int) -> list[float]:
-    from groundkit.run.batch import run_batch
     from groundkit.run.engines.processes import on_processes
-    from groundkit.run.manifest import open_manifest
-    from groundkit.run.plan import Shard, make_plan
+    from groundkit.run.plan import make_plan
+    from groundkit.run.runner import Listener, RunSettings, run
     from groundkit.run.worker import Job
 
     moments = []
+
+    class Clock(Listener):
+        def result(self, record: dict[str, Any]) -> None:
+            moments.append(time.perf_counter())
+
     job = Job(partial(groundkit.load, "refam", device="cpu"), output, ("png", "overlay"), jobs=jobs)
     plan = make_plan([(picture, phrases) for picture in pictures])
-    with open_manifest(output, {}, Shard()) as manifest:
-        engine = partial(on_processes, count=workers)
-        run_batch(job, manifest, plan, engine, lambda record: moments.append(time.perf_counter()), alone=True)
-        manifest.settle(plan)
+    run(RunSettings(plan, job, partial(on_processes, count=workers), manifest={}), Clock())
     return moments[:: len(phrases)]
 
 

@@ -92,12 +92,12 @@ def main() -> None:
         path = write_mp4(Path(folder) / "film.mp4", film(options.frames, *options.size), rate=25)
         started = time.perf_counter()
         pipeline = VideoPipeline(Brightness(), OpticalFlowTracker())
-        record, *_ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
+        found, *_ = follow_video(pipeline, read_video(path), "the square", Path(folder) / "out", advance=advance)
         seconds = time.perf_counter() - started
     figures = {
-        "frames": record["frames"],
-        "seen": record["seen"],
-        "grounded": len(record["grounded"]),
+        "frames": len(found.frames),
+        "seen": sum(bool(frame.mask.any()) for frame in found.frames),
+        "grounded": sum(frame.grounded for frame in found.frames),
         "seconds": round(seconds, 1),
         "mib": seen,
         "growth_mib": {stage: values[options.frames] - values[options.early] for stage, values in seen.items()},
@@ -106,7 +106,8 @@ def main() -> None:
         print(json.dumps(figures, indent=2))
         return
     title = (
-        f"{record['frames']} frames of {options.size[0]}x{options.size[1]}, object on {record['seen']}, {seconds:.0f} s"
+        f"{figures['frames']} frames of {options.size[0]}x{options.size[1]}, object on {figures['seen']}, "
+        f"{seconds:.0f} s"
     )
     table = Table(
         "MiB resident", f"after frame {options.early}", f"after frame {options.frames}", "growth", title=title

@@ -1,24 +1,15 @@
-"""Which arguments are inputs and which is the phrase; inputs that cannot be read are found before a model is loaded."""
+"""Which arguments are inputs and which is the phrase."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from groundkit.language.several import split_phrases
-
-if TYPE_CHECKING:
-    from groundkit.errors import InputError
-    from groundkit.media.inputs import Input
-
-_LOOKED_AT = 100  # pictures that are opened before a model is loaded; the others tell when it is their turn
 
 
 def split_arguments(
@@ -95,48 +86,3 @@ def _is_part(argument: str) -> bool:
 
 def _exists(path: str) -> bool:
     return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 - a Path raises where a phrase is too long
-
-
-def split_unreadable(
-    found: Sequence[Input], *, follows: bool = False
-) -> tuple[list[Input], list[tuple[str, InputError]]]:
-    """The inputs that can be used, as far as a look at the beginning of the first files tells, and why others cannot.
-
-    Args:
-        found: of ``resolve_inputs``.
-        follows: whether the command takes videos.
-    """
-    from groundkit.errors import InputError
-    from groundkit.media.inputs import VIDEO_SUFFIXES
-
-    usable: list[Input] = []
-    refused: list[tuple[str, InputError]] = []
-    for place, item in enumerate(found):
-        try:
-            if not follows and item.path is not None and item.path.suffix.lower() in VIDEO_SUFFIXES:
-                raise InputError(f"{item.name}: a video; groundkit follow takes videos")
-            if place < _LOOKED_AT and item.path is not None and (item.path.is_file() or item.is_video):
-                _look_at(item.path, is_video=item.is_video)
-            usable.append(item)
-        except InputError as error:
-            refused.append((item.name, error))
-    return usable, refused
-
-
-def _look_at(path: Path, *, is_video: bool) -> None:
-    """Raise the error that reading will raise, where the beginning of the file shows it."""
-    if is_video:
-        from groundkit.media.videos import read_video
-
-        read_video(path)
-        return
-    from PIL import Image
-
-    from groundkit.media.images import read_image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            Image.open(path).close()
-    except Exception:  # Pillow lets exceptions of many kinds through; ours says what is wrong, if anything is
-        read_image(path)

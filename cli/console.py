@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ class Progress:
     def at(self, name: str) -> None:
         """Name what is worked on now."""
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: float = 1) -> None:
         """Some steps are done."""
 
 
@@ -75,7 +76,7 @@ class _Shown(Progress):
     def at(self, name: str) -> None:
         self._bar.update(self._task, name=name)
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: float = 1) -> None:
         self._bar.advance(self._task, count)
 
 
@@ -134,7 +135,7 @@ def progress(description: str, total: int | None, *, quiet: bool, done: int = 0)
 
 
 def _steps(done: float, total: float | None) -> str:
-    return f"{done:.0f}" if total is None else f"{done:.0f}/{total:.0f}"
+    return f"{done:.0f}" if total is None else f"{math.floor(done + 1e-6)}/{total:.0f}"
 
 
 def _clock(seconds: float) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from groundkit.evaluation.metrics import Interval, Metrics
-    from groundkit.evaluation.pictures.evaluate import Failure, Report
+    from groundkit.evaluation.pictures.evaluate import CaseFailure, Report
     from groundkit.evaluation.videos.evaluate import VideoFailure, VideoReport
     from groundkit.evaluation.videos.metrics import VideoMetrics
 
@@ -134,7 +134,7 @@ def _pictures(
 
     reports = []
     for chosen, config in zip(methods, configs, strict=True):
-        loaded = chosen.load(config)
+        loaded = chosen.load(chosen.loader(config))
         with progress(f"eval {chosen.pipeline}", len(cases), quiet=chosen.quiet) as bar:
             report = run_evaluation(loaded, cases, seed=chosen.seed, advance=bar.advance, at=bar.at)
         reports.append(report)
@@ -180,7 +180,7 @@ def _videos(
     from groundkit.outputs.formats.png import write_png
 
     cases = read_video_set(source, limit, split)
-    pipeline = video_pipeline(chosen.load(method, output), chosen, tracker, config)
+    pipeline = video_pipeline(chosen.load(chosen.loader(method, output)), chosen, tracker, config)
     grounding = pipeline.pipeline
     about = {"tracker": pipeline.tracker.name}
     if given_mask:
@@ -204,7 +204,7 @@ def _videos(
     _finish(report.failures)
 
 
-def _finish(failures: Sequence[Failure] | Sequence[VideoFailure]) -> None:
+def _finish(failures: Sequence[CaseFailure] | Sequence[VideoFailure]) -> None:
     """Tell what went wrong, and exit with 1 if anything did."""
     for failed in failures:
         fate = "counted as a miss" if failed.counted else "left out"

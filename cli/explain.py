@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from groundkit.cli.arguments import split_arguments, split_unreadable
+from groundkit.cli.arguments import split_arguments
 from groundkit.cli.console import put, say
 from groundkit.cli.options import PipelineOptions, RangeOption, with_pipeline_options
 from groundkit.cli.results import describe
-from groundkit.errors import ConfigError, GroundkitError
+from groundkit.errors import ConfigError
 
 
 @with_pipeline_options()
@@ -44,11 +44,11 @@ def explain(
     from groundkit.outputs.formats.png import write_png
     from groundkit.outputs.names import shorten, slug
     from groundkit.outputs.record import record
-    from groundkit.run.phrases import ground_phrases
+    from groundkit.run.first_look import find_unreadable
 
     resolved = resolve_inputs(inputs, range=value_range)
-    found, unreadable = split_unreadable(resolved.found)
-    for _, error in [*resolved.failed, *unreadable]:
+    found = resolved.found
+    for error in [*(error for _, error in resolved.failed), *find_unreadable(found, videos=False).values()]:
         raise error
     if len(found) > 1:
         raise ConfigError(f"explain draws one picture, {' '.join(inputs)} stands for {len(found)}: name one of them")
@@ -58,10 +58,8 @@ def explain(
         raise ConfigError(f"{target} is an input, and would be lost: give another --output")
     prepare_folder(target.parent)
     image = found[0].read()
-    loaded = chosen.load(method, target.parent)
-    (outcome,) = ground_phrases(loaded, image, [phrase], seed=chosen.seed)
-    if isinstance(outcome, GroundkitError):
-        raise outcome
+    loaded = chosen.load(chosen.loader(method, target.parent))
+    (grounding,) = loaded.ground(image, [phrase], seed=chosen.seed)
     if not chosen.quiet:
-        say(describe(record(outcome, found[0].name)))
-    put(write_png(target, draw_explanation(outcome)))
+        say(describe(record(grounding, found[0].name)))
+    put(write_png(target, draw_explanation(grounding)))

@@ -1,17 +1,21 @@
-"""groundkit follow: a phrase and a video in, a mask a frame out."""
+"""groundkit follow: a phrase and a video in, a mask per frame out."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from groundkit.cli.arguments import split_arguments, split_unreadable
-from groundkit.cli.console import progress, put
-from groundkit.cli.options import JsonOption, OutputOption, PipelineOptions, ReportOption, with_pipeline_options
-from groundkit.cli.results import sum_up, tell
+from groundkit.cli.arguments import split_arguments
+from groundkit.cli.options import (
+    JsonOption,
+    OutputOption,
+    PipelineOptions,
+    ReportOption,
+    listed_formats,
+    with_pipeline_options,
+)
 from groundkit.cli.videos import (
     GroundEveryOption,
     KeyFrameOption,
@@ -19,12 +23,7 @@ from groundkit.cli.videos import (
     StrideOption,
     TrackerOption,
     split_settings,
-    steps_of,
-    video_pipeline,
 )
-
-if TYPE_CHECKING:
-    from groundkit.run.phrases import Written
 
 
 @with_pipeline_options()
@@ -39,6 +38,15 @@ def follow(
         typer.Option("--phrase", "-p", help="What to look for; then all arguments are videos. Repeatable."),
     ] = None,
     output: OutputOption = Path("groundkit-out"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help=f"Also write the key frame, where the phrase was grounded: {listed_formats()}. Repeatable.",
+        ),
+    ] = None,
     tracker: TrackerOption = "flow",
     key_frame: KeyFrameOption = None,
     ground_every: GroundEveryOption = None,
@@ -58,49 +66,16 @@ def follow(
     For example: groundkit follow clip.mp4 "the red ball" -o out
     """
     inputs, phrases = split_arguments(arguments, phrase or [], command="follow", example="clip.mp4")
-    method, config = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
+    method, video = split_settings(chosen.config(), key_frame=key_frame, ground_every=ground_every)
 
-    from groundkit.outputs.ours import resolve_sources
-    from groundkit.report.page import open_report
-    from groundkit.run.follow import VideoRun, check_output
-    from groundkit.run.phrases import refused
+    from groundkit.cli.running import Display, sum_up
+    from groundkit.outputs.formats import check_formats
+    from groundkit.run.plan import make_plan
+    from groundkit.run.runner import RunSettings
 
-    resolved = resolve_sources(inputs, output, videos=True, frame_folders=True, pictures=False)
-    found, unreadable = split_unreadable(resolved.found, follows=True)
-    results: list[Written] = []
-    with open_report(report) as page:
-        for name, error in [*resolved.failed, *unreadable]:
-            page.add_failures(name, phrases, error)
-            for wanted in phrases:
-                results.append(refused(name, wanted, error))
-                tell(results[-1], as_json, chosen.quiet)
-        if found:
-            check_output(output, resolved.found, phrases, indexed=indexed)
-            pipeline = video_pipeline(chosen.load(method, output), chosen, tracker, config)
-            run = VideoRun(
-                pipeline,
-                resolved.found,
-                output,
-                seed=chosen.seed,
-                stride=stride,
-                max_frames=max_frames,
-                indexed=indexed,
-                report=page,
-            )
-            for item in found:
-                for wanted in phrases:
-                    with progress("follow", steps_of(item, stride, max_frames), quiet=chosen.quiet) as bar:
-                        bar.at(item.name)
-                        results.append(run.follow(item, wanted, bar.advance))
-                        tell(results[-1], as_json, chosen.quiet)
-                for folder in run.finish(item):
-                    if not as_json:
-                        put(folder)
-    if as_json:
-        put(json.dumps([result.record for result in results], indent=2))
-    elif report:
-        put(report)
-    if not chosen.quiet:
-        sum_up(results, output)
-    if any(result.failed for result in results):
-        raise typer.Exit(1)
+    kinds = check_formats(formats or [])
+    plan = make_plan([(each, phrases) for each in inputs], output, pictures=False, frame_folders=True, stdin=True)
+    display = Display("follow", chosen, output, as_json=as_json)
+    job = display.job(method, kinds, **display.following(video, tracker), stride=stride, max_frames=max_frames)
+    summary = display.run(RunSettings(plan, job, engine=display.engine, report=report, indexed=indexed))
+    sum_up(summary, chosen, output, fail_on_empty=False)

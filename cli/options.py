@@ -46,6 +46,25 @@ RangeOption = Annotated[
 ]
 
 
+FormatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help=f"For pictures: {', '.join(NAMES[:-1])} or {NAMES[-1]}. Repeatable; png and overlay by default. Videos "
+        "give a film, one mask per frame, and lines of run lengths.",
+    ),
+]
+MinEvidenceOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Minimum evidence, 0 to 1; below it, report nothing found. See --evidence."),
+]
+FailOnEmptyOption = Annotated[
+    bool, typer.Option("--fail-on-empty", help="Exit with 1 when a phrase is found nowhere in an input.")
+]
+
+
 @dataclass(frozen=True)
 class PipelineOptions:
     """What every command that grounds phrases can be told about the method, its models and the machine."""
@@ -140,9 +159,8 @@ class PipelineOptions:
         readings = readings_for(self.pipeline, self.model, **where)
         return config_of(self.pipeline, config, readings).list_settings()
 
-    def load(self, config: Mapping[str, Any], output: Path | None = None) -> Pipeline:
-        """Load what the options name with these settings; ``output`` is the folder for the results, if there is one."""
-        load = self.loader(config, output)
+    def load(self, load: Callable[[], Pipeline]) -> Pipeline:
+        """Load what ``loader`` gave, and tell what it is."""
         # Downloads have bars of their own.
         with progress(f"loading {self.model}", None, quiet=self.quiet or not self._local), without_garbage_collection():
             loaded = load()
@@ -161,7 +179,10 @@ class PipelineOptions:
         return all(each == "nano" or Path(each).exists() for each in (*self.model.split(","), self.sam))
 
     def loader(self, config: Mapping[str, Any], output: Path | None = None) -> Callable[[], Pipeline]:
-        """What loads, in this process or in another, to which it can be pickled; libraries are told what they need."""
+        """What loads the method with these settings, in this process or in another, to which it can be pickled.
+
+        ``output`` is the folder for the results, if there is one. Libraries are told what they need.
+        """
         # huggingface_hub and transformers read these once, when they are imported.
         if self.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"

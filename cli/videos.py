@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundkit.cli.console import say
 from groundkit.cli.options import PipelineOptions
 from groundkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from groundkit.media.inputs import Input
     from groundkit.pipelines.video import VideoConfig, VideoPipeline
     from groundkit.settings import Given
 
@@ -57,18 +55,6 @@ def split_settings(config: Mapping[str, Any], **options: Any) -> tuple[Given, Vi
             raise ConfigError("--key-frame evidence needs the evidence that --no-evidence switches off")
         method.add({"evidence": True}, "--key-frame")
     return method, video
-
-
-def steps_of(item: Input, stride: int, max_frames: int | None) -> int | None:
-    """How many frames are followed, as far as the video says how long it is."""
-    from groundkit.media.videos import read_video
-
-    return None if item.path is None else read_video(item.path).count(stride, max_frames, estimate=True)
-
-
-def tell_coco_of_videos() -> None:
-    """COCO knows pictures alone, and says so to those who ask for it where there are videos."""
-    say("coco.json holds pictures only; the masks of a video are in its .jsonl file, in the same run-length encoding")
 
 
 def video_pipeline(

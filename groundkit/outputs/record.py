@@ -85,6 +85,6 @@ def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path | s
     return {**record(grounding, source, mask_files), "rle": [encode(mask) for mask in grounding.masks]}
 
 
-def failure(source: str, phrase: str, error: Exception) -> dict[str, Any]:
+def failure(source: str, phrase: str | None, error: Exception) -> dict[str, Any]:
     """What stands in a record's place when an input or a phrase could not be grounded."""
     return {"input": source, "phrase": phrase, "error": str(error)}

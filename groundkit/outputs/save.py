@@ -40,6 +40,11 @@ def names_a_film(path: Path) -> bool:
     return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
+def folder_of(output: Path) -> Path:
+    """The folder for the results: the output itself, or that of the one file that it names."""
+    return output.parent if names_a_file(output) else output
+
+
 def file_names(path: Path, base: str, formats: Iterable[str]) -> dict[str, Path]:
     """Say where each format goes.
 
@@ -134,6 +139,11 @@ class RunFiles:
                 self._runs.append((kind(command, categories, whole=whole), path))
         for run, path in self._runs:
             run.check(path)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is such a format."""
+        return bool(self._runs)
 
     def add(self, result: Grounding | Discovery, source: Source) -> None:
         """Add one result."""

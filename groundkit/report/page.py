@@ -161,9 +161,9 @@ def video_entry(
     )
 
 
-def failure_entry(source: str, phrase: str, error: object) -> str:
+def failure_entry(source: str, phrase: str | None, error: object) -> str:
     """An input and phrase without a result as a piece of HTML; the error is shown as text."""
-    return _template("failure.html").render(source=source, phrase=phrase, error=str(error))
+    return _template("failure.html").render(source=source, phrase=phrase or "", error=str(error))
 
 
 def _page() -> tuple[str, str]:

@@ -343,6 +343,15 @@ def open_manifest(
             manifest._close()
 
 
+def names_in_manifests(folder: Path) -> set[str]:
+    """The names of all results that manifests in a folder hold; none of what is no manifest."""
+    names: set[str] = set()
+    for path in folder.glob("manifest*.jsonl"):
+        with suppress(InputError, OSError):
+            names |= {entry.name for entry in _scan(path)[1] if entry.done}
+    return names
+
+
 def _is_still(record: Record, path: Path | None) -> bool:
     """Whether a record is of the file at ``path``."""
     if path is None:

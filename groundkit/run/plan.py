@@ -10,15 +10,16 @@ from groundkit.errors import ConfigError, GroundkitError
 from groundkit.media.deep import Range
 from groundkit.media.inputs import STDIN, Input, unique_stems
 from groundkit.media.paths import real_path
+from groundkit.outputs.formats import known_formats, load_format
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.ours import resolve_sources
 
 
 @dataclass(frozen=True)
 class Task:
-    """One phrase for one input; ``name`` is the base name of its files."""
+    """One phrase for one input, or None to discover what there is; ``name`` is the base name of its files."""
 
-    phrase: str
+    phrase: str | None
     name: str
 
 
@@ -44,10 +45,13 @@ class Unit:
 
 
 def make_plan(
-    wanted: Iterable[tuple[str, Sequence[str]]],
+    wanted: Iterable[tuple[str, Sequence[str | None]]],
     output: Path | None = None,
     *,
+    pictures: bool = True,
+    videos: bool = True,
     frame_folders: bool = False,
+    stdin: bool = False,
     range: Range = "full",
 ) -> list[Unit]:
     """Find the inputs that arguments stand for, group them, and give every result a name.
@@ -56,10 +60,12 @@ def make_plan(
     the same names, in whatever order and however often the work is done.
 
     Args:
-        wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases. An input that several
-            of them name is taken once, with the phrases of all; a phrase that is given twice counts once.
+        wanted: arguments (files, folders, globs; see ``resolve_inputs``), each with its phrases, or None to discover.
+            An input that several of them name is taken once, with the phrases of all; a phrase that is given twice
+            counts once.
         output: the folder for the results, which never become inputs: see ``resolve_sources``.
-        frame_folders: whether folders of numbered frames are videos, and not pictures like any others.
+        pictures, videos, frame_folders: what is taken, see ``resolve_inputs``.
+        stdin: whether a picture may come in on standard input, which can be read once.
         range: of pictures of more than 8 bits, see ``groundkit.media.images.read_image``.
 
     Returns:
@@ -67,25 +73,31 @@ def make_plan(
         which fails: so it is told, counted and tried again like every other.
 
     Raises:
-        ConfigError: for standard input, which could not be read again, and an invalid range.
+        ConfigError: for standard input where it is not taken, and an invalid range.
     """
-    inputs: dict[Path, tuple[Input, dict[str, None], GroundkitError | None]] = {}
+    kinds = {"pictures": pictures, "videos": videos, "frame_folders": frame_folders}
+    inputs: dict[Path | None, tuple[Input, dict[str | None, None], GroundkitError | None]] = {}
     for argument, phrases in wanted:
-        if argument == STDIN:
+        if argument == STDIN and not stdin:
             raise ConfigError("-: a batch that is resumed cannot read standard input again; give files")
-        resolved = resolve_sources([argument], output, videos=True, frame_folders=frame_folders, range=range)
+        resolved = resolve_sources([argument], output, **kinds, range=range)
         found: list[tuple[Input, GroundkitError | None]] = [(item, None) for item in resolved.found]
         found += [(Input(name, Path(name)), error) for name, error in resolved.failed]
         for item, error in found:
-            assert item.path is not None  # only standard input has none
-            inputs.setdefault(real_path(item.path), (item, {}, error))[1].update(dict.fromkeys(phrases))
+            known = inputs.setdefault(item.path and real_path(item.path), (item, {}, error))
+            known[1].update(dict.fromkeys(phrases))
 
     names = UniqueNames()
+    if any(None in phrases for _, phrases, _ in inputs.values()):
+        for run in (load_format(each).run for each in known_formats()):
+            names.take(Path(run.file).stem if run else "")  # of files that a picture's own could be taken for
     units = []
-    stems = unique_stems([item for item, *_ in inputs.values()])
-    for (item, phrases_of, error), stem in zip(inputs.values(), stems, strict=True):
-        stem = shorten(stem)
-        tasks = tuple(Task(phrase, names.take(f"{stem}-{slug(phrase)}")) for phrase in phrases_of)
+    there = [item for item, _, error in inputs.values() if error is None]
+    stems = dict(zip(there, unique_stems(there), strict=True))  # what is missing takes no name from others
+    for item, phrases_of, error in inputs.values():
+        stem = shorten(stems.get(item, Path(item.name).stem or "missing"))
+        bases = {phrase: stem if phrase is None else f"{stem}-{slug(phrase)}" for phrase in phrases_of}
+        tasks = tuple(Task(phrase, names.take(base)) for phrase, base in bases.items())
         unit = Unit(item, stem, tasks, None if error is None else str(error))
         units += [unit.only([task]) for task in tasks] if item.is_video else [unit]
     return units

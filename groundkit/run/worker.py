@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import math
-import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.errors import GroundkitError
+from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.videos import read_video
+from groundkit.memory import explain_out_of_memory
 from groundkit.outputs.formats import known_formats
 from groundkit.outputs.formats.base import Source
+from groundkit.outputs.names import UniqueNames
 from groundkit.outputs.ours import owner
 from groundkit.outputs.record import failure
-from groundkit.outputs.save import per_result
+from groundkit.outputs.save import file_names, folder_of, per_result, write_result
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline, read_config
-from groundkit.results import Grounding
+from groundkit.report.page import picture_entry
+from groundkit.results import Discovery, Failure, Grounding
 from groundkit.run.fingerprint import fingerprint
-from groundkit.run.finished import details, in_order, video_details, with_formats
 from groundkit.run.follow import follow_video
 from groundkit.run.manifest import Record
-from groundkit.run.phrases import ground_phrases, write_outcome
 from groundkit.run.plan import Task, Unit
+from groundkit.run.records import record_of, video_record
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
+from groundkit.wording import for_command_line
 
 Picture = npt.NDArray[np.uint8]
+Advance = Callable[[str, float], None]
+"""Told what is worked on, and which share of a result was done since."""
+
+
+class Discoverer(Protocol):
+    """A pipeline that can be asked what is in a picture."""
+
+    def discover(self, image: Picture, *, seed: int = ...) -> Discovery: ...
+
+
+def advance_silently(name: str, share: float) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +58,23 @@ class Job:
 
     Attributes:
         load: loads the pipeline.
-        output: the folder for the results.
-        formats: of pictures, see ``Grounding.save``; ``coco`` is made of the records, which hold the masks.
+        output: the folder for the results, or the name of a file for a single one.
+        formats: see ``groundkit.outputs.formats``. Those with one file for a run are made of the records. In a run
+            of ``groundkit follow`` they are for the key frame.
+        command: the name of the command, which pictures tell of themselves.
+        recorded: whether records hold what is needed to make further files of them.
+        timeless: whether records and files tell nothing of the clock, and records know their input's file again.
+        report: whether records hold an ``entry`` for a report.
         kept: further formats by the name of a result: those that it had before it was grounded again.
         load_tracker: makes what follows objects through videos, given the pipeline's segmenter.
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
         seed: of the pipeline's noise.
-        jobs: threads that read the next pictures and write the last results while the model runs.
+        jobs: threads that read the next pictures and write the last results while the model runs. With 0, each result
+            is written and told before the next phrase.
+        spared: inputs in the folder for the results, which are never overwritten.
+        taken: names that labels of a discovery must not take.
+        change: given the pipeline, what is done with each of its discoveries.
         debug: show the tracebacks of failures.
     """
 
@@ -65,29 +89,51 @@ class Job:
     jobs: int = 1
     debug: bool = False
     kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    command: str = "batch"
+    recorded: bool = True
+    timeless: bool = True
+    report: bool = False
+    spared: frozenset[Path] = frozenset()
+    taken: tuple[str, ...] = ()
+    change: Callable[[Pipeline], Callable[[Discovery], Discovery]] | None = None
 
 
 class _Read(NamedTuple):
     """What was read of an input, and what its file is known by."""
 
-    picture: Picture | GroundkitError
+    picture: Picture
     fingerprint: Record
+
+
+class _Writing(NamedTuple):
+    unit: Unit
+    task: Task
+    record: Future[Record]
 
 
 class Worker:
     """Holds the models and does units one after another; what cannot be done becomes a record of failure.
 
+    Args:
+        job: how.
+        advance: told how far a video has got.
+
     Raises:
         GroundkitError: when the models cannot be loaded.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, advance: Advance = advance_silently) -> None:
         self.job = job
+        self._advance = advance
         self._pipeline = job.load()
+        self._change = job.change(self._pipeline) if job.change else None
         self._videos: VideoPipeline | None = None
-        self._pool = ThreadPoolExecutor(job.jobs, "groundkit")
+        self._pool = ThreadPoolExecutor(max(1, job.jobs), "groundkit")
         self._ahead: deque[tuple[Unit, Future[_Read]]] = deque()
-        self._writing: deque[Future[Record]] = deque()
+        self._writing: deque[_Writing] = deque()
+        self._names = UniqueNames()
+        for name in job.taken:
+            self._names.take(name)
 
     @property
     def busy(self) -> bool:
@@ -102,7 +148,10 @@ class Worker:
                 moment, so that those which were taken should be done.
 
         Yields:
-            A record a task, in the order of the units, soon after its files are there.
+            A record per task, in the order of the units, soon after its files are there.
+
+        Raises:
+            ConfigError: a setting that the model refuses.
         """
         try:
             for unit in units:
@@ -113,116 +162,143 @@ class Worker:
             while self.busy:
                 yield from self._step()
         finally:
-            wait(self._writing)  # when this was interrupted: nothing is written once it has ended
+            wait([each.record for each in self._writing])  # when interrupted: nothing is written once it has ended
 
     def _step(self) -> Iterator[Record]:
         if not self._ahead:
             yield from self._written(all_of_them=True)
             return
         unit, reading = self._ahead.popleft()
-        read = reading.result()
-        if unit.item.is_video and unit.error is None:
-            yield from self._written(all_of_them=True)
-            yield from (self._follow(unit, task, read.fingerprint) for task in unit.tasks)
-            return
-        for task, outcome in self._ground(unit, read.picture):
-            self._writing.append(self._pool.submit(self._write, unit, task, outcome, read.fingerprint))
-            yield from self._written(all_of_them=False)
+        left = deque(unit.tasks)
+        try:
+            for make in self._results(unit, reading.result()):
+                self._writing.append(_Writing(unit, left.popleft(), self._pool.submit(make)))
+                yield from self._written(all_of_them=not self.job.jobs or unit.item.is_video)
+        except ConfigError:
+            raise
+        except Exception as error:  # of a file or picture that cannot be used, or a fault of ours: the others go on
+            for task in left:
+                failed: Future[Record] = Future()
+                failed.set_exception(error)
+                self._writing.append(_Writing(unit, task, failed))
+        yield from self._written(all_of_them=not self.job.jobs)
 
     def _written(self, *, all_of_them: bool) -> Iterator[Record]:
         """The records of results that are on disk; those that wait hold their pictures in memory, so they are few."""
-        while self._writing and (all_of_them or self._writing[0].done() or len(self._writing) > 2 * self.job.jobs):
-            yield self._writing.popleft().result()
+        while self._writing and (
+            all_of_them or self._writing[0].record.done() or len(self._writing) > 2 * self.job.jobs
+        ):
+            unit, task, written = self._writing.popleft()
+            error = written.exception()
+            yield self._failed(unit, task, error) if error else written.result()
+
+    def _failed(self, unit: Unit, task: Task, error: BaseException) -> Record:
+        if not isinstance(error, Exception):
+            raise error
+        if self.job.debug:
+            traceback.print_exception(error)
+        if not isinstance(error, GroundkitError):
+            text = str(error).strip().splitlines()
+            error = GroundkitError(f"{type(error).__name__}{f': {text[0]}' if text else ''}")
+        return failed_record(unit, task, error)
 
     def _read(self, unit: Unit) -> _Read:
         """The picture; of a video, which is read frame by frame, only what its file is known by."""
         if unit.error is not None:
-            return _Read(GroundkitError(unit.error), {})
-        assert unit.item.path is not None  # standard input is in no plan
-        try:
-            known = fingerprint(unit.item.path)  # before it is read: of what comes in between, the older one counts
-            return _Read(np.zeros((0, 0, 3), np.uint8) if unit.item.is_video else unit.item.read(), known)
-        except Exception as error:
-            return _Read(self._failure(error), {})
+            raise InputError(unit.error)
+        # Before it is read: of what comes in between, the older file counts.
+        known = fingerprint(unit.item.path) if self.job.timeless and unit.item.path else {}
+        return _Read(np.zeros((0, 0, 3), np.uint8) if unit.item.is_video else unit.item.read(), known)
 
-    def _ground(
-        self, unit: Unit, picture: Picture | GroundkitError
-    ) -> Iterator[tuple[Task, Grounding | GroundkitError]]:
-        if isinstance(picture, GroundkitError):
-            yield from ((task, picture) for task in unit.tasks)
+    def _results(self, unit: Unit, read: _Read) -> Iterator[Callable[[], Record]]:
+        """What writes each task's result, in their order, and returns its record."""
+        job = self.job
+        if unit.item.is_video:
+            for task in unit.tasks:
+                with explain_out_of_memory():
+                    record = {**self._follow(unit, task), **read.fingerprint}
+                yield partial(dict, record)
             return
-        left = deque(unit.tasks)
-        try:
-            phrases = [task.phrase for task in unit.tasks]
-            for outcome in ground_phrases(self._pipeline, picture, phrases, seed=self.job.seed):
-                yield left.popleft(), outcome
-        except Exception as error:  # of a picture that does not fit into memory, or a fault of ours: the others go on
-            yield from ((task, self._failure(error)) for task in left)
+        if any(task.phrase is None for task in unit.tasks):
+            found = cast(Discoverer, self._pipeline).discover(read.picture, seed=job.seed)
+            found = self._change(found) if self._change else found
+            for task in unit.tasks:
+                yield partial(self._write, unit, task, found, read.fingerprint)
+            return
+        phrases = [task.phrase or "" for task in unit.tasks]
+        outcomes = self._pipeline.ground_each(read.picture, phrases, seed=job.seed)
+        for task, outcome in zip(unit.tasks, outcomes, strict=True):
+            yield partial(self._write, unit, task, outcome, read.fingerprint)
 
-    def _write(self, unit: Unit, task: Task, outcome: Grounding | GroundkitError, known: Record) -> Record:
-        job, source = self.job, unit.item.name
-        kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
+    def _write(self, unit: Unit, task: Task, found: Grounding | Discovery | Failure, known: Record) -> Record:
+        if isinstance(found, Failure):
+            raise found.error
+        job = self.job
         formats = per_result(job.formats)
+        kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
         formats += tuple(kind for kind in kept if kind in known_formats() and kind not in formats)
-        try:
-            ours = owner("batch", unit.item.place, job.output)
-            about = Source(source, unit.item.place, unit.stem, ours)
-            outcome = outcome if isinstance(outcome, GroundkitError) else replace(outcome, seconds=math.nan)
-            written = write_outcome(outcome, task.phrase, job.output, task.name, in_order(formats), about)
-            if isinstance(outcome, GroundkitError) or written.failed:
-                return {**written.record, "name": task.name}
-            return with_formats({**written.record, "name": task.name, **details(outcome), **known}, formats)
-        except Exception as error:
-            return {**failure(source, task.phrase, self._failure(error)), "name": task.name}
+        if job.timeless:
+            formats, found = tuple(sorted(formats)), replace(found, seconds=math.nan)
+        files = self._save(unit, task, found, formats)
+        record = record_of(found, unit, task, files, job.output, kept=job.recorded)
+        if job.report:
+            each = found.groundings() if isinstance(found, Discovery) else [found]
+            record["entry"] = "".join(picture_entry(unit.item.name, one.phrase, one) for one in each)
+        return {**record, **known}
 
-    def _follow(self, unit: Unit, task: Task, known: Record) -> Record:
-        job, path = self.job, unit.item.path
-        assert path is not None
-        try:
-            record, files, found, _ = follow_video(
-                self._video_pipeline(),
-                replace(read_video(path), name=unit.stem),
-                task.phrase,
-                job.output,
-                seed=job.seed,
-                stride=job.stride,
-                max_frames=job.max_frames,
-                expression=task.name.removeprefix(f"{unit.stem}-"),
-            )
-        except Exception as error:
-            return {**failure(unit.item.name, task.phrase, self._failure(error)), "name": task.name}
-        return {
-            **_timeless(record),
-            "input": unit.item.name,
-            "name": task.name,
-            "files": [Path(os.path.relpath(file, job.output)).as_posix() for file in files],
-            **video_details(found),
-            **known,
-        }
+    def _save(
+        self, unit: Unit, task: Task, found: Grounding | Discovery, formats: tuple[str, ...]
+    ) -> dict[str, list[Path]]:
+        job = self.job
+        for path in file_names(job.output, task.name, formats).values():
+            if path.resolve() in job.spared:
+                raise InputError(f"{path} is an input, and would be lost: give another --output")
+        place = unit.item.place
+        source = Source(unit.item.name, place, unit.stem, owner(job.command, place, folder_of(job.output)))
+        return write_result(found, job.output, task.name, formats, source, self._names)
+
+    def _follow(self, unit: Unit, task: Task) -> Record:
+        job, path, phrase = self.job, unit.item.path, task.phrase or ""
+        if path is None:
+            raise InputError(f"{unit.item.name}: standard input is not read as a video; give a file")
+        video = replace(read_video(path), name=unit.stem)
+        count = video.count(job.stride, job.max_frames, estimate=True)
+        done = 0
+
+        def advance(frames: int) -> None:
+            nonlocal done
+            done += frames
+            of_all = f" of {count}" if count else ""
+            share = frames / count if count and done <= count else 0.0
+            self._advance(f"{unit.item.name}: {phrase}, frame {done}{of_all}", share)
+
+        found, files, entry = follow_video(
+            self._video_pipeline(),
+            video,
+            phrase,
+            job.output,
+            seed=job.seed,
+            stride=job.stride,
+            max_frames=job.max_frames,
+            expression=task.name.removeprefix(f"{unit.stem}-"),
+            advance=advance,
+            report=job.report,
+        )
+        if job.command == "follow" and job.formats:
+            of_key = self._save(unit, task, found.key, per_result(job.formats))
+            files += [file for each in of_key.values() for file in each]
+        record = video_record(found, unit, task, files, job.output, kept=job.timeless)
+        return {**record, "entry": entry} if job.report else record
 
     def _video_pipeline(self) -> VideoPipeline:
         if self._videos is None:
             if self.job.load_tracker is None:
                 raise GroundkitError("this run has no tracker for videos")
-            segmenter: Segmenter = self._pipeline.segmenter
-            tracker = self.job.load_tracker(segmenter)
+            tracker = self.job.load_tracker(self._pipeline.segmenter)
             self._videos = VideoPipeline(self._pipeline, tracker, read_config(self.job.video))
         return self._videos
 
-    def _failure(self, error: Exception) -> GroundkitError:
-        if self.job.debug:
-            traceback.print_exception(error)
-        if isinstance(error, GroundkitError):
-            return error
-        text = str(error).strip().splitlines()
-        return GroundkitError(f"{type(error).__name__}{f': {text[0]}' if text else ''}")
 
-
-def in_process(job: Job, units: Iterable[Unit]) -> Generator[Record]:
-    """Do units in this process, which loads the models."""
-    return Worker(job).work(units)
-
-
-def _timeless(record: Record) -> Record:
-    """Without the wall clock, which would make the files of each run others."""
-    return {key: value for key, value in record.items() if key != "seconds"}
+def failed_record(unit: Unit, task: Task, error: Exception) -> Record:
+    """What stands in the place of a result that there is none of."""
+    return {**failure(unit.item.name, task.phrase, error), "error": for_command_line(error), "name": task.name}

@@ -59,7 +59,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, make_grounding: Callable[..., Grou
     def load(pipeline: str, *, config: Mapping[str, Any], **options: Any) -> BrightPixels:
         for key in config:
             if key not in ("layers", "max_peaks", "evidence", "min_evidence"):
-                raise ConfigError(f"unknown setting {key!r}: choose from layers, peaks")
+                raise ConfigError(f"unknown setting {key!r}: choose from layers, max_peaks")
         fake.loaded_with = {"pipeline": pipeline, "config": config, **options}
         return fake
 

@@ -237,7 +237,7 @@ def test_other_settings_are_refused_in_the_same_output(command: Any, tmp_path: P
     before = tree(tmp_path)
     answer = command("batch", "a.png", "cup", "--set", "max_peaks=3", QUIET)
     assert answer.code == 2
-    assert "belongs to a run with other settings (peaks 1, now 3)" in answer.err
+    assert "belongs to a run with other settings (max_peaks 1, now 3)" in answer.err
     assert tree(tmp_path) == before
 
 

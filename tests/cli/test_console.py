@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from groundkit.cli.results import describe
-from groundkit.cli.videos import steps_of
-from groundkit.media.inputs import resolve_inputs
 from groundkit.wording import count_of
 
 SCRIPT = """
@@ -181,17 +179,3 @@ def test_a_result_is_described_by_evidence_and_mask() -> None:
         "0 results",
         "1,200 results",
     )
-
-
-@pytest.mark.parametrize(("stride", "limit", "steps"), [(1, None, 24), (5, None, 5), (1, 7, 7), (5, 100, 5)])
-def test_following_knows_how_many_steps_it_has_before_it(stride: int, limit: int | None, steps: int) -> None:
-    (clip,) = resolve_inputs([str(Path(__file__).parents[2] / "samples" / "clip.mp4")], videos=True).found
-    assert steps_of(clip, stride, limit) == steps
-
-
-def test_a_video_whose_metadata_is_not_utf_8_is_counted(tmp_path: Path) -> None:
-    sample = (Path(__file__).parents[2] / "samples" / "clip.mp4").read_bytes()
-    assert sample.count(b"Lavf") == 1
-    (tmp_path / "clip.mp4").write_bytes(sample.replace(b"Lavf", b"\xb6avf"))
-    (clip,) = resolve_inputs([str(tmp_path / "clip.mp4")], videos=True).found
-    assert steps_of(clip, 1, None) == 24

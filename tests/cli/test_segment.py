@@ -180,10 +180,10 @@ def test_nano_says_once_a_folder_and_only_to_people_what_it_is_and_what_fits_pho
 def test_every_result_says_how_sure_it_is_in_one_line_beside_the_files(command, pipeline, monkeypatch):
     from groundkit.masks.evidence import Evidence
 
-    original = pipeline.ground
+    original = pipeline.outcomes
     monkeypatch.setattr(
         pipeline,
-        "ground",
+        "outcomes",
         lambda *inputs, **options: (
             replace(each, evidence=Evidence(0.2, 0.36, 0.8)) for each in original(*inputs, **options)
         ),
@@ -209,7 +209,7 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
 
 
 def test_verbose_says_what_is_used_and_how_much_memory(command):
-    lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_peaks=2").err.splitlines()
+    lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_max_peaks=2").err.splitlines()
     assert lines[0].startswith("groundkit: settings: evidence=True, ")
     assert ", max_peaks=2 (--set), " in lines[0]
     assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"
@@ -228,7 +228,7 @@ def test_evidence_can_be_switched_off_but_not_where_it_decides(command, pipeline
 
 
 def test_options_reach_the_pipeline(command, pipeline, tmp_path):
-    (tmp_path / "my.toml").write_text("layers = 'late'\npeaks = 2\n")
+    (tmp_path / "my.toml").write_text("layers = 'late'\nmax_peaks = 2\n")
     answer = command(
         *(
             "segment",

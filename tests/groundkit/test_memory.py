@@ -15,7 +15,6 @@ from groundkit.errors import OutOfMemoryError
 from groundkit.memory import explain_out_of_memory, is_out_of_memory
 from groundkit.models.loading import explain_loading_errors
 from groundkit.results import Grounding
-from groundkit.run.phrases import ground_phrases
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 ON_GPU = [
@@ -94,10 +93,10 @@ def test_the_next_picture_is_tried(pipeline: str, monkeypatch: pytest.MonkeyPatc
 
     for each in (loaded, *getattr(loaded, "members", ())):
         monkeypatch.setattr(each.segmenter, "embed", full_at_first)
-    (failed,) = ground_phrases(loaded, PICTURE, ["the red cup"])
-    assert isinstance(failed, OutOfMemoryError)
+    (failed,) = loaded.ground_each(PICTURE, ["the red cup"])
+    assert isinstance(failed.error, OutOfMemoryError)
     full[0] = False
-    (found,) = ground_phrases(loaded, PICTURE, ["the red cup"])
+    (found,) = loaded.ground_each(PICTURE, ["the red cup"])
     assert isinstance(found, Grounding)
 
 
@@ -122,7 +121,7 @@ def test_a_step_between_pictures_and_phrases_says_it_too(pipeline: str, monkeypa
         monkeypatch.setattr(loaded, "_fuse", full_at_second)
         expected = [Grounding, OutOfMemoryError, Grounding]
     phrases = ["the red cup", "the cup", "the ball"][: len(expected)]
-    assert [type(each) for each in ground_phrases(loaded, PICTURE, phrases)] == expected
+    assert [type(getattr(each, "error", each)) for each in loaded.ground_each(PICTURE, phrases)] == expected
 
 
 def test_discovery_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

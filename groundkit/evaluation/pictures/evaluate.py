@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.errors import GroundkitError, InputError
+from groundkit.errors import InputError
 from groundkit.evaluation.metrics import Metrics, Score, measure, score
 from groundkit.evaluation.pictures.cases import Case, group_by_image, read_mask
 from groundkit.evaluation.pictures.controls import CONTROLS
 from groundkit.masks.rle import RunLength, encode
 from groundkit.media.images import read_image
 from groundkit.pipelines.base import Pipeline
-from groundkit.results import Grounding
-from groundkit.run.phrases import ground_phrases
+from groundkit.results import Failure, Grounding
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class Failure:
+class CaseFailure:
     """A case that went wrong, and why. ``counted`` tells whether it stands in the metrics, as a miss."""
 
     case: Case
@@ -68,7 +67,7 @@ class Report:
     by_type: dict[str, Metrics]
     controls: dict[str, Metrics]
     results: tuple[CaseResult, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[CaseFailure, ...]
 
     @property
     def evidence(self) -> float | None:
@@ -120,13 +119,13 @@ def evaluate(
     """
     results: dict[Case, CaseResult] = {}
     guesses: dict[str, dict[Case, Score]] = {name: {} for name in CONTROLS}
-    failures: list[Failure] = []
+    failures: list[CaseFailure] = []
     for path, group in group_by_image(cases).items():
         at(str(path))
         try:
             image = read_image(path)
         except InputError as error:
-            failures += [Failure(case, str(error), counted=False) for case in group]
+            failures += [CaseFailure(case, str(error), counted=False) for case in group]
             advance(len(group))
             continue
         truths: dict[Case, npt.NDArray[np.bool_]] = {}
@@ -134,14 +133,14 @@ def evaluate(
             try:
                 truths[case] = read_mask(case, *image.shape[:2])
             except InputError as error:
-                failures.append(Failure(case, str(error), counted=False))
+                failures.append(CaseFailure(case, str(error), counted=False))
                 advance(1)
         if not truths:
             continue
-        outcomes = ground_phrases(pipeline, image, [case.phrase for case in truths], seed=seed)
+        outcomes = pipeline.ground_each(image, [case.phrase for case in truths], seed=seed)
         for case, outcome in zip(truths, outcomes, strict=True):
-            if isinstance(outcome, GroundkitError):
-                failures.append(Failure(case, str(outcome), counted=True))
+            if isinstance(outcome, Failure):
+                failures.append(CaseFailure(case, str(outcome.error), counted=True))
             results[case] = _judge(case, outcome, truths[case])
             advance(1)
         for name, control in CONTROLS.items():
@@ -169,8 +168,8 @@ def evaluate(
     )
 
 
-def _judge(case: Case, outcome: Grounding | GroundkitError, truth: npt.NDArray[np.bool_]) -> CaseResult:
-    if isinstance(outcome, GroundkitError):
+def _judge(case: Case, outcome: Grounding | Failure, truth: npt.NDArray[np.bool_]) -> CaseResult:
+    if isinstance(outcome, Failure):
         # Never a success: a phrase without a target must not profit from an empty prediction that was not made.
         missed = Score(0, max(1, int(truth.sum())), False if truth.any() else None)
         return CaseResult(case, missed, None, None)

@@ -601,3 +601,33 @@ def test_the_resolver_finds_videos_only_when_asked(tmp_path: Path, monkeypatch: 
         "empty: no pictures or videos in this folder; give a folder that holds some, or a quoted glob",
         "no*.mp4: no picture or video matches; check the pattern",
     ]
+
+
+SAMPLE = Path(__file__).parents[3] / "samples" / "clip.mp4"
+
+
+@pytest.mark.parametrize(("stride", "limit", "count"), [(1, None, 24), (5, None, 5), (1, 7, 7), (5, 100, 5)])
+def test_the_container_says_how_many_frames_there_are(stride: int, limit: int | None, count: int) -> None:
+    assert read_video(SAMPLE).count(stride, limit) == count == len(list(read_video(SAMPLE).frames(stride, limit)))
+
+
+def test_a_video_whose_metadata_is_not_utf_8_is_counted(tmp_path: Path) -> None:
+    sample = SAMPLE.read_bytes()
+    assert sample.count(b"Lavf") == 1
+    (tmp_path / "clip.mp4").write_bytes(sample.replace(b"Lavf", b"\xb6avf"))
+    assert read_video(tmp_path / "clip.mp4").count() == 24
+
+
+def test_frames_of_folders_and_animations_are_counted_and_what_does_not_say_is_estimated(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    pictures = [Image.fromarray(each) for each in moving(5)]
+    for index, picture in enumerate(pictures):
+        picture.save(tmp_path / "clip" / f"{index}.png")
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    with av.open(str(SAMPLE)) as source, av.open(str(tmp_path / "a.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert [read_video(tmp_path / name).count(2) for name in ("clip", "a.webp", "a.mkv")] == [3, 3, None]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from groundkit.errors import AttentionError, PhraseError
+from groundkit.errors import AttentionError, ConfigError, PhraseError
 from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.pipelines.base import Pipeline
 from groundkit.results import Failure, Grounding
@@ -39,6 +39,8 @@ class Rectangles(Pipeline):
                 raise MemoryError("no room\nat all")
             if phrase == "broken":
                 raise AttentionError("layer 3 was silent")
+            if phrase == "refused":
+                raise ConfigError("no head 9")
             self.asked.append(phrase)
             if phrase == "bad":
                 yield Failure(phrase, PhraseError("say more"))

@@ -7,15 +7,16 @@ import pytest
 from files import tree
 from pycocotools.coco import COCO
 
-from groundkit.errors import GroundkitError
-from groundkit.media.videos import read_video
+from groundkit.errors import ConfigError, GroundkitError
+from groundkit.media.videos import Video, read_video
 from groundkit.outputs.save import RunFiles
 from groundkit.report.page import ReportWriter
-from groundkit.run.batch import add_results, run_batch, without_existing
-from groundkit.run.finished import add_entries, needs_grounding
+from groundkit.run import runner
+from groundkit.run.engines.here import here
+from groundkit.run.finished import add_entries, add_results, needs_grounding, without_existing
 from groundkit.run.manifest import open_manifest
-from groundkit.run.plan import Shard, count_tasks
-from groundkit.run.worker import in_process
+from groundkit.run.plan import Shard, count_tasks, make_plan
+from groundkit.run.runner import Listener, RunSettings
 
 WHOLE = Shard()
 
@@ -24,25 +25,23 @@ class Killed(BaseException):
     """Stands for kill -9: whatever is under way is left as it is."""
 
 
-def run(job, plan, shard=WHOLE, engine=in_process, kill_after=None):
+class Listens(Listener):
+    """Keeps the records, and dies when there are so many."""
+
+    def __init__(self, kill_after=None):
+        self.records, self.kill_after = [], kill_after
+
+    def result(self, record):
+        self.records.append(record)
+        if len(self.records) == self.kill_after:
+            raise Killed
+
+
+def run(job, plan, shard=WHOLE, engine=here, kill_after=None, report=None):
     """What the command does; dies when ``kill_after`` records are in the manifest."""
-    units = shard.of(plan)
-    with open_manifest(job.output, {"model": "none"}, shard) as manifest:
-        done = []
-
-        def advance(record):
-            done.append(record)
-            if len(done) == kill_after:
-                raise Killed
-
-        left = list(manifest.left(units))
-        run_batch(job, manifest, left, engine, advance, alone=shard.whole)
-        manifest.settle(units)
-        if shard.whole:
-            files = RunFiles(job.output, job.formats, "groundkit batch", whole=True)
-            add_results(files, manifest.records_of(units), job.output)
-            files.finish()
-    return done
+    listener = Listens(kill_after)
+    runner.run(RunSettings(plan, job, engine, manifest={"model": "none"}, shard=shard, report=report), listener)
+    return listener.records
 
 
 @pytest.fixture
@@ -126,6 +125,27 @@ def test_no_model_is_loaded_when_nothing_is_left(job, plan):
     assert run(replace(job, load=lambda: pytest.fail("loaded")), good) == []
 
 
+def test_a_report_is_made_of_the_results_as_they_are_written_and_of_the_records_later(job, plan, tmp_path, monkeypatch):
+    opened = []
+    frames = Video.frames
+    monkeypatch.setattr(Video, "frames", lambda self, *limits: opened.append(self.name) or frames(self, *limits))
+    run(job, plan, report=tmp_path / "one.html")
+    assert opened == ["clip"] * 4  # each phrase is followed once, and the report looks at no video again
+    with pytest.raises(Killed):
+        run(replace(job, output=tmp_path / "again"), plan, kill_after=20)
+    run(replace(job, output=tmp_path / "again"), plan, report=tmp_path / "two.html")
+    run(job, plan, report=tmp_path / "three.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "three.html").read_bytes()
+
+
+def test_a_setting_that_the_model_refuses_ends_the_run_and_keeps_what_there_is(job, plan, pipeline, tmp_path):
+    refused = make_plan([(str(tmp_path / "in" / "0.png"), ["cup", "refused", "ball"])])
+    with pytest.raises(ConfigError, match="no head 9"):
+        run(job, refused)
+    assert (job.output / "0-cup.png").exists()
+
+
 def test_shards_and_then_the_whole_leave_what_one_run_does(job, plan, whole):
     for index in (2, 3, 1):
         run(job, plan, Shard(index, 3))
@@ -147,7 +167,7 @@ def test_the_coco_file_holds_the_pictures_of_the_whole_run(job, plan):
 def test_one_picture_is_read_ahead_and_the_order_of_records_is_that_of_the_plan(job, plan):
     names = [task.name for unit in plan for task in unit.tasks]
     for jobs in (1, 4):
-        assert [record["name"] for record in in_process(replace(job, jobs=jobs), plan)] == names
+        assert [record["name"] for record in here(replace(job, jobs=jobs), plan)] == names
 
 
 def test_stride_and_most_frames_thin_a_video_and_keep_its_names_and_times(job, plan):

@@ -11,11 +11,12 @@ import pytest
 import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.pipelines.video import read_config
+from groundkit.run.engines.here import here
 from groundkit.run.engines.processes import _tell, on_processes
 from groundkit.run.plan import make_plan
-from groundkit.run.worker import Job, in_process
+from groundkit.run.worker import Job
 
-SAMPLES = Path(__file__).parents[3] / "samples"
+SAMPLES = Path(__file__).parents[4] / "samples"
 PHRASES = ["the red cup", "the bird"]
 
 
@@ -43,7 +44,7 @@ def test_two_processes_find_and_write_what_one_does(nano, plan, tmp_path):
     written = {path.name: path.read_bytes() for path in nano.output.iterdir()}
     for path in nano.output.iterdir():
         path.unlink()
-    assert together == by_name(in_process(nano, plan))
+    assert together == by_name(here(nano, plan))
     assert {path.name: path.read_bytes() for path in nano.output.iterdir()} == written
     assert len(together) == 2 * len(plan)
     assert multiprocessing.active_children() == []
@@ -58,7 +59,7 @@ def test_a_worker_that_dies_fails_what_it_was_on_and_another_does_the_rest(nano,
     assert len(by_name(got)) == len({record["name"] for record in got}) == 2 * len(plan)
     died = [record for record in got if record.get("error") == "the worker died on it (SIGKILL)"]
     assert 1 <= len(died) <= len(PHRASES)
-    assert got[-1]["files"] == ["scene_3-the-bird.png", "scene_3-the-bird.json"]
+    assert got[-1]["files"] == ["scene_3-the-bird.json", "scene_3-the-bird.png"]
 
 
 def test_what_cannot_be_loaded_is_raised_as_in_one_process(nano, plan, tmp_path):

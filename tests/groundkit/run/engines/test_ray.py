@@ -11,10 +11,11 @@ from files import tree
 import groundkit
 from groundkit.errors import ConfigError
 from groundkit.pipelines.video import read_config
-from groundkit.run.batch import run_batch
-from groundkit.run.manifest import open_manifest
-from groundkit.run.plan import Shard, make_plan
-from groundkit.run.worker import Job, in_process
+from groundkit.run import runner
+from groundkit.run.engines.here import here
+from groundkit.run.plan import make_plan
+from groundkit.run.runner import Listener, RunSettings
+from groundkit.run.worker import Job
 
 ray = pytest.importorskip("ray")
 
@@ -24,7 +25,7 @@ from groundkit.run.engines.ray import on_ray  # noqa: E402
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 pytestmark += [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
 
-SAMPLES = Path(__file__).parents[3] / "samples"
+SAMPLES = Path(__file__).parents[4] / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,18 @@ def cluster():
         gc.collect()  # what complains of being collected does it here, and not at the end of all tests
 
 
+class Listens(Listener):
+    def __init__(self):
+        self.records = []
+
+    def result(self, record):
+        self.records.append(record)
+
+
 def run(job, plan, engine):
-    with open_manifest(job.output, {}, Shard()) as manifest:
-        done = []
-        run_batch(job, manifest, list(manifest.left(plan)), engine, done.append, alone=True)
-        manifest.settle(plan)
-    return done
+    listener = Listens()
+    runner.run(RunSettings(plan, job, engine, manifest={}), listener)
+    return listener.records
 
 
 def test_two_actors_leave_what_one_process_does_and_resume_its_manifest(cluster, tmp_path, monkeypatch):
@@ -53,10 +60,10 @@ def test_two_actors_leave_what_one_process_does_and_resume_its_manifest(cluster,
     sources = [SAMPLES / "scene_1.png", Path("broken.png"), SAMPLES / "scene_2.png", SAMPLES / "scene_3.png"]
     plan = make_plan([(str(source), ["the red cup", "the bird"]) for source in sources])
     job = Job(partial(groundkit.load, "refam", device="cpu"), Path("one"), ("png", "json", "coco"))
-    run(job, plan, in_process)
+    run(job, plan, here)
 
     many = Job(job.load, Path("many"), job.formats)
-    run(many, plan[:1], in_process)  # an earlier run, on one machine
+    run(many, plan[:1], here)  # an earlier run, on one machine
     done = run(many, plan, partial(on_ray, count=2))
     assert sorted(record["name"] for record in done) == sorted(task.name for unit in plan[1:] for task in unit.tasks)
     one = {name: content.replace(b'"one/', b'"many/') for name, content in tree(tmp_path / "one").items()}
