@@ -101,6 +101,7 @@ def test_options_that_may_be_repeated_and_flags_still_may(command):
     assert command("segment", "a.png", *repeated, "-q", "-q").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

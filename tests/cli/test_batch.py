@@ -268,6 +268,7 @@ def finished(folder: Path) -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if "files" in record]
 
 
+@pytest.mark.slow
 def test_nano_is_killed_twice_and_ends_with_what_a_quiet_run_leaves(tmp_path: Path) -> None:
     pictures = [np.asarray(Image.open(SAMPLES / f"scene_{number}.png").convert("RGB")) for number in (1, 2)]
     for number, picture in enumerate(pictures, 1):

@@ -41,6 +41,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[npt.NDArray[np
     return [slid(mask, step) > 127 for step in range(FRAMES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_frame", ["first", "middle"])
 def test_the_red_cup_is_followed_and_written_as_film_masks_and_lines(
     clip: list[npt.NDArray[np.bool_]], tmp_path: Path, capsys: pytest.CaptureFixture[str], key_frame: str
@@ -60,6 +61,7 @@ def test_the_red_cup_is_followed_and_written_as_film_masks_and_lines(
     assert len(film) == FRAMES
 
 
+@pytest.mark.slow
 def test_the_objects_of_several_phrases_are_numbered_in_one_picture_a_frame(
     clip: list[npt.NDArray[np.bool_]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +76,7 @@ def test_the_objects_of_several_phrases_are_numbered_in_one_picture_a_frame(
         np.testing.assert_array_equal(np.asarray(picture), 2 * mask)
 
 
+@pytest.mark.slow
 def test_a_broken_video_leaves_the_others_alone_and_the_exit_code_says_so(
     clip: list[npt.NDArray[np.bool_]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
