@@ -5,12 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
 
-from groundkit.attention.choices import AttentionDirection
 from groundkit.attention.select import select_layers
-from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import AttentionError, ConfigError, ModelError
 from groundkit.models.diffusion.base import EncodedClip, Text
 from groundkit.models.diffusion.flux import FluxModel
@@ -30,61 +26,6 @@ def picture() -> np.ndarray:
 
 def encode(model: FluxModel, picture: np.ndarray, phrase: str = "the red cup") -> tuple[EncodedClip, Text]:
     return model.encode(picture[None]), model.encode_text([model.tokenizer(phrase).input_ids], phrase)
-
-
-class QueriesAndKeys(TorchFunctionMode):
-    """Keeps the query and key of every attention call: the plain reference that the tap is held against."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is scaled_dot_product_attention:
-            query, key = args[:2] if len(args) > 1 else (kwargs["query"], kwargs["key"])
-            self.calls.append((query[0].double(), key[0].double()))
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("direction", list(AttentionDirection))
-def test_maps_equal_a_float64_softmax_of_the_same_queries_and_keys(
-    model: FluxModel, picture: np.ndarray, direction: AttentionDirection
-) -> None:
-    image, text = encode(model, picture)
-    given = {}
-    transformer = model.pipeline.transformer
-    hook = transformer.register_forward_pre_hook(lambda _, __, kwargs: given.update(kwargs), with_kwargs=True)
-    maps = model.read_attention(image, text, ReadOptions(noise_level=0.4, seed=1, layers="all", direction=direction))
-    hook.remove()
-    with torch.inference_mode(), QueriesAndKeys() as reference:
-        transformer(**given)
-    words = text.states.shape[1]
-    attention = [c for c in reference.calls if c[0].shape[1] == words + image.grid.size]
-    assert len(attention) == len(model.layer_names) == 3
-    for layer, (query, key) in enumerate(attention):
-        full = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1).mean(dim=0)
-        across = full[words:, :words].mT if direction is AttentionDirection.IMAGE_TO_TEXT else full[:words, words:]
-        torch.testing.assert_close(maps.values[layer, 0].double(), across, atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(maps.text[layer].double(), full[:words, :words], atol=1e-6, rtol=1e-5)
-
-
-@torch.inference_mode()
-def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(model: FluxModel) -> None:
-    transformer = model.pipeline.transformer
-    generator = torch.Generator().manual_seed(0)
-    arguments = {
-        "hidden_states": torch.randn(1, 24, transformer.config.in_channels, generator=generator),
-        "encoder_hidden_states": torch.randn(1, 5, transformer.config.joint_attention_dim, generator=generator),
-        "pooled_projections": torch.zeros(1, 32),
-        "timestep": torch.tensor([0.3]),
-        "img_ids": torch.zeros(24, 3),
-        "txt_ids": torch.zeros(5, 3),
-        "return_dict": False,
-    }
-    plain = transformer(**arguments)[0]
-    blocks = {"double": transformer.transformer_blocks[0], "single": transformer.single_transformer_blocks[0]}
-    with AttentionTap(blocks, {"all": Selection(slice(5, None), slice(5))}):
-        tapped = transformer(**arguments)[0]
-    assert torch.equal(plain, tapped)
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 20), (11, 0), (11, 20), (4, 13)])
@@ -114,14 +55,6 @@ def test_image_size_keeps_the_pictures_shape_and_the_models_area(model: FluxMode
     height, width = model.clip_size(480, 640)
     assert width / height == pytest.approx(640 / 480, rel=0.08)
     assert height * width == pytest.approx(256**2, rel=0.08)
-
-
-def test_text_is_encoded_without_padding_and_pieces_are_laid_end_to_end(model: FluxModel) -> None:
-    one, two = model.tokenizer("the red cup").input_ids, model.tokenizer("with").input_ids
-    whole = model.encode_text([one, two], "the red cup")
-    assert whole.states.shape[1] == len(one) + len(two)
-    alone = model.encode_text([one], "the red cup")
-    assert torch.equal(whole.states[:, : len(one)], alone.states)
 
 
 def test_the_same_seed_gives_the_same_maps_and_another_seed_others(model: FluxModel, picture: np.ndarray) -> None:
