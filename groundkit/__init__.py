@@ -44,6 +44,7 @@ from groundkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from groundkit.results import Discovery as Discovery
+    from groundkit.results import Failure as Failure
     from groundkit.results import FrameMask as FrameMask
     from groundkit.results import Grounding as Grounding
     from groundkit.results import VideoGrounding as VideoGrounding
@@ -56,6 +57,7 @@ __all__ = [
     "CancelledError",
     "ConfigError",
     "Discovery",
+    "Failure",
     "FrameMask",
     "Grounding",
     "GroundkitError",
@@ -73,6 +75,7 @@ __all__ = [
 
 _LATE = {
     "Discovery": "results",
+    "Failure": "results",
     "FrameMask": "results",
     "Grounding": "results",
     "Trace": "tracing",

@@ -387,6 +387,12 @@ class Failure:
     Attributes:
         phrase: the phrase as given.
         error: what went wrong, in one line that says what to do.
+
+    Example:
+        >>> import groundkit
+        >>> missed = groundkit.load("refam")("scene.png", "the of", on_error="return")
+        >>> missed.phrase, type(missed.error).__name__
+        ('the of', 'PhraseError')
     """
 
     phrase: str

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from groundkit.results import Failure, Grounding, judged
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.places import minmax
+
+if TYPE_CHECKING:
+    from groundkit.loaded import Family
 
 
 class EnsembleConfig(EvidenceSettings):
@@ -80,6 +83,12 @@ class EmbeddedOnce:
         self._segmenter = segmenter
         self._last: tuple[npt.NDArray[np.uint8], Any] | None = None
 
+    @property
+    def model(self) -> Any:
+        """The segmenter's own; what was embedded is forgotten, since who asks may move it."""
+        self._last = None
+        return getattr(self._segmenter, "model", None)
+
     def embed(self, image: npt.NDArray[np.uint8]) -> Any:
         last = self._last  # read once: another thread may put another picture's there
         if last is None or last[0] is not image:
@@ -93,6 +102,8 @@ class EmbeddedOnce:
 class Ensemble(Pipeline):
     """Members that share one segmenter, see :class:`EmbeddedOnce`, and a configuration."""
 
+    config: EnsembleConfig
+
     def __init__(
         self, members: Sequence[Pipeline], segmenter: EmbeddedOnce, config: EnsembleConfig, *, name: str = "ensemble"
     ) -> None:
@@ -101,6 +112,18 @@ class Ensemble(Pipeline):
         self.config = config
         self.name = name
         self.model = " + ".join(member.model for member in members)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return () if self._closed else tuple(family for member in self.members for family in member.families)
+
+    def with_config(self, **changes: object) -> Self:
+        changed = super().with_config(**changes)
+        if changed.config.members != self.config.members:
+            raise ConfigError("members: other members are other models; load them")
+        weighs = changed.config.weighs_evidence
+        changed.members = [member.with_config(evidence=weighs) for member in self.members]
+        return changed
 
     def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0

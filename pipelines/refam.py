@@ -78,6 +78,8 @@ class Seen:
 class RefAM(Pipeline):
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
+    config: RefAMConfig
+
     def __init__(
         self, model: DiffusionModel, segmenter: Segmenter, config: RefAMConfig | None = None, *, name: str = "refam"
     ) -> None:
@@ -87,6 +89,10 @@ class RefAM(Pipeline):
         self.name = name
         self.model = model.name
         self.reads_clips = model.clips
+
+    @property
+    def families(self) -> tuple[DiffusionModel, ...]:
+        return () if self._closed else (self.diffusion,)
 
     def stages(self, slice_: int | None = None) -> tuple[Stage, ...]:
         """Steps 2 to 5; of a clip, the fifth step can be taken for one slice alone."""

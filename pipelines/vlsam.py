@@ -114,6 +114,8 @@ class Reading:
 class VLSAM(Pipeline):
     """A vision-language model, a segmenter and a configuration."""
 
+    config: VLSAMConfig
+
     def __init__(
         self,
         model: VisionLanguageModel,
@@ -127,6 +129,10 @@ class VLSAM(Pipeline):
         self.config = config or VLSAMConfig()
         self.name = name
         self.model = model.name
+
+    @property
+    def families(self) -> tuple[VisionLanguageModel, ...]:
+        return () if self._closed else (self.vlm,)
 
     @property
     def prompter(self) -> Prompter:

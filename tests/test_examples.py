@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import groundkit
+from groundkit.pipelines.base import Pipeline
 
 SCENE = Path(__file__).parents[1] / "samples" / "scene_1.png"
 
@@ -23,6 +24,7 @@ def examples() -> Iterator[doctest.DocTest]:
     for name in groundkit.__all__:
         public = getattr(groundkit, name)
         yield from finder.find(public, f"groundkit.{name}", module=inspect.getmodule(public), globs={})
+    yield from finder.find(Pipeline, "groundkit.Pipeline", globs={})
 
 
 EXAMPLES = {test.name: test for test in examples() if test.examples}

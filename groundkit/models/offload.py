@@ -87,6 +87,12 @@ def check_offload(device: torch.device) -> None:
         raise ConfigError("offload=True moves parts to a GPU one at a time; on the CPU leave it out")
 
 
+def refuse_offloaded(offload: bool) -> None:
+    """Raise ConfigError where a model that is to be moved moves by itself."""
+    if offload:
+        raise ConfigError("with offload=True parts move by themselves: load the model without it, to move it")
+
+
 def offload_blocks(model: Any, stage: Stage) -> None:
     """Keep the blocks of a transformers model in main memory, and bring each to the stage's GPU while it runs.
 

@@ -35,6 +35,10 @@ def test_a_wrong_use_of_the_interface_is_found(command: tuple[str, ...], tmp_pat
         'groundkit.load("vlsam").discover("a.png").heatmap',
         'groundkit.load("refam")("a.png", 5)',
         'groundkit.load("refam", seed=3)',
+        'groundkit.load("refam")("a.png", "cup", sed=3)',
+        'groundkit.load("refam")("a.png", "cup", on_error="ignore")',
+        'groundkit.load("refam")("a.png", "cup", on_error="return").mask',
+        'groundkit.load("refam")(["a.png"], ["cup"], on_error="return")[0].phrase',
         'groundkit.follow("a.mp4", ["cup"]).frames',
     ]
     script = tmp_path / "wrong.py"

@@ -16,6 +16,11 @@ def main(photos: list[Path]) -> int:
     pictures: list[groundkit.Grounding] = pipeline(photos, "the red cup")
     table: list[list[groundkit.Grounding]] = pipeline(photos, ("the red cup", "the bear"))
 
+    for outcome in pipeline(photos, "the red cup", on_error="return", progress=print, cancel=lambda: False):
+        print(outcome.error if isinstance(outcome, groundkit.Failure) else outcome.scores.max())
+    with pipeline.with_config(noise_level=0.5) as noisy:
+        print(noisy.to("cpu").device.type, noisy(photos[0], "the red cup", config={"layers": "late"}).settings)
+
     mask: npt.NDArray[np.bool_] = one.mask
     heat: npt.NDArray[np.float32] = one.heatmap
     alpha: npt.NDArray[np.uint8] = one.cutout()[..., 3]

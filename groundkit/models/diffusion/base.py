@@ -41,7 +41,7 @@ from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
 from groundkit.models.diffusion.loading import load_pipeline
 from groundkit.models.locate import DIFFUSION, Located, locate
-from groundkit.models.offload import stage_of
+from groundkit.models.offload import refuse_offloaded, stage_of
 from groundkit.models.options import LoadOptions, ReadOptions
 
 ENCODER_BYTES = 2**30
@@ -154,6 +154,17 @@ class DiffusionModel(ABC):
     def dtype(self) -> torch.dtype:
         dtype: torch.dtype = self.pipeline.transformer.dtype
         return dtype
+
+    @exclusive
+    def to(self, device: torch.device) -> None:
+        """Move all parts to a device.
+
+        Raises:
+            ConfigError: they move by themselves.
+        """
+        refuse_offloaded(self.offload)
+        self.pipeline.to(device)
+        self.device = device
 
     @property
     @abstractmethod

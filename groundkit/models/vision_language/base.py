@@ -28,11 +28,11 @@ from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.attention.layers import LayerAttention
 from groundkit.attention.select import select_layers
 from groundkit.attention.tap import AttentionTap
-from groundkit.errors import ImageError, ModelError, PhraseError
+from groundkit.errors import ConfigError, ImageError, ModelError, PhraseError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.loading import explain_loading_errors
 from groundkit.models.locate import VISION_LANGUAGE, Located, locate
-from groundkit.models.offload import check_offload, offload_blocks, stage_of
+from groundkit.models.offload import check_offload, offload_blocks, refuse_offloaded, stage_of
 from groundkit.models.options import LoadOptions
 from groundkit.models.vision_language.picture_sizes import PICTURE_SIZES, Framing, PictureSize
 from groundkit.models.weights_check import load_weights
@@ -168,6 +168,19 @@ class VisionLanguageModel(ABC):
         self.layer_names = tuple(self._layers)
         kinds = (model.config.model_type, model.config.vision_config.model_type)
         self.picture_size: PictureSize | None = next((PICTURE_SIZES[k] for k in kinds if k in PICTURE_SIZES), None)
+
+    @exclusive
+    def to(self, device: torch.device) -> None:
+        """Move the model to a device.
+
+        Raises:
+            ConfigError: its blocks move by themselves, or it is quantised.
+        """
+        refuse_offloaded(self.offload)
+        if getattr(self.model, "is_quantized", False):
+            raise ConfigError(f"{self.name} is quantised, and stays on {self.device}: load it where it shall run")
+        self.model.to(device)
+        self.device = device
 
     @classmethod
     def beside(cls, model: Any, processor: Any) -> Self:
