@@ -42,7 +42,7 @@ def discover(
         str | None,
         typer.Option(metavar="ID", help="CLIP that compares names: a Hub id or a folder. By default the VLM does."),
     ] = None,
-    vocabulary_least: Annotated[
+    vocabulary_min_likeness: Annotated[
         float, typer.Option(min=-1, max=1, help="Minimum cosine similarity to a category; objects below are left out.")
     ] = -1.0,
     value_range: RangeOption = "full",
@@ -62,9 +62,10 @@ def discover(
 
     if check_pipeline(chosen.pipeline) not in PRESETS:
         raise ConfigError(f"{chosen.pipeline} looks for a given phrase: discover with --pipeline vlsam")
-    if (vocabulary_model or vocabulary_least > -1) and not vocabulary:
+    if (vocabulary_model or vocabulary_min_likeness > -1) and not vocabulary:
         raise ConfigError(
-            "--vocabulary-model and --vocabulary-least map names to categories: name their file by --vocabulary FILE"
+            "--vocabulary-model and --vocabulary-min-likeness map names to categories: name their file by "
+            "--vocabulary FILE"
         )
     method = chosen.config()
 
@@ -77,7 +78,7 @@ def discover(
 
     kinds = check_formats(formats or ["overlay", "cutout", "json"])
     names = tuple(read_vocabulary(vocabulary)) if vocabulary else ()
-    change = Categories(names, vocabulary_model, vocabulary_least, chosen.offline) if names else None
+    change = Categories(names, vocabulary_model, vocabulary_min_likeness, chosen.offline) if names else None
     plan = make_plan([(each, [None]) for each in inputs], output, videos=False, stdin=True, range=value_range)
     display = Display("discover", chosen, output, as_json=as_json)
     job = display.job(method, kinds, change=change)

@@ -7,6 +7,6 @@ from groundkit.wording import for_command_line as for_command_line
 
 
 def tell_error(name: str, error: object) -> None:
-    """One line on standard error; errors about a picture open with its name, others know nothing of it."""
+    """One line on standard error; errors about a picture open with its name, others do not contain it."""
     text = for_command_line(error)
     say(f"error: {text if text.startswith(name) else f'{name}: {text}'}")

@@ -36,8 +36,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="CASES",
-            help="JSON lines, one case a line: image, phrase, mask; paths relative to the file. With --video: frames, "
-            "phrase, masks, or the folder of Ref-DAVIS17, Ref-YouTube-VOS or MeViS.",
+            help="JSON lines, one case per line: image, phrase, mask; paths are relative to the file. With --video: "
+            "frames, phrase, masks, or the folder of Ref-DAVIS17, Ref-YouTube-VOS or MeViS.",
         ),
     ],
     pipelines: Annotated[

@@ -243,7 +243,7 @@ def silence_libraries() -> None:
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Imports make a million objects that all stay; searching them for garbage over and over takes a second."""
+    """Imports make a million objects that all stay; searching them for garbage repeatedly takes about a second."""
     gc.disable()
     try:
         yield

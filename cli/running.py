@@ -175,7 +175,7 @@ class BatchDisplay(Display):
             self._add_json(without_details(record))
 
     def use(self, name: str, workers: int | None, address: str | None, *, units: int) -> None:
-        """Choose where the run of so many units is done; one local process is this one."""
+        """Choose where the run is done, by its number of units; one local process is this one."""
         from groundkit.run.engines import choose_workers, find_engine
 
         if name == "local":
@@ -226,6 +226,6 @@ def sum_up_batch(summary: Summary, chosen: PipelineOptions, output: Path, *, fai
 
 
 def end(summary: Summary, *, fail_on_empty: bool) -> None:
-    """Exit with 1 where a result failed, or nothing was found and that counts as failure."""
+    """Exit with 1 where a result failed, or where nothing was found and that counts as failure."""
     if summary.failed or (summary.empty and fail_on_empty):
         raise typer.Exit(1)

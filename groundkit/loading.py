@@ -80,7 +80,7 @@ def load(
         model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
             LTX-Video), which looks at clips; of a vision-language model for ``vlsam`` and ``decaf``; or ``nano``, the
             embedded one of either kind. Or what is loaded already: a pipeline of diffusers, a pair of a transformers
-            model and its processor, or a family of groundkit. Of an ensemble, one for each member: a list, or names
+            model and its processor, or a family of groundkit. For an ensemble, one for each member: a list, or names
             joined by commas.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, ``nano``, or one
             that is loaded already (``pipeline.segmenter``). By default nano's own for nano models and

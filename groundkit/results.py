@@ -37,7 +37,7 @@ class Grounding:
         pipeline: name of the method, such as ``refam``.
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
-        evidence: how much speaks for the object being there at all (its ``score`` is in [0, 1]); None when it was not
+        evidence: for the object being there at all (its ``score`` is in [0, 1]); None when it was not
             asked for.
         segmenter: id or folder of the segmenter that drew the masks; empty when that is not known.
         device, dtype: where the model ran and in which type it computed, such as ``cuda`` and ``bfloat16``; empty when
@@ -382,7 +382,7 @@ class VideoGrounding:
 
 @dataclass(frozen=True)
 class Failure:
-    """What stands in a result's place where a phrase could not be grounded in a picture.
+    """The outcome where a phrase could not be grounded in a picture.
 
     Attributes:
         phrase: the phrase as given.
@@ -405,10 +405,10 @@ class Failure:
         return failure(source, self.phrase, self.error)
 
 
-def judged(grounding: Grounding, evidence: Evidence, least: float) -> Grounding:
-    """The grounding with its evidence; without masks and points where there is less than ``least``."""
+def judged(grounding: Grounding, evidence: Evidence, min_evidence: float) -> Grounding:
+    """The grounding with its evidence; without masks and points where there is less than ``min_evidence``."""
     grounding = replace(grounding, evidence=evidence)
-    if evidence.score >= least:
+    if evidence.score >= min_evidence:
         return grounding
     none = np.zeros(0, np.float32)
     empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)

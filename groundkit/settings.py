@@ -379,7 +379,7 @@ def _made(kind: type[Any], values: Mapping[str, Any], table: _Table, scope: _Sco
 
 
 def _hint(error: ErrorDetails) -> str:
-    """Of a choice, the one that is most like what was written."""
+    """The option of a choice that is most similar to the text."""
     choices = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
     close = difflib.get_close_matches(str(error["input"]).lower(), choices, n=1)
     return f"; did you mean {close[0]}?" if close else ""

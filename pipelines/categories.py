@@ -41,7 +41,7 @@ class Categories:
             ModelError: a CLIP that cannot be loaded.
         """
         reader = cast("VLSAM", pipeline)
-        make = partial(Vocabulary, self.names, least=self.min_likeness)
+        make = partial(Vocabulary, self.names, min_likeness=self.min_likeness)
         if self.model is None:
             vocabulary = make(reader.vlm.embed_texts)
         else:
@@ -54,9 +54,9 @@ class Categories:
 
 
 def in_categories(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discovery:
-    """A discovery with categories for names; what has none is left out.
+    """A discovery with categories for names; objects without a category are left out.
 
-    Of one object that had two names of one category, which overlap by more than ``overlap``, the better mask stays.
+    The better mask stays of two that have one category and overlap by more than ``overlap``.
     """
     named = {i: each for i, label in enumerate(found.labels) if (each := vocabulary.category(label)) is not None}
     rows, labels = list(named), list(named.values())

@@ -223,7 +223,7 @@ def merge(
 ) -> list[Candidate]:
     """Each object once, from what all crops and questions found."""
     if config.suppression == "votes":
-        return fuse_views(views, least=config.least_votes, overlap=config.max_overlap, power=config.agreement_power)
+        return fuse_views(views, min_score=config.least_votes, overlap=config.max_overlap, power=config.agreement_power)
     candidates = [each for _, found in views for each in found]
     kept = suppress(
         np.array([each.mask.box for each in candidates], dtype=np.float32).reshape(-1, 4),

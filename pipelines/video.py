@@ -86,7 +86,7 @@ class VideoPipeline:
         """Ground one phrase in a video; see :class:`Following`, which takes the same arguments.
 
         Raises:
-            InputError: a video without a frame, or a phrase with nothing to look for.
+            InputError: a video without frames, or a phrase with nothing to look for.
         """
         following = self.follow(frames, phrase, seed=seed, count=count, advance=advance)
         for _ in following:
@@ -126,7 +126,7 @@ class Following:
         key: what was found there.
 
     Raises:
-        InputError: a video without a frame, or a phrase with nothing to look for.
+        InputError: a video without frames, or a phrase with nothing to look for.
     """
 
     def __init__(
@@ -366,5 +366,5 @@ def _score(grounding: Grounding) -> float:
 
 
 def _trust(grounding: Grounding) -> float:
-    """How much speaks for the object being there, times how sure the segmenter is of its outline."""
+    """The evidence for the object times the segmenter's score."""
     return _score(grounding) * (grounding.evidence.score if grounding.evidence else 1.0)

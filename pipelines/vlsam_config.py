@@ -58,7 +58,7 @@ class VLSAMConfig(SharedSettings):
         0.0,
         ge=0,
         le=1,
-        description="least probability of yes when asked whether a named object is there, which then weighs its score; "
+        description="minimum probability of yes when asked whether a named object is there, which weights its score; "
         "0 does not ask",
     )
     verify_on: Literal["crop", "whole", "both"] = Field(
@@ -146,11 +146,11 @@ class VLSAMConfig(SharedSettings):
     )
     suppression: Literal["same_name", "all", "votes"] = Field(
         "same_name",
-        description="which masks give way to a better one on the same place: those of its name, or all; or votes: "
-        "masks on one place are fused, and stay if enough of the questions and crops that show it agree",
+        description="which overlapping masks are dropped for a better one: those of the same name, or all; or votes: "
+        "overlapping masks are fused, and stay if enough of the questions and crops that show it agree",
     )
     least_votes: float = Field(
-        0.05, ge=0, le=1, description="of votes, the least mean of score times agreement over all that show the place"
+        0.05, ge=0, le=1, description="minimum support for a fused object: mean vote over the crops that cover it"
     )
     agreement_power: float = Field(
         1.0, ge=0, le=8, description="power of a mask's agreement with its map where it votes; 0 leaves it out"

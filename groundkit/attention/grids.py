@@ -64,7 +64,7 @@ class TokenGrid:
 
 
 def smooth_views(maps: Tensor, views: Sequence[TokenGrid], deviation: float, kernel: int) -> Tensor:
-    """``(R, P)``, each view smoothed by a Gaussian of so many tokens, cut to ``kernel`` of them and padded with 0."""
+    """``(R, P)``, each view smoothed by a Gaussian, padded with 0; ``deviation`` and ``kernel`` are in tokens."""
     grids = [
         np.stack([cv2.GaussianBlur(grid, (kernel, kernel), deviation, borderType=cv2.BORDER_CONSTANT) for grid in part])
         for part in _grids(maps, views)

@@ -32,7 +32,7 @@ class WeighedHeads:
     sharp head moves little. Two passes over the rows, one for the weights and one for the mean; beside the result no
     more than ``row_chunk`` rows of all heads are alive at a time. Kept is whatever is smaller: the N x N matrix A, in
     float32, or of a model in half precision in float16; or queries and keys in the model's own dtype, from which A is
-    computed anew.
+    computed again.
 
     Attributes:
         image: positions of the image tokens, a slice or int64 or bool ``(N,)``; read by ``image_max`` only.

@@ -16,7 +16,7 @@ from torch import Tensor
 from groundkit.attention.softmax import AttentionCall, RowReader
 
 Block = tuple[int, Tensor]
-"""The first of some rows, and their entries ``(..., rows, columns)``, columns from 0 on; what lies beyond is 0."""
+"""The first of some rows, and their entries ``(..., rows, columns)``, columns from 0 on; entries beyond them are 0."""
 
 _HALF_SCALE = 2.0**15  # of entries kept in float16, which lie in [0, 1]: unscaled, those below 6e-5 would lose digits
 
@@ -72,7 +72,7 @@ class KeptMatrix(LayerAttention):
 
     Attributes:
         starts: first row of each block; a block ends where the next begins, the last one at N.
-        blocks: ``(rows, columns)`` each, columns from 0 on; what lies beyond is 0.
+        blocks: ``(rows, columns)`` each, columns from 0 on; entries beyond them are 0.
         scale: what the kept entries were multiplied by.
     """
 
@@ -96,7 +96,7 @@ class KeptMatrix(LayerAttention):
 
 @dataclass(frozen=True)
 class KeptQueries(LayerAttention):
-    """The queries and keys of A, from which a block of rows is computed anew whenever it is asked for.
+    """The queries and keys of A, from which a block of rows is computed again on each request.
 
     The smaller one for a long sequence: (H + G) N D numbers in the model's own dtype, and H N of the log-sum-exp.
 

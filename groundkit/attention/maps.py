@@ -49,7 +49,7 @@ class AttentionMaps:
 
     Attributes:
         values: float32 ``(L, H, T, P)`` on the CPU: layers, heads, text tokens, image tokens. H is 1 where heads were
-            averaged while reading, L is 1 after a merge or a flow, T is 1 once tokens are combined. Of a reading in the
+            averaged while reading, L is 1 after a merge or a flow, T is 1 once tokens are combined. In a reading in the
             direction image to text, entry ``[l, h, t, p]`` is the share of image token p's attention that goes to text
             token t; of text to image, the share of t's attention that goes to p.
         layers: names of the L layers, first to last; ``mean`` or ``flow`` after a merge.

@@ -169,7 +169,7 @@ def _apply_mask(scores: Tensor, mask: Tensor) -> None:
 
 
 def _softmax(scores: Tensor) -> Tensor:
-    """Softmax over the last axis, in place; 0 throughout a row of nothing but -inf."""
+    """Softmax over the last axis, in place; 0 throughout a row that is all -inf."""
     peak = scores.amax(-1, keepdim=True)
     scores.sub_(peak.masked_fill_(peak == -math.inf, 0)).exp_()
     total = scores.sum(-1, keepdim=True)

@@ -63,7 +63,7 @@ class AttentionTap:
 
     Run the model inside it, then ``read`` each selection. The model's output and gradients are those of a plain run,
     bit for bit, and the model is left as it was found, also when its forward raises. A second pass under the same tap
-    overwrites the first, layer by layer; entering the tap anew forgets everything read before. Taps nest, and a tap
+    overwrites the first, layer by layer; entering the tap again forgets everything read before. Taps nest, and a tap
     that is entered again while it is active stays the one tap it is.
 
     Query rows are those of the call itself, and a decoding step with a key cache has few: read a generated text from

@@ -21,7 +21,7 @@ _PIXELS = 2**16  # of one tile
 def draw_maps(maps: AttentionMaps, by: Literal["layer", "head", "token"]) -> npt.NDArray[np.uint8]:
     """One tile per layer, head or token, the mean over what is not told apart, stretched from lowest to highest value.
 
-    Of a clip, the frames of a tile lie side by side. Every tile is blue where the map is lowest and red where it is
+    The frames of a clip lie side by side in a tile. Every tile is blue where the map is lowest and red where it is
     highest.
 
     Returns:

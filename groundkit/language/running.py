@@ -17,8 +17,8 @@ def running_tokens(tokenizer: Any, ids: Sequence[int]) -> tuple[Token, ...]:
     """The tokens of a text that a tokenizer has taken apart.
 
     Returns:
-        One per id: its ``word`` counts the words of the text from 0. A stop word is STOP, any other word CONTENT; what
-        belongs to no word (marks, punctuation, bare spaces) is SPECIAL.
+        One per id: its ``word`` counts the words of the text from 0. A stop word is STOP, any other word CONTENT; text
+        outside of words (marks, punctuation, bare spaces) is SPECIAL.
     """
     text, offsets = token_offsets(tokenizer, ids)
     words = list(_WORD.finditer(text))

@@ -48,14 +48,14 @@ class Vocabulary:
         categories: at least one.
         embed: what makes vectors of texts.
         template: what a name is put into before, with ``{}`` for the name.
-        least: cosine below which a name becomes no category; by default all become the likeliest.
+        min_likeness: cosine below which a name gets no category; by default every name gets the most similar one.
     """
 
     def __init__(
-        self, categories: Sequence[str], embed: Embed, *, template: str = PLAIN_TEMPLATE, least: float = -1.0
+        self, categories: Sequence[str], embed: Embed, *, template: str = PLAIN_TEMPLATE, min_likeness: float = -1.0
     ) -> None:
         self.categories = list(categories)
-        self.least = least
+        self.min_likeness = min_likeness
         self._embed = embed
         self._template = template
         self._known = {_key(category): category for category in reversed(self.categories)}
@@ -73,7 +73,7 @@ class Vocabulary:
             self._vectors = normalize(self._embed(texts), dim=-1)
         vector = normalize(self._embed([self._template.format(name)]), dim=-1)
         likeness, index = (self._vectors @ vector[0]).max(dim=0)
-        return self.categories[int(index)] if float(likeness) >= self.least else None
+        return self.categories[int(index)] if float(likeness) >= self.min_likeness else None
 
 
 def _key(name: str) -> str:

@@ -28,7 +28,7 @@ class _Vote:
 
 
 def fuse_views(
-    views: Sequence[tuple[Crop, Sequence[Candidate]]], *, least: float, overlap: float, power: float = 1.0
+    views: Sequence[tuple[Crop, Sequence[Candidate]]], *, min_score: float, overlap: float, power: float = 1.0
 ) -> list[Candidate]:
     """The objects that the views agree on, the highest score first.
 
@@ -41,7 +41,7 @@ def fuse_views(
 
     Args:
         views: the candidates of each view; several views may show the same part of the picture.
-        least: minimum score of an object.
+        min_score: minimum score of an object.
         overlap: mask IoU from which the lower-scoring one of two objects is dropped.
         power: exponent of the agreement, which is floored at 0.
     """
@@ -57,7 +57,7 @@ def fuse_views(
         else:
             objects.append([vote])
     fused = sorted((_agree(each, crops) for each in objects), key=lambda c: -c.score)
-    supported = (each for each in fused if each.score >= least)
+    supported = (each for each in fused if each.score >= min_score)
     return list(apart(supported, lambda first, second: first.mask.iou(second.mask) >= overlap))
 
 

@@ -86,5 +86,5 @@ def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path | s
 
 
 def failure(source: str, phrase: str | None, error: Exception) -> dict[str, Any]:
-    """What stands in a record's place when an input or a phrase could not be grounded."""
+    """The record when an input or a phrase could not be grounded."""
     return {"input": source, "phrase": phrase, "error": str(error)}

@@ -45,7 +45,7 @@ def follow_video(
 
     Args:
         stride, max_frames: which frames are read, as in ``Video.frames``.
-        expression: what stands for the phrase in the names; its slug by default.
+        expression: the phrase in file names; its slug by default.
         report: whether an entry for a report is made.
 
     Returns:

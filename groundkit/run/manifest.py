@@ -112,7 +112,7 @@ class Manifest:
 
         Args:
             units: of the plan.
-            lacks: whether a record that went well lacks something for which it must be made anew.
+            lacks: whether a record that went well lacks something for which it must be made again.
 
         Raises:
             ConfigError: where a task's name belongs to a result of another input, which would be overwritten.

@@ -69,7 +69,7 @@ class Listener:
         """What there is to do, before it is done; ``again`` results had been finished, and miss files that need it."""
 
     def begin(self, total: int, done: int) -> None:
-        """The work begins: so many results, of which some are there."""
+        """The work begins: ``total`` results, of which ``done`` are there."""
 
     def result(self, record: Record) -> None:
         """A result, or a failure, whose files are there."""
@@ -273,7 +273,7 @@ def _check(settings: RunSettings) -> None:
             raise ConfigError(f"{name} holds pictures only: choose another format for the key frame")
         if load_format(name).run is not None and settings.skip_existing:
             raise ConfigError(
-                f"--skip-existing knows no masks of results it leaves out: take another format than {name}"
+                f"--skip-existing has no masks of the results that it skips: choose another format than {name}"
             )
     if settings.skip_existing and settings.report:
         raise ConfigError("--skip-existing does not see the results it leaves out, and --report is to show them all")

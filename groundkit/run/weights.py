@@ -15,7 +15,7 @@ _END = 1 << 16  # bytes at each end of a file that are read: its header, and num
 def weights_digest(source: str) -> str | None:
     """A short digest of the files of a model; None for a Hub id, which its revision tells apart.
 
-    Of each file its path within the folder, its size and both its ends count: a copy on another machine has the same
+    Each file's path within the folder, its size and both its ends count: a copy on another machine has the same
     digest, and it does not take the time to read large files. Several sources are joined by commas. All parts of nano
     are one model here.
     """

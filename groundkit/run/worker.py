@@ -300,5 +300,5 @@ class Worker:
 
 
 def failed_record(unit: Unit, task: Task, error: Exception) -> Record:
-    """What stands in the place of a result that there is none of."""
+    """The record of a result that failed."""
     return {**failure(unit.item.name, task.phrase, error), "error": for_command_line(error), "name": task.name}

@@ -1,4 +1,4 @@
-"""One slice of a clip becomes a picture."""
+"""A single slice of a clip becomes a picture."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ class DiffusionWatch:
     """Hooks on text encoder and transformers, for as long as the ``with`` block lasts.
 
     A row of a batch belongs to the text whose states it holds, so that batches, several pictures of one prompt and
-    classifier-free guidance, in one pass or two, need no rule. Of the texts that are encoded before a loop the first
-    batch is the prompt, and what follows is the negative prompt, as in every pipeline of diffusers.
+    classifier-free guidance, in one pass or two, need no rule. The first batch of texts that are encoded before a
+    loop is the prompt, and the next one is the negative prompt, as in every pipeline of diffusers.
     """
 
     def __init__(self, model: DiffusionModel, options: ReadOptions) -> None:

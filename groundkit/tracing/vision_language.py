@@ -29,7 +29,7 @@ from groundkit.models.vision_language.base import VisionLanguageModel
 
 @dataclass
 class _Picture:
-    """One row of a batch: a text about a picture, and what is generated after it.
+    """A batch row: a text about a picture, and the tokens generated after it.
 
     Attributes:
         columns: int64 ``(P,)``, where the image tokens stand.
@@ -186,7 +186,7 @@ class VisionLanguageWatch:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Of each row of a batch, the attention of its own words to its own image tokens.
+    """For each row of a batch, the attention of its own words to its own image tokens.
 
     Attributes:
         rows: per row, int64 ``(R,)``, the queries that are read.
@@ -232,7 +232,7 @@ class _Reading:
         return found
 
     def names(self, count: int) -> tuple[str, ...]:
-        """Of the heads that were read."""
+        """The names of the heads that were read."""
         if not self.keep_heads:
             return ("mean",)
         return tuple(map(str, range(count) if self.heads is None else self.heads))

@@ -168,12 +168,12 @@ class OpticalFlowTrack:
         self._mask = drawn.mask
         return drawn
 
-    def _drawn(self, image: Pixels, score: float, least: float) -> Tracked:
+    def _drawn(self, image: Pixels, score: float, min_overlap: float) -> Tracked:
         """The mask, redrawn by the segmenter where both agree by this IoU."""
         if self._tracker.segmenter is None or self._tracker.settings.redraw >= 1:
             return Tracked(self._mask, score)
         overlap, redrawn = self._redraw(self._tracker.segmenter, image, self._mask)
-        return Tracked(redrawn, score * overlap) if overlap >= least else Tracked(self._mask, score)
+        return Tracked(redrawn, score * overlap) if overlap >= min_overlap else Tracked(self._mask, score)
 
     def _between(self, one: Pixels, other: Pixels) -> Flow:
         """Where each pixel of ``one`` is in ``other``, ``(h, w, 2)``."""
@@ -218,7 +218,7 @@ def _sample(field: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float3
     return np.asarray(there, dtype=np.float32)
 
 
-def _rigid_motion(mask: Mask, forth: Flow, least: float) -> npt.NDArray[np.float64] | None:
+def _rigid_motion(mask: Mask, forth: Flow, min_share: float) -> npt.NDArray[np.float64] | None:
     """The shift, turn and scale, ``(2, 3)`` in pixels of the mask, that most of its pixels follow; None for too few."""
     height, width = forth.shape[:2]
     small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
@@ -230,7 +230,7 @@ def _rigid_motion(mask: Mask, forth: Flow, least: float) -> npt.NDArray[np.float
     end = start + forth[rows[chosen], columns[chosen]]
     cv2.setRNGSeed(0)
     motion, inliers = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=1.0)
-    if motion is None or inliers.mean() < least:
+    if motion is None or inliers.mean() < min_share:
         return None
     motion[:, 2] *= np.array([mask.shape[1] / width, mask.shape[0] / height])
     return np.asarray(motion, dtype=np.float64)

@@ -129,7 +129,7 @@ def test_a_clip_without_a_vocabulary_is_a_usage_error_and_a_missing_one_is_refus
     code, _, err = discover("a.png", "--vocabulary-model", "clip")
     assert code == 2
     assert err == (
-        "groundkit: error: --vocabulary-model and --vocabulary-least map names to categories: "
+        "groundkit: error: --vocabulary-model and --vocabulary-min-likeness map names to categories: "
         "name their file by --vocabulary FILE\n"
     )
     Path("categories.txt").write_text("cup\n")

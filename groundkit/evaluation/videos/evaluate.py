@@ -87,7 +87,7 @@ class VideoReport:
 def repeat_frame_0(masks: Masks) -> Masks:
     """The mask of frame 0 on every frame, bool ``(F, height, width)``, read only: no idea of motion.
 
-    Of the true masks it is a perfect answer on a picture, which a method that tracks must beat; frame 0 itself, on
+    With the true masks it is a perfect answer on a picture, which a method that tracks must beat; frame 0 itself, on
     which it is right, counts too.
     """
     return np.broadcast_to(masks[:1], masks.shape)

@@ -325,7 +325,7 @@ class VisionLanguageModel(ABC):
 
     @functools.cached_property
     def _marks(self) -> frozenset[str]:
-        """What stands for a picture, a turn or an end in the model's input, and would do so in a question too."""
+        """The tokens for a picture, a turn or an end in the model's input; they would act as such in a question too."""
         added = self.tokenizer.added_tokens_decoder.values()
         return frozenset(token.content for token in added if token.special and token.content.strip())
 
@@ -386,7 +386,7 @@ class VisionLanguageModel(ABC):
     ) -> list[int]:
         """The ids of the model's answer, without the token that ends it. Temperature 0 takes the likeliest words.
 
-        Of the checkpoint's own generation settings only its special tokens count: no penalty, no ``top_k``. The global
+        Only the special tokens of the checkpoint's own generation settings apply: no penalty, no ``top_k``. The global
         random state is left as it is.
         """
         if self.offload:

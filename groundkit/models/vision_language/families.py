@@ -30,7 +30,7 @@ def vision_language_family(
 def family_around(model: Any, processor: Any) -> VisionLanguageModel:
     """A model that is loaded already, as the family that reads it.
 
-    It is switched to ``eval()``, and its generation settings give way to those that a pipeline asks with.
+    It is switched to ``eval()``, and a pipeline's generation settings replace its own.
 
     Raises:
         ModelError: no family reads models of this type.

@@ -24,8 +24,8 @@ class LlavaOnevisionModel(VisionLanguageModel):
     of several such squares, whose tokens the model puts together into one grid. It leaves out rows or columns that only
     padded the frame, shrinks a grid of more than about 11 squares, and ends each row with a token that shows nothing.
 
-    The last 6 of a square's 384 pixels have no token. Boxes end where the last token does, so that between the squares
-    of a frame a token is less than half its size away from where an even grid has it.
+    The last 6 of a square's 384 pixels have no token. Boxes end where the last token does, so that, between the squares
+    of a frame, a token is less than half its size away from where an even grid has it.
     """
 
     def pixel_inputs(self, inputs: Mapping[str, Tensor]) -> tuple[str, ...]:

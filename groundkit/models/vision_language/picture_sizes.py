@@ -20,8 +20,8 @@ class PictureSize:
     """What a model whose image tokens grow with the picture is given.
 
     Attributes:
-        min_pixels: a smaller picture is enlarged to so many; None: as it is.
-        max_pixels: a larger picture is reduced to so many; None: the model's processor bounds its tokens.
+        min_pixels: a smaller picture is enlarged to this many; None: as it is.
+        max_pixels: a larger picture is reduced to this many; None: the model's processor bounds its tokens.
         source: where the figures come from.
     """
 
@@ -31,7 +31,7 @@ class PictureSize:
 
 
 def _tokens(pixels: int, source: str) -> PictureSize:
-    """256 to 1280 tokens of so many pixels: Qwen's own example of settings "to balance performance and cost"."""
+    """256 to 1280 tokens of this many pixels: Qwen's own example of settings "to balance performance and cost"."""
     return PictureSize(256 * pixels, 1280 * pixels, source)
 
 

@@ -40,7 +40,7 @@ def write_mp4(
         path: the file.
         pictures: uint8 ``(height, width, 3)`` RGB each, taken one at a time.
         times: when each is shown, in seconds, rising.
-        rate: pictures a second, in place of ``times``.
+        rate: frames per second, in place of ``times``.
 
     Raises:
         ConfigError: when neither or both of times and rate are given, or the rate is not positive.
@@ -139,7 +139,7 @@ class Mp4Writer:
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         for packet in packets:
-            # The encoder knows no durations; that of the last packet ends the film.
+            # The encoder has no durations; that of the last packet ends the film.
             packet.duration = self._durations.popleft()
             self._container.mux(packet)
 

@@ -81,7 +81,7 @@ for (const place of document.querySelectorAll("[data-count]")) {
   const status = place.dataset.count;
   place.textContent = entries.filter((entry) => status === "" || entry.status === status).length;
 }
-document.getElementById("measure").textContent = weighed ? "Least evidence" : "Least score";
+document.getElementById("measure").textContent = weighed ? "Minimum evidence" : "Minimum score";
 for (const option of [...order.options]) if (option.value.startsWith("evidence") && !weighed) option.remove();
 
 tools.addEventListener("submit", (event) => event.preventDefault());

@@ -24,7 +24,7 @@ def test_words_decide_before_likeness(name: str, category: str) -> None:
 
 
 def test_a_name_that_is_like_no_category_has_none() -> None:
-    vocabulary = Vocabulary(["cup", "stool"], letters, least=0.9)
+    vocabulary = Vocabulary(["cup", "stool"], letters, min_likeness=0.9)
     assert vocabulary.category("tools") == "stool"  # four of five letters
     assert vocabulary.category("fig") is None
     assert vocabulary.category("red cup") == "cup"  # the same word needs no likeness

@@ -23,7 +23,7 @@ def claim(label: str, mask: npt.NDArray[np.bool_], score: float = 1.0, agreement
 
 
 def fuse(*views: tuple[Crop, list[Candidate]], least: float = 0.0, overlap: float = 0.3) -> list[Candidate]:
-    return fuse_views(views, least=least, overlap=overlap)
+    return fuse_views(views, min_score=least, overlap=overlap)
 
 
 def test_an_object_that_several_views_find_comes_once_with_the_mean_of_their_weights() -> None:
@@ -93,7 +93,7 @@ def test_a_mask_that_its_heatmap_speaks_against_has_no_vote(agreement: float) ->
 def test_the_higher_the_power_the_more_agreement_decides_which_mask_stands() -> None:
     sure, agreeing = claim("cup", square(5, 5), 1.0, 0.5), claim("cup", square(7, 5), 0.6, 0.8)
     for power, expected in ((1, sure), (3, agreeing)):
-        (found,) = fuse_views([(WHOLE, [sure, agreeing])], least=0, overlap=0.3, power=power)
+        (found,) = fuse_views([(WHOLE, [sure, agreeing])], min_score=0, overlap=0.3, power=power)
         assert found.score == pytest.approx(expected.score * expected.agreement**power)
         np.testing.assert_array_equal(found.mask.whole(), expected.mask.whole())
 
