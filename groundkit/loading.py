@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,7 @@ def load(
         >>> pipeline("scene.png", "the submarine").masks.shape
         (0, 256, 256)
     """
+    started = time.perf_counter()
     try:
         import cv2  # noqa: F401
     except ImportError as error:
@@ -161,10 +163,16 @@ def load(
     ]
     # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
     sam = _load_segmenter(segmenter, sources, replace(options, revision=None, variant=None))
+    made: RefAM | VLSAM | Ensemble
     if settings is None:
-        return makers[0](sam)
-    shared = ensemble.EmbeddedOnce(sam)
-    return ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
+        made = makers[0](sam)
+    else:
+        shared = ensemble.EmbeddedOnce(sam)
+        made = ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
+    took = time.perf_counter() - started
+    _log.info("%s: loaded %s and segmenter %s on %s in %.1f s", made.name, made.model, sam.name, made.device, took)
+    _log.debug("settings of %s: %s", made.name, made.config.flat())
+    return made
 
 
 def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any], options: LoadOptions) -> Segmenter:

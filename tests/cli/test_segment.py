@@ -209,7 +209,7 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
 
 
 def test_verbose_says_what_is_used_and_how_much_memory(command):
-    lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_max_peaks=2").err.splitlines()
+    lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_peaks=2").err.splitlines()
     assert lines[0].startswith("groundkit: settings: evidence=True, ")
     assert ", max_peaks=2 (--set), " in lines[0]
     assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"

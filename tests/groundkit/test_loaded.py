@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,18 @@ def test_a_pipeline_of_no_family_and_a_model_without_its_processor_are_refused()
     model = AutoModelForImageTextToText.from_pretrained(nano_folder("llava"))
     with pytest.raises(ConfigError, match=r"comes with its processor: model=\(model, processor\)"):
         groundkit.load("vlsam", model=model, segmenter="nano")
+
+
+def test_what_was_loaded_is_told_to_the_logger_and_printed_nowhere(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG, "groundkit"):
+        pipeline = groundkit.load("refam", device="cpu", config={"max_peaks": 2})
+    told = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == "groundkit"]
+    assert any(
+        level == "INFO" and re.fullmatch(r"refam: loaded nano and segmenter nano on cpu in [\d.]+ s", text)
+        for level, text in told
+    )
+    assert any(level == "DEBUG" and "'max_peaks': 2" in text for level, text in told)
+    assert capfd.readouterr() == ("", "")
+    assert repr(pipeline.diffusion) == "<FluxModel 'nano' on cpu, float32>"

@@ -129,6 +129,9 @@ class DiffusionModel(ABC):
         self.offload = False
         self.layer_names = tuple(self.layers(pipeline.transformer))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} on {self.device}, {str(self.dtype).removeprefix('torch.')}>"
+
     @classmethod
     def from_pretrained(cls, source: str | Path | Located, options: LoadOptions | None = None) -> Self:
         """Load autoencoder, text encoders, transformer and scheduler.

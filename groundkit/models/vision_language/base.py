@@ -191,6 +191,9 @@ class VisionLanguageModel(ABC):
         family.layer_names = tuple(family._layers)
         return family
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} on {self.device}, {str(self.dtype).removeprefix('torch.')}>"
+
     @property
     def dtype(self) -> torch.dtype:
         dtype: torch.dtype = self.model.dtype
