@@ -44,7 +44,7 @@ def needs_grounding(record: Record, output: Path, formats: Collection[str]) -> b
         return True
     if is_video(record):
         return not all((output / file).exists() for file in record["files"])
-    lost = [kind for kind in per_result(formats) if load_format(kind).needs & {"heatmap", "trace"}]
+    lost = [kind for kind in per_result(formats) if load_format(kind).needs & {"heatmap", "steps"}]
     return not set(lost) <= set(_there(record, output))
 
 

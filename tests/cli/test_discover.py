@@ -147,10 +147,20 @@ def test_a_broken_picture_leaves_the_others_alone_and_the_exit_code_says_so(disc
     assert "a-overlay.png" in out
 
 
-def test_a_pipeline_that_needs_a_phrase_is_refused_in_one_line(discover: Discover) -> None:
-    code, _, err = discover("a.png", "--pipeline", "cross-attention")
-    assert code != 0
-    assert len(err.splitlines()) == 1
+@pytest.mark.parametrize("pipeline", ["refam", "cross-attention", "ensemble"])
+def test_a_pipeline_that_needs_a_phrase_is_refused_in_one_line(discover: Discover, pipeline: str) -> None:
+    code, _, err = discover("a.png", "--pipeline", pipeline)
+    assert code == 2
+    assert err == f"groundkit: error: {pipeline} looks for a given phrase: discover with --pipeline vlsam\n"
+
+
+def test_a_report_shows_every_label_and_yolo_numbers_them(discover: Discover, tmp_path: Path) -> None:
+    code, out, _ = discover("a.png", "-o", "out", "-f", "yolo", "--report", "report.html")
+    assert (code, out.splitlines()) == (0, ["out/yolo", "report.html"])
+    labels = json.loads((tmp_path / "out/yolo/data.yaml").read_text().splitlines()[-1].removeprefix("names: "))
+    page = (tmp_path / "report.html").read_text()
+    assert labels
+    assert all(f">{label}</h2>" in page for label in labels)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_loaded(discover: Discover) -> None:

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 from importlib.metadata import version
@@ -5,9 +6,10 @@ from importlib.metadata import version
 import pytest
 
 from groundkit.cli import options
+from groundkit.cli.main import app
 from groundkit.errors import ConfigError
 
-COMMANDS = ("segment", "explain", "eval", "models")
+COMMANDS = ("segment", "batch", "discover", "follow", "explain", "eval", "models", "settings")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -15,7 +17,7 @@ def test_help_imports_nothing_heavy(command):
     code = (
         "import sys; from groundkit.cli.main import run; "
         f"code = run({[*command.split(), '--help']!r}); "
-        "heavy = {'torch', 'transformers', 'diffusers', 'cv2', 'PIL', 'huggingface_hub', 'rich'}; "
+        "heavy = {'torch', 'transformers', 'diffusers', 'cv2', 'PIL', 'huggingface_hub', 'rich', 'numpy'}; "
         "heavy &= set(sys.modules); "
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
     )
@@ -123,3 +125,11 @@ def test_a_bad_configuration_file_is_one_line(tmp_path, name, text, message):
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"^--set key=\[1: "):
         options.read_settings(None, ["key=[1"])
+
+
+def test_commands_are_thin() -> None:
+    """Each parses options, makes one call and prints."""
+    for command in app.registered_commands:
+        assert command.callback is not None
+        lines, _ = inspect.getsourcelines(inspect.unwrap(command.callback))
+        assert len(lines) <= 80, command.name

@@ -176,3 +176,16 @@ def test_a_file_name_for_a_video_s_results_is_refused_before_a_model_is_loaded(
     answer = command("segment", "clip.mp4", "cup", "-o", "cup.png")
     assert answer == (2, "", f"groundkit: error: cup.png {SEVERAL}\n")
     assert pipeline.loaded_with == {}
+
+
+def test_follow_writes_the_key_frame_in_any_format_of_pictures(command: Command, clip: Path, tmp_path: Path) -> None:
+    answer = command("follow", "clip.mp4", "cup", "-o", "out", "-f", "heatmap", "-f", "json", "--quiet")
+    names = ["clip-cup.mp4", "clip-cup.jsonl", "clip/cup", "clip-cup-heatmap.png", "clip-cup.json"]
+    assert (answer.code, answer.out.splitlines()) == (0, [f"out/{name}" for name in names])
+    record = json.loads((tmp_path / "out" / "clip-cup.json").read_text())
+    assert record["boxes"] == [[8.0, 14.0, 24.0, 30.0]]
+    answer = command("follow", "clip.mp4", "cup", "-f", "coco")
+    assert (answer.code, answer.err) == (
+        2,
+        "groundkit: error: coco holds pictures only: choose another format for the key frame\n",
+    )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     from groundkit.results import Discovery, Grounding
 
-Part = Literal["image", "heatmap", "trace"]
+Part = Literal["image", "heatmap", "steps"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Format(ABC):
     Attributes:
         ending: what is added to the base name of a file, such as ``-overlay.png``.
         needs: what it reads of a result beside masks, scores, boxes and points. A batch keeps neither heatmaps nor
-            traces: a phrase is grounded again when such a format is asked for later.
+            steps: a phrase is grounded again when such a format is asked for later.
         per_label: whether a discovery is written once for each label, as a ``Grounding``, and not as a whole.
         run: for a format with one file for all results of a run, what collects them; ``write`` is not called then.
     """
@@ -67,8 +67,8 @@ class Format(ABC):
 
     @property
     def takes_discoveries(self) -> bool:
-        """Whether it can write what was discovered, which has neither heatmaps nor traces."""
-        return not self.needs & {"heatmap", "trace"}
+        """Whether it can write what was discovered, which has neither heatmaps nor steps."""
+        return not self.needs & {"heatmap", "steps"}
 
 
 class RunFormat(Protocol):

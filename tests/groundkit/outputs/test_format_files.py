@@ -8,14 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from groundkit.attention.grids import TokenGrid
+from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError
+from groundkit.language import parse_phrase
+from groundkit.language.tokens import Token
+from groundkit.language.words import Role
 from groundkit.outputs import formats, names
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.formats.yolo import YoloRun, label_lines, polygon
 from groundkit.outputs.names import UniqueNames, slug
 from groundkit.outputs.save import RunFiles
+from groundkit.stages.trace import Step, Trace
 
 
 class Count(Format):
@@ -133,3 +140,16 @@ def test_a_second_run_keeps_the_classes_and_labels_of_the_first(make_grounding, 
     assert labels("hat", (0, 0, 3, 3), stem="b") == ["2"]
     with pytest.raises(ConfigError, match=r"yolo was not written by groundkit batch: give another --output"):
         RunFiles(tmp_path, ["yolo"], "groundkit batch")
+
+
+def test_npz_holds_the_maps_of_the_reading_and_is_refused_where_a_result_keeps_none(make_grounding, tmp_path):
+    token = Token(3, "cup", "cup", Role.CONTENT, "cup")
+    values = torch.rand(1, 1, 1, 12, generator=torch.Generator().manual_seed(0))
+    maps = AttentionMaps(values, ("mean",), ("mean",), (token,), (TokenGrid((3, 4)),))
+    kept = make_grounding(steps=Trace(parse_phrase("the red cup"), (Step("read", maps),)))
+    (path,) = kept.save(tmp_path, "npz")
+    assert path.name == "the-red-cup.npz"
+    assert torch.equal(AttentionMaps.load(path).values, values)
+    with pytest.raises(ConfigError, match=r"npz: this result keeps no attention maps"):
+        make_grounding().save(tmp_path, "npz")
+    assert not formats.load_format("npz").takes_discoveries
