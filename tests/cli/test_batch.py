@@ -212,7 +212,7 @@ def test_files_of_other_commands_can_be_left_out(command: Any, pipeline: Any, tm
     [
         (("a.png", "cup", "-o", "x.png"), "x.png is one file, but a batch writes many: give a folder"),
         (("a.png", "cup", "--shard", "3/2"), "shard 3/2: write i/n"),
-        (("a.png", "cup", "--skip-existing", "-f", "coco"), "--skip-existing knows no masks"),
+        (("a.png", "cup", "--skip-existing", "-f", "coco"), "--skip-existing has no masks"),
         (("a.png", "cup", "--engine", "dask"), "no engine named 'dask': use one of local, ray"),
         (("a.png", "cup", "-f", "gif"), "no format named 'gif'"),
         (("a.png", "cup", "--key-frame", "frist"), "key_frame=frist"),
