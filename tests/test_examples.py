@@ -15,6 +15,7 @@ from PIL import Image
 import groundkit
 from groundkit.pipelines.base import Pipeline
 
+PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 SCENE = Path(__file__).parents[1] / "samples" / "scene_1.png"
 
 
@@ -25,6 +26,9 @@ def examples() -> Iterator[doctest.DocTest]:
         public = getattr(groundkit, name)
         yield from finder.find(public, f"groundkit.{name}", module=inspect.getmodule(public), globs={})
     yield from finder.find(Pipeline, "groundkit.Pipeline", globs={})
+
+    page = PAGE.read_text(encoding="utf-8")
+    yield doctest.DocTestParser().get_doctest(page, {}, "docs/python.md", str(PAGE), 0)
 
 
 EXAMPLES = {test.name: test for test in examples() if test.examples}
