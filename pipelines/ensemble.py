@@ -35,8 +35,10 @@ class EnsembleConfig(EvidenceSettings):
     """Which pipelines are put together, and how. Each member has the settings of its preset, and evidence if asked."""
 
     members: tuple[str, ...] = Field(("refam", "vlsam"), min_length=2, description="names of pipelines")
-    weights: tuple[float, ...] = Field((), description="of each member's heatmap; all the same by default")
-    fusion: Literal["mean", "product"] = Field("mean", description="of the heatmaps, each stretched to [0, 1]")
+    weights: tuple[float, ...] = Field((), description="weight of each member's heatmap; equal by default")
+    fusion: Literal["mean", "product"] = Field(
+        "mean", description="how the heatmaps are fused, each stretched to [0, 1]"
+    )
     mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
     min_peak_height: float = Field(
         0.3, ge=0, le=1, description="minimum height of a peak that sizes choose among, as a share of the first"

@@ -72,7 +72,7 @@ class RefAMConfig(SharedSettings):
 class RefAMClipConfig(RefAMConfig):
     """Every choice of the method on a clip, and how many frames the model sees."""
 
-    frames: int = Field(19, ge=1, description="most frames of a video that the model sees, evenly spaced")
+    frames: int = Field(19, ge=1, description="maximum number of frames that the model sees, evenly spaced")
 
 
 PRESETS: dict[str, dict[str, object]] = {

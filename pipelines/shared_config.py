@@ -21,7 +21,7 @@ class EvidenceSettings(Settings):
     evidence: bool = Field(
         True, description="measure the evidence that the object is in the picture at all (one more pass per picture)"
     )
-    min_evidence: float = Field(0.0, ge=0, le=1, description="with less evidence than this, nothing is found")
+    min_evidence: float = Field(0.0, ge=0, le=1, description="minimum evidence; below it, nothing is reported")
 
     @property
     def weighs_evidence(self) -> bool:
@@ -36,7 +36,7 @@ class SharedSettings(EvidenceSettings):
     spatial_bias: bool = Field(False, description="weight the map by a ramp for left, right, top, bottom, middle")
     bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
     bias_power: float = Field(
-        1.0, gt=0, le=1, description="power of the map that the bias weights: below 1, weaker places have their chance"
+        1.0, gt=0, le=1, description="exponent of the map before the spatial bias; below 1, weaker peaks count more"
     )
 
     @contextmanager

@@ -64,7 +64,7 @@ class VLSAMConfig(SharedSettings):
     verify_on: Literal["crop", "whole", "both"] = Field(
         "crop",
         description="which picture is asked about: the crop in which something was named, always the whole, or both, "
-        "of which the mean counts",
+        "whose answers are averaged",
     )
     verify_question: Annotated[str, _asks_for("name")] = Field(
         "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
@@ -86,8 +86,10 @@ class VLSAMConfig(SharedSettings):
         description=f"the question for a given phrase, with {{phrase}} in it; by default {PHRASE_QUESTION!r}, for "
         "PaliGemma 'caption en'",
     )
-    smoothing: float = Field(0.0, ge=0, le=8, description="deviation of the Gaussian that smooths a map, in tokens")
-    smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="tokens that the Gaussian is cut to")
+    smoothing: float = Field(
+        0.0, ge=0, le=8, description="standard deviation of the Gaussian that smooths a map, in tokens"
+    )
+    smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="side of the Gaussian's kernel, in tokens")
     resolutions: tuple[Size, ...] = Field(
         (1.0,), min_length=1, description="sizes at which the picture is read, over its own; their maps are fused"
     )
@@ -99,7 +101,7 @@ class VLSAMConfig(SharedSettings):
     )
     framing: Framing = Field(
         "pad",
-        description="what LLaVA-1.5 sees of a picture that is not square: pad it to a square, as its authors do, or "
+        description="how LLaVA-1.5 gets a picture that is not square: pad it to a square, as its authors do, or "
         "crop it to its middle, which hides the borders; other models always see all of it",
     )
     points: Literal["pair", "positive", "cells"] = Field(
@@ -141,8 +143,8 @@ class VLSAMConfig(SharedSettings):
     )
     count: bool = Field(
         False,
-        description="a name that an answer holds again is another object, and looks outside the masks before it; "
-        "of the masks of all answers, as many stay as one answer held the name, unless votes decide",
+        description="treat a repeated name as another object: search for it outside the masks found so far, "
+        "and keep at most as many masks as one answer had the name, unless votes decide",
     )
     suppression: Literal["same_name", "all", "votes"] = Field(
         "same_name",
@@ -158,9 +160,13 @@ class VLSAMConfig(SharedSettings):
     rivals: bool = Field(
         False, description="whether all masks that the segmenter proposes for a point vote, beside the refined one"
     )
-    max_tokens: int = Field(256, ge=1, description="longest answer")
-    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest words; the paper has 0.8")
-    top_p: float = Field(1.0, gt=0, le=1, description="with a temperature; the paper has 0.1")
+    max_tokens: int = Field(256, ge=1, description="maximum length of an answer, in tokens")
+    temperature: float = Field(
+        0.0, ge=0, description="sampling temperature; 0 takes the most probable words; the paper has 0.8"
+    )
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="nucleus of the sampling, for a temperature above 0; the paper has 0.1"
+    )
 
 
 PRESETS: dict[str, dict[str, object]] = {

@@ -57,7 +57,7 @@ def minmax(heat: Heat) -> Heat:
 
 
 def weigh_places(heat: Heat, ramp: Heat | None, *, power: float) -> Heat:
-    """The map, from 0 to 1, to a power (below 1, weaker places have their chance), times the ramp, if there is one."""
+    """The map, from 0 to 1, to a power (below 1, weaker peaks count more), times the ramp, if there is one."""
     return heat if ramp is None else np.asarray(minmax(heat) ** power * ramp, dtype=np.float32)
 
 
