@@ -52,6 +52,11 @@ def say_what_is_logged() -> None:
     log.setLevel(logging.INFO)
 
 
+def keep_quiet_of_what_is_logged() -> None:
+    """The command is done: another one in this process may be a quiet one."""
+    logging.getLogger("groundkit").removeHandler(_says)
+
+
 def _above(console: Console, line: str) -> None:
     from rich.text import Text
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groundkit.cli.console import progress, say, say_what_is_logged
+from groundkit.cli.console import keep_quiet_of_what_is_logged, progress, say, say_what_is_logged
 from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
 from groundkit.outputs.formats import NAMES
@@ -288,6 +288,7 @@ def _with_options(
             command(**values, chosen=chosen)
         finally:
             if chosen.verbose:
+                keep_quiet_of_what_is_logged()
                 _tell_memory()
 
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared)]

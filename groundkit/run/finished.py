@@ -20,7 +20,7 @@ from groundkit.outputs.ours import owner
 from groundkit.outputs.save import RunFiles, file_names, per_result, write_result
 from groundkit.report.page import ReportWriter, failure_entry, picture_entry, video_entry
 from groundkit.run.manifest import Manifest, Record
-from groundkit.run.plan import Task, Unit
+from groundkit.run.plan import Task, Unit, count_tasks
 from groundkit.run.records import heat_of, is_sound, is_video, restored, restored_video
 
 Picture = npt.NDArray[np.uint8]
@@ -55,38 +55,36 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
         GroundkitError: when a picture cannot be read any more, or the place cannot be written to.
     """
 
-    def work(lack: tuple[Unit, list[Record]]) -> list[Record]:
-        unit, records = lack
+    def lacks(unit: Unit, task: Task) -> bool:
+        record = manifest.record_of(unit, task)
+        if record is None or "files" not in record or is_video(record):
+            return False
+        there = _there(record, output)
+        return there != record["formats"] or not {*per_result(formats)} <= {*there}
+
+    def work(unit: Unit) -> list[Record]:
         picture: Picture | None = None
         done = []
-        for record in records:
+        for record in manifest.records_of([unit]):
             there = _there(record, output)
             # What is made of the record alone is written again: it may name the files of other formats.
             kinds = in_order({*there, *formats})
             missing = [kind for kind in kinds if kind not in there or not load_format(kind).needs]
             if picture is None and any("image" in load_format(kind).needs for kind in missing):
                 picture = unit.item.read()
-            source = source_of(record, unit, output, kinds)
+            ours = owner("batch", unit.item.place, output)
+            source = Source(record["input"], unit.item.place, unit.stem, ours, kinds)
             write_result(restored(record, picture), output, record["name"], missing, source)
             done.append(with_formats(record, kinds))
         return done
 
-    lacking: list[tuple[Unit, list[Record]]] = []
-    for unit in units:
-        records = [record for task in unit.tasks if (record := _picture_record(manifest, unit, task)) is not None]
-        records = [each for each in records if in_order({*_there(each, output), *formats}) != _whole(each, output)]
-        if records:
-            lacking.append((unit, records))
+    kept = (unit.only(task for task in unit.tasks if lacks(unit, task)) for unit in units)
+    lacking = [unit for unit in kept if unit.tasks]
     with closing(map_ahead(work, lacking, jobs)) as completed:
         for records in completed:
             for record in records:
                 manifest.append(record)
-    return sum(len(records) for _, records in lacking)
-
-
-def source_of(record: Record, unit: Unit, output: Path, formats: tuple[str, ...] = ()) -> Source:
-    """What formats are told of the input of a record."""
-    return Source(record["input"], unit.item.place, unit.stem, owner("batch", unit.item.place, output), formats)
+    return count_tasks(lacking)
 
 
 def add_results(files: RunFiles, records: Iterable[Record], output: Path) -> None:
@@ -159,11 +157,6 @@ def add_entries(
                 report.add(entry)
 
 
-def _picture_record(manifest: Manifest, unit: Unit, task: Task) -> Record | None:
-    record = manifest.record_of(unit, task)
-    return None if record is None or "files" not in record or is_video(record) else record
-
-
 def in_order(formats: Collection[str]) -> tuple[str, ...]:
     """Those with a file per result, in the order in which the files of a batch are listed."""
     return tuple(sorted(per_result(formats)))
@@ -177,9 +170,3 @@ def _files_of(record: Record, kind: str) -> list[str]:
 
 def _there(record: Record, output: Path) -> list[str]:
     return [kind for kind in record["formats"] if all((output / each).exists() for each in _files_of(record, kind))]
-
-
-def _whole(record: Record, output: Path) -> tuple[str, ...] | None:
-    """The formats of a record of which no file is missing."""
-    formats: list[str] = record["formats"]
-    return tuple(formats) if _there(record, output) == formats else None

@@ -142,7 +142,7 @@ def run(settings: RunSettings, listener: Listener | None = None) -> Summary:
         job,
         recorded=recorded or files.wanted,
         timeless=recorded,
-        report=settings.report is not None,
+        report=settings.report is not None and settings.shard.whole,
         spared=frozenset(place for place in places if place.parent == folder),
         taken=tuple(task.name for unit in settings.plan for task in unit.tasks if task.phrase is None),
     )
@@ -164,9 +164,9 @@ def _in_one_go(settings: RunSettings, units: list[Unit], files: RunFiles, listen
     listener.left(units, 0)
     summary = Summary(total=count_tasks(units))
     unit_of = {task.name: unit for unit in units for task in unit.tasks}
-    with open_report(settings.report) as page:
+    with open_report(settings.report) as page, closing(_done(settings, units, units, listener)) as records:
         indexed = _Indexed(units, output)
-        for record in _done(settings, units, units, listener):
+        for record in records:
             unit, entry = unit_of[record["name"]], record.pop("entry", None)
             if settings.report:
                 page.add(failure_entry(record["input"], record["phrase"], record["error"]) if entry is None else entry)
@@ -211,8 +211,7 @@ def _resumed(
             with closing(_done(settings, left, units, listener)) as records:
                 for record in records:
                     if entries is not None:
-                        entries.keep(record["name"], record.get("entry"))
-                    record.pop("entry", None)
+                        entries.keep(record["name"], record.pop("entry", None))
                     manifest.append(record)
                     listener.result(record)
         finally:
