@@ -22,6 +22,7 @@ from groundkit.outputs.drawing import NEGATIVE, POSITIVE
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.formats.png import write_png
 from groundkit.pipelines.vlsam import VLSAM, read_config
+from groundkit.stages.base import Scene
 
 
 def main() -> None:
@@ -43,10 +44,11 @@ def main() -> None:
     for case in track(read_cases(options.cases)[:: options.every], description="read"):
         image = read_image(case.image)
         mask = read_mask(case, *image.shape[:2])
-        picture, phrase = loaded.vlm.encode(image), parse_phrase(case.phrase)
+        phrase = parse_phrase(case.phrase)
         tiles = [Tile(image, "picture")]
         for name, pipeline in pipelines.items():
-            heat = stretch(pipeline.read_phrase(picture, phrase).over_picture())
+            look = pipeline.open(image)
+            heat = stretch(Scene(look, phrase, pipeline.token_stages).run()[0].on_finest_grid())
             row, column = np.unravel_index(int(heat.argmax()), heat.shape)
             hit = mask[
                 int((row + 0.5) / heat.shape[0] * mask.shape[0]), int((column + 0.5) / heat.shape[1] * mask.shape[1])

@@ -115,7 +115,7 @@ def load(
         raise (explain_opencv(error) or error) from error
     # Settings are checked first: nobody should wait for a model to learn of a typing error.
     from groundkit.loaded import family_of
-    from groundkit.pipelines import ensemble
+    from groundkit.pipelines import ensemble_config
     from groundkit.pipelines.resolve import check_pipeline, resolve
 
     if not isinstance(pipeline, str):
@@ -125,7 +125,7 @@ def load(
     checked = resolve(pipeline, config)
     device, dtype = str(device), str(dtype).removeprefix("torch.")
     check_names(device, dtype)
-    settings = checked if isinstance(checked, ensemble.EnsembleConfig) else None
+    settings = checked if isinstance(checked, ensemble_config.EnsembleConfig) else None
     names = [check_pipeline(name) for name in settings.members] if settings else [pipeline]
     sources: list[Any] = list(model) if isinstance(model, list) else [model]
     if settings and isinstance(model, (str, Path)):
@@ -167,8 +167,10 @@ def load(
     if settings is None:
         made = makers[0](sam)
     else:
-        shared = ensemble.EmbeddedOnce(sam)
-        made = ensemble.Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
+        from groundkit.pipelines.ensemble import EmbeddedOnce, Ensemble
+
+        shared = EmbeddedOnce(sam)
+        made = Ensemble([make(shared) for make in makers], shared, settings, name=pipeline)
     took = time.perf_counter() - started
     _log.info("%s: loaded %s and segmenter %s on %s in %.1f s", made.name, made.model, sam.name, made.device, took)
     _log.debug("settings of %s: %s", made.name, made.config.flat())

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -117,6 +117,12 @@ class Settings(BaseModel):
     def tables(self) -> dict[str, Any]:
         """The value of every setting, in the types of JSON, each part in a table of its own, as ``read`` takes it."""
         return {name: _tables(getattr(self, name)) for name in type(self).model_fields}
+
+    @classmethod
+    def of(cls, settings: BaseModel, **more: Any) -> Self:
+        """The values that other settings have under the same names, and more values by name."""
+        shared = {name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)}
+        return cls(**{**shared, **more})
 
     @classmethod
     def read(cls, *layers: Mapping[str, object]) -> Self:
@@ -418,6 +424,19 @@ def _value(kind: type[BaseModel], key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return [part.strip(" \"'") for part in value.strip("()[] ").split(",") if part.strip()]
+
+
+def asks_for(name: str) -> AfterValidator:
+    """Checks a text into which ``{name}`` is put."""
+
+    def check(text: str) -> str:
+        try:
+            text.format(**{name: ""})
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(f"write {{{name}}} where the name goes, and no other braces") from error
+        return text
+
+    return AfterValidator(check)
 
 
 # What settings were called before; the message that refuses the old name tells the new one.

@@ -3,33 +3,57 @@
 The question names the object, and its last token is read instead of words of an answer. What a question about the
 background sees as well is subtracted::
 
-    map = max(0, map of the object - map of the background)
+    map = max(0, map of the object - map of the background)               :mod:`groundkit.stages.contrast`
 
-The maps of several sizes of the picture are fused, and every hot cell becomes a point of its own
-(:mod:`groundkit.prompting.hot_cells`).
+The maps of several sizes of the picture are fused (:mod:`groundkit.stages.sizes`), and every hot cell becomes a point
+of its own (:mod:`groundkit.prompting.hot_cells`).
 """
 
 from __future__ import annotations
 
-from groundkit.language import Phrase
-from groundkit.language.objects import object_names
-from groundkit.models.vision_language.base import EncodedPicture
-from groundkit.pipelines.vlsam import VLSAM, Reading
-from groundkit.stages.fusion import contrast
+from groundkit.attention.maps import AttentionMaps
+from groundkit.language import Phrase, Role, Token
+from groundkit.language.phrase import Prompt
+from groundkit.models.vision_language.look import Reading
+from groundkit.pipelines.vlsam import VLSAM, VLSAMLook
+from groundkit.stages.base import Stage
+from groundkit.stages.contrast import Contrast
 
-BACKGROUND = "Describe the background of the picture without any {noun}, in a single word or phrase."
+
+class DecAFLook(VLSAMLook):
+    """A picture about which the model is asked, and whose answer is only about to begin."""
+
+    def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
+        return self.flow(self.asked(phrase))
+
+    def asked(self, phrase: Phrase) -> Reading:
+        """The question, or a whole prompt as it stands, and its last token."""
+        if not isinstance(phrase, Prompt):
+            self.known_ids(phrase)
+        talk = self.ask(phrase.text if isinstance(phrase, Prompt) else self.question.format(phrase=phrase.text))
+        ids = talk.inputs["input_ids"][0]
+        (piece,) = self.model.tokenizer.convert_ids_to_tokens(ids[-1:].tolist())
+        return Reading(talk, (Token(int(ids[-1]), piece, None, Role.SPECIAL),), (len(ids) - 1,))
+
+    def attention(self, phrase: Phrase) -> AttentionMaps:
+        """The direct attention of the phrase's tokens in the question, and of its last token."""
+        last = self.asked(phrase)
+        ids, first = last.talk.inputs["input_ids"][0].tolist(), int(last.talk.image_positions.max()) + 1
+        tokens = self.tokens_of(phrase, ids[first:-1])
+        inside = [index for index, token in enumerate(tokens) if token.word is not None]
+        reading = Reading(
+            last.talk,
+            (*(tokens[index] for index in inside), *last.tokens),
+            (*(first + index for index in inside), *last.positions),
+        )
+        return self.rows(reading)
 
 
 class DecAF(VLSAM):
     """A vision-language model whose last token of the question is read, object minus background."""
 
-    def read_phrase(self, picture: EncodedPicture, phrase: Phrase, *, negated: bool = False) -> Reading:
-        self._known_ids(phrase)
-        noun = next((name.label for name in object_names(phrase.head)), phrase.head).split()[-1]
-        seen = self._last_token(picture, self.question(phrase))
-        background = self._last_token(picture, BACKGROUND.format(noun=noun))
-        return Reading(seen.talk, contrast(seen.maps, background.maps))
+    look = DecAFLook
 
-    def _last_token(self, picture: EncodedPicture, question: str) -> Reading:
-        talk = self.vlm.ask(picture, question)
-        return self.flow(talk, [talk.inputs["input_ids"].shape[1] - 1])
+    @property
+    def token_stages(self) -> list[Stage]:
+        return [*self.smoothing, Contrast()]

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.attention.maps import AttentionMaps
+from groundkit.language import Phrase, Role, Token
 from groundkit.language.objects import (
     ObjectName,
     is_unfinished_thought,
@@ -33,16 +35,22 @@ from groundkit.masks.rim import with_rim
 from groundkit.masks.votes import fuse_views
 from groundkit.media.crops import Crop, crops
 from groundkit.media.images import ImageSource, read_image
-from groundkit.pipelines.base import check_seed, made_by
+from groundkit.models.look import Look
+from groundkit.models.vision_language.look import Reading, VisionLanguageLook
+from groundkit.pipelines.base import check_seed
 from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, VLSAMConfig
 from groundkit.prompting.base import Heatmap
 from groundkit.prompting.point_pair import MIN_RELATIVE_HEAT
 from groundkit.results import Discovery
 from groundkit.segmenters.points import PointPrompts
+from groundkit.stages.base import Scene
+from groundkit.stages.evidence import Evidence
+from groundkit.stages.tokens import Tokens
+from groundkit.stages.trace import Step
 
 if TYPE_CHECKING:
-    from groundkit.models.vision_language.base import Conversation, EncodedPicture
-    from groundkit.pipelines.vlsam import VLSAM, Look, Reading
+    from groundkit.models.vision_language.base import Conversation
+    from groundkit.pipelines.vlsam import VLSAM
 
 Belief = Callable[[str], float]  # how probable the model finds it that an object of a name is there
 
@@ -73,11 +81,11 @@ def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
     of_whole: Belief | None = None
     for crop in crops(pixels, config.crop_shares if config.multi_scale else ()):
         look = pipeline.open(crop.pixels, whole=pixels)
-        asked = asked or questions(pipeline, look.pictures[0], seed)  # those for the whole picture serve its crops
-        of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look.pictures[0]))
+        asked = asked or questions(pipeline, look, seed)  # those for the whole picture serve its crops
+        of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look))
         of_whole = of_whole or of_crop
         believed = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[config.verify_on]
-        null = pipeline.read_null(look) if config.min_evidence else None
+        null = null_map(pipeline, look) if config.min_evidence else None
         for question in asked:
             view = View(pipeline, crop, look, believed, null)
             answers.append(view.ask(question, seed))
@@ -94,7 +102,7 @@ def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
         pipeline=pipeline.name,
         model=pipeline.model,
         seconds=time.perf_counter() - started,
-        **made_by(pipeline.vlm, pipeline.segmenter, config),
+        **pipeline.made_by(),
     )
 
 
@@ -110,7 +118,7 @@ class View:
 
     pipeline: VLSAM
     crop: Crop
-    look: Look
+    look: VisionLanguageLook
     belief: Belief
     null: npt.NDArray[np.float32] | None
     found: list[Candidate] = field(default_factory=list)
@@ -120,21 +128,21 @@ class View:
         """Ask, and find what the answer names. Returns the answer."""
         pipeline, config = self.pipeline, self.pipeline.config
         # 1. Ask, and read the names from the answer.
-        asked = [pipeline.vlm.ask(picture, question) for picture in self.look.pictures]
-        answer = say(pipeline, asked[0], seed)
+        talk = self.look.ask(question)
+        answer = say(pipeline, talk, seed)
         names = [name for name in object_names(answer.text) if self.belief(name.label) >= config.verify]
-        if not names:
-            return answer.text
+        answered = Answered(self.look, question, answer, names, talk)
         # 2. One map per name, from the attention of its tokens.
-        tokens = [answer.tokens_of(name) for name in names]
-        readings = [pipeline.read_words(pipeline.vlm.add_answer(talk, answer.ids), tokens) for talk in asked]
-        # 3. Points and masks for each.
+        stages = [*pipeline.smoothing, Tokens(reduction=config.word_tokens), *pipeline.picture_stages]
         for row, name in enumerate(names):
-            heatmap = self._unclaimed(name.label, pipeline.heatmap(readings, row, self.crop.pixels.shape[:2]))
+            look = NameLook(answered, row)
+            maps, steps = Scene(look, Phrase(name.label, ()), stages, seed=seed).run()
+            heatmap = self._unclaimed(name.label, Heatmap.of(maps, look.size))
+            # 3. Points and masks for each.
             if heatmap is not None:
                 for candidate in pipeline.prompter(heatmap, self.look.propose):
                     self._claim(name.label, candidate)
-                    if self._has_evidence(candidate, readings[0], row):
+                    if self._has_evidence(candidate, steps):
                         self.found += self._placed(name.label, candidate, heatmap)
         return answer.text
 
@@ -149,10 +157,11 @@ class View:
         if self.pipeline.config.count:
             self._free[label] = self._free.get(label, np.True_) & ~with_rim(candidate.mask.whole())
 
-    def _has_evidence(self, candidate: Candidate, reading: Reading, row: int) -> bool:
+    def _has_evidence(self, candidate: Candidate, steps: Sequence[Step]) -> bool:
         if self.null is None:
             return True
-        evidence = weigh_evidence(reading.over_picture(row), self.null, candidate.mask.whole())
+        (combined,) = (step.maps for step in steps if step.name == "tokens")
+        evidence = weigh_evidence(combined.on_finest_grid(), self.null, candidate.mask.whole())
         return evidence.score >= self.pipeline.config.min_evidence
 
     def _placed(self, label: str, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
@@ -178,14 +187,75 @@ class View:
                 yield Candidate.of(proposals, int(index), prompts, heatmap.pixels)
 
 
-def questions(pipeline: VLSAM, picture: EncodedPicture, seed: int) -> Sequence[str]:
+class Answered:
+    """A question about a picture with its answer, and what flows from the names in it, read once for all of them."""
+
+    def __init__(
+        self,
+        look: VisionLanguageLook,
+        question: str,
+        answer: Answer,
+        names: Sequence[ObjectName],
+        talk: Conversation | None = None,
+    ) -> None:
+        self.look = look
+        self.question = question
+        self.talk = talk or look.ask(question)
+        self.answer = answer
+        self.names = names
+        self.scales = {look.scale: self}
+
+    @functools.cached_property
+    def maps(self) -> list[AttentionMaps]:
+        """The maps of each name's tokens."""
+        ids, pieces = self.answer.ids, self.look.model.tokenizer.convert_ids_to_tokens(self.answer.ids)
+        talk = self.look.model.add_answer(self.talk, ids)
+        found = [(row, place) for row, name in enumerate(self.names) for place in self.answer.tokens_of(name)]
+        tokens = tuple(
+            Token(ids[place], pieces[place], None, Role.CONTENT, self.names[row].label) for row, place in found
+        )
+        maps = self.look.flow(Reading(talk, tokens, tuple(talk.answer.start + place for _, place in found)))
+        return [maps.keep([of == row for of, _ in found]) for row in range(len(self.names))]
+
+    def at(self, scale: float) -> Answered:
+        """The same answer to the same question about the picture at another size."""
+        if scale not in self.scales:
+            other = Answered(self.look.at(scale), self.question, self.answer, self.names)
+            self.scales[scale] = other
+        return self.scales[scale]
+
+
+class NameLook(Look):
+    """A picture in which one name of an answer is read."""
+
+    can = VisionLanguageLook.can
+
+    def __init__(self, answered: Answered, row: int) -> None:
+        super().__init__(answered.look.image, answered.look.segmenter)
+        self.answered = answered
+        self.row = row
+
+    def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
+        return self.answered.maps[self.row]
+
+    def at(self, scale: float) -> NameLook:
+        return NameLook(self.answered.at(scale), self.row)
+
+
+def null_map(pipeline: VLSAM, look: VisionLanguageLook) -> npt.NDArray[np.float32]:
+    """The map of the null phrase, float32 ``(h, w)``."""
+    scene = Scene(look, Phrase("", ()), pipeline.token_stages)
+    return Evidence.of(pipeline.config).null(scene).on_finest_grid()
+
+
+def questions(pipeline: VLSAM, look: VisionLanguageLook, seed: int) -> Sequence[str]:
     """What the model is asked: one question, the built-in ones, or those that it writes itself."""
     built_in = pipeline.vlm.listing_questions or QUESTIONS
     if pipeline.config.questions == "one":
         return built_in[:1]
     if pipeline.config.questions == "built_in":
         return built_in
-    written = say(pipeline, pipeline.vlm.ask(picture, ASK_FOR_QUESTIONS), seed).text
+    written = say(pipeline, look.ask(ASK_FOR_QUESTIONS), seed).text
     lines = [line.strip(_AROUND_QUESTIONS).lstrip(f"0123456789.){_AROUND_QUESTIONS}") for line in written.splitlines()]
     return [line for line in lines if line.endswith(("?", "."))][:10] or built_in
 
@@ -206,12 +276,12 @@ def say(pipeline: VLSAM, talk: Conversation, seed: int) -> Answer:
     return Answer(ids, text, offsets)
 
 
-def belief(pipeline: VLSAM, picture: EncodedPicture, label: str) -> float:
+def belief(pipeline: VLSAM, look: VisionLanguageLook, label: str) -> float:
     """The probability that the model says yes when asked whether an object is there; 1 if it is not asked."""
     if not pipeline.config.verify:
         return 1.0
     question = pipeline.config.verify_question.format(name=with_article(label))
-    return pipeline.vlm.agrees(pipeline.vlm.ask(picture, question))
+    return pipeline.vlm.agrees(look.ask(question))
 
 
 def _mean(first: Belief, second: Belief) -> Belief:

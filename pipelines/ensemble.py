@@ -1,80 +1,39 @@
-"""Several pipelines on one phrase: their heatmaps become one, which the segmenter is prompted with."""
+"""Several methods on one phrase: their heatmaps become one, from which the points are drawn."""
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+import torch
 
+from groundkit.attention.grids import TokenGrid
+from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError
-from groundkit.language import parse_phrase
-from groundkit.masks.choose import MaskRule
+from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.masks.evidence import mean_evidence
-from groundkit.masks.geometry import agreement, boxes_of
+from groundkit.masks.geometry import agreement
+from groundkit.models.look import Look
 from groundkit.pipelines.base import Pipeline, attempt
-from groundkit.pipelines.shared_config import EvidenceSettings
-from groundkit.prompting.base import Heatmap
-from groundkit.prompting.objects import Objects
+from groundkit.pipelines.ensemble_config import PRESETS, EnsembleConfig, read_config
+from groundkit.pipelines.method import Method
+from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Failure, Grounding, judged
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.points import PointPrompts
-from groundkit.stages.places import minmax
+from groundkit.stages.base import Scene, Stage
+from groundkit.stages.fuse import Fuse
+from groundkit.stages.trace import Member, Trace
 
 if TYPE_CHECKING:
     from groundkit.loaded import Family
 
-
-class EnsembleConfig(EvidenceSettings):
-    """Which pipelines are put together, and how. Each member has the settings of its preset, and evidence if asked."""
-
-    members: tuple[str, ...] = Field(("refam", "vlsam"), min_length=2, description="names of pipelines")
-    weights: tuple[float, ...] = Field((), description="weight of each member's heatmap; equal by default")
-    fusion: Literal["mean", "product"] = Field(
-        "mean", description="how the heatmaps are fused, each stretched to [0, 1]"
-    )
-    mask_rule: MaskRule = Field("agreement", description="agreement, score, largest or middle")
-    min_peak_height: float = Field(
-        0.3, ge=0, le=1, description="minimum height of a peak that sizes choose among, as a share of the first"
-    )
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if "ensemble" in self.members:
-            raise ConfigError("members: ensemble joins other pipelines and cannot be a member itself")
-        if self.weights and len(self.weights) != len(self.members):
-            raise ConfigError(f"weights: give one for each of the {len(self.members)} members")
-        if self.weights and (min(self.weights) < 0 or sum(self.weights) == 0):
-            raise ConfigError("weights: none may be below 0, and one must be above")
-        return self
-
-
-PRESETS: dict[str, dict[str, object]] = {"ensemble": {}}
-
-
-read_config = EnsembleConfig.read
-
-
-@dataclass(frozen=True)
-class EnsembleTrace:
-    """What each member found.
-
-    Attributes:
-        members: each member's own result, in their order.
-        agreements: how well each member's heatmap agrees with the mask that was taken; the best one decided.
-        decided_by: the name of that member.
-    """
-
-    page: ClassVar[str] = "ensemble"  # of groundkit explain
-    members: tuple[Grounding, ...]
-    agreements: tuple[float, ...]
-    decided_by: str
+__all__ = ["PRESETS", "EmbeddedOnce", "Ensemble", "EnsembleConfig", "read_config"]
 
 
 class EmbeddedOnce:
@@ -101,7 +60,22 @@ class EmbeddedOnce:
         return self._segmenter.segment(embedding, prompts, **prompt)
 
 
-class Ensemble(Pipeline):
+class EnsembleLook(Look):
+    """A picture as the members of an ensemble see it: a heatmap of each."""
+
+    def __init__(self, image: npt.NDArray[np.uint8], segmenter: Segmenter, members: Sequence[Grounding] = ()) -> None:
+        super().__init__(image, segmenter)
+        self.members = members
+
+    def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
+        """The members' heatmaps, in place of layers."""
+        values = torch.from_numpy(np.stack([member.heatmap.reshape(1, 1, -1) for member in self.members]))
+        names = tuple(member.pipeline for member in self.members)
+        token = Token(-1, phrase.text, None, Role.CONTENT, phrase.text)
+        return AttentionMaps(values, names, ("mean",), (token,), (TokenGrid(self.size),))
+
+
+class Ensemble(Method):
     """Members that share one segmenter, see :class:`EmbeddedOnce`, and a configuration."""
 
     config: EnsembleConfig
@@ -127,60 +101,58 @@ class Ensemble(Pipeline):
         changed.members = [member.with_config(evidence=weighs) for member in self.members]
         return changed
 
+    @property
+    def stages(self) -> list[Stage]:
+        return [Fuse.of(self.config)]
+
+    @property
+    def prompter(self) -> Prompter:
+        return Peaks.of(self.config)
+
+    def open(self, image: npt.NDArray[np.uint8]) -> EnsembleLook:
+        return EnsembleLook(image, self.segmenter)
+
+    def made_by(self) -> dict[str, Any]:
+        return {"segmenter": self.segmenter.name, "settings": self.config.flat(), "origins": self.config.origins}
+
     def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | Failure]:
-        embedding: list[Any] = []
-
-        def fuse(text: str, members: tuple[Grounding, ...], started: float) -> Grounding:
-            if not embedding:
-                embedding.append(self.segmenter.embed(image))
-            return self._fuse(text, members, embedding[0], started)
-
+        look = self.open(image)
         each = [member.ground_each(image, phrases, seed=seed) for member in self.members]
         for text, found in zip(phrases, zip(*each, strict=True), strict=True):
-            started = time.perf_counter()
             failed = [outcome for outcome in found if isinstance(outcome, Failure)]
-            yield failed[0] if failed else attempt(text, fuse, text, cast(tuple[Grounding, ...], found), started)
+            yield failed[0] if failed else attempt(text, self._fuse, look, text, cast(tuple[Grounding, ...], found))
 
-    def _fuse(self, text: str, members: tuple[Grounding, ...], embedding: Any, started: float) -> Grounding:
-        config = self.config
-        weights = np.array(config.weights or [1.0] * len(members))
-        maps = np.stack([minmax(member.heatmap) for member in members])
-        if config.fusion == "mean":
-            fused = np.average(maps, axis=0, weights=weights)
-        else:
-            fused = np.exp(np.average(np.log(np.maximum(maps, 1e-6)), axis=0, weights=weights))
-        heatmap = minmax(fused.astype(np.float32))
-        # What the members' maps cannot tell, sizes and numbers, is told by the masks.
-        peaks, selection = Peaks.of(config), parse_phrase(text).selection
-        prompter = peaks if selection.is_best else Objects(selection=selection, peaks=peaks)
-        found = prompter(Heatmap(heatmap, heatmap), functools.partial(self.segmenter.segment, embedding))
-        seen = [each for each in found if each.mask.area]
-        masks = np.array([each.mask.whole() for each in seen], np.bool_).reshape(-1, *heatmap.shape)
-        union = np.asarray(masks.any(axis=0))
-        agreements = tuple(agreement(union, member.heatmap) for member in members)
-        grounding = Grounding(
-            image=members[0].image,
-            phrase=text,
-            masks=masks,
-            scores=np.array([each.score for each in seen], dtype=np.float32),
-            boxes=boxes_of(masks),
-            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.points for each in seen or found[:1])]),
-            heatmap=heatmap,
-            pipeline=self.name,
-            model=self.model,
-            seconds=sum(member.seconds for member in members) + time.perf_counter() - started,
-            segmenter=self.segmenter.name,
+    def _fuse(self, look: EnsembleLook, text: str, members: tuple[Grounding, ...]) -> Grounding:
+        config, started = self.config, time.perf_counter() - sum(member.seconds for member in members)
+        phrase = parse_phrase(text)
+        look.members = members
+        maps, _ = Scene(look, phrase, self.stages).run()
+        (heat,) = maps.by_grid()
+        evidence = mean_evidence(
+            [member.evidence for member in members], np.array(config.weights or [1.0] * len(members))
+        )
+        heatmap = Heatmap(heat[0, 0, 0], heat[0, 0, 0])
+        found = self.point(
+            look,
+            text,
+            heatmap,
+            Trace(phrase, page="answer"),
+            started,
+            evidence=(lambda mask: evidence) if config.weighs_evidence else None,
+        )
+        trace = cast(Trace, found.steps)
+        mask = np.zeros(look.size, np.bool_)
+        for candidate in trace.candidates:
+            mask |= candidate.mask.whole()
+        seen = tuple(Member(each.pipeline, each.heatmap, agreement(mask, each.heatmap)) for each in members)
+        return replace(
+            found,
             device=_joined(member.device for member in members),
             dtype=_joined(member.dtype for member in members),
-            settings=self.config.flat(),
-            origins=self.config.origins,
-            steps=EnsembleTrace(members, agreements, members[int(np.argmax(agreements))].pipeline),
+            steps=replace(trace, members=seen),
         )
-        if not config.weighs_evidence:
-            return grounding
-        return judged(grounding, mean_evidence([each.evidence for each in members], weights), config.min_evidence)
 
 
 def _joined(names: Iterable[str]) -> str:

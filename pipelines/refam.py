@@ -16,10 +16,11 @@ In a clip one slice points at the object, on the frame in its middle; from there
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,23 +28,21 @@ import numpy.typing as npt
 from groundkit.attention.maps import AttentionMaps
 from groundkit.language import Phrase, parse_phrase
 from groundkit.masks.evidence import weigh_evidence
-from groundkit.masks.geometry import boxes_of
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion.base import DiffusionModel
 from groundkit.models.diffusion.look import DiffusionLook
 from groundkit.models.look import Look
 from groundkit.models.options import ReadOptions
-from groundkit.pipelines.base import Pipeline, attempt, check_seed, made_by
+from groundkit.pipelines.base import attempt, check_seed, made_by
+from groundkit.pipelines.method import Method
 from groundkit.pipelines.refam_config import PRESETS, RefAMClipConfig, RefAMConfig, read_config
 from groundkit.prompting.base import Heatmap
-from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Failure, Grounding, judged
+from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.compete import Compete
-from groundkit.stages.fusion import is_left
 from groundkit.stages.layers import Layers
 from groundkit.stages.negation import Negation
 from groundkit.stages.places import Places, minmax
@@ -75,7 +74,7 @@ class Seen:
     seconds: float
 
 
-class RefAM(Pipeline):
+class RefAM(Method):
     """A diffusion transformer, a segmenter and a configuration; call it with a picture and a phrase."""
 
     config: RefAMConfig
@@ -234,35 +233,17 @@ class RefAM(Pipeline):
 
     def _point(self, look: Look, text: str, seen: Seen) -> Grounding:
         """Steps 6 and 7, and the evidence."""
-        started = time.perf_counter()
-        config, size, phrase = self.config, look.image.shape[:2], seen.phrase
-        trace = Trace(phrase, seen.steps)
-        combined, whole, weighted = (trace.after(name) for name in ("slices", "places", "negation"))
-        heatmap = Heatmap(pixels=minmax(weighted.over(size)), cells=weighted.numpy()[0, 0, 0])
-
-        peaks, selection = Peaks.of(config), config.selection_of(phrase)
-        prompter = peaks if selection.is_best else Objects(selection=selection, peaks=peaks)
-        found = prompter(heatmap, look.propose)
-        if phrase.negated:
-            found = [each for each in found if is_left(each.mask.whole(), heatmap.cells, whole.numpy()[0, 0, 0])]
-        seen_masks = [each for each in found if each.mask.area]
-        masks = np.array([each.mask.whole() for each in seen_masks], np.bool_).reshape(-1, *size)
-        grounding = Grounding(
-            image=look.image,
-            phrase=text,
-            masks=masks,
-            scores=np.array([each.score for each in seen_masks], dtype=np.float32),
-            boxes=boxes_of(masks),
-            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.points for each in seen_masks or found[:1])]),
-            heatmap=heatmap.pixels,
-            pipeline=self.name,
-            model=self.model,
-            seconds=seen.seconds + time.perf_counter() - started,
-            **made_by(self.diffusion, self.segmenter, config),
-            steps=replace(trace, candidates=tuple(found)),
-        )
+        trace = Trace(seen.phrase, seen.steps)
+        combined, weighted = trace.after("slices"), trace.after("negation")
+        heatmap = Heatmap(pixels=minmax(weighted.over(look.size)), cells=weighted.numpy()[0, 0, 0])
         # Is there more evidence than for a phrase that names nothing?
-        if seen.null is None:
-            return grounding
-        evidence = weigh_evidence(combined.numpy()[0, 0, 0], seen.null.numpy()[0, 0, 0], grounding.mask)
-        return judged(grounding, evidence, config.min_evidence)
+        maps = seen.null and (combined.numpy()[0, 0, 0], seen.null.numpy()[0, 0, 0])
+        evidence = functools.partial(weigh_evidence, *maps) if maps else None
+        return self.point(look, text, heatmap, trace, time.perf_counter() - seen.seconds, evidence=evidence)
+
+    @property
+    def prompter(self) -> Peaks:
+        return Peaks.of(self.config)
+
+    def made_by(self) -> dict[str, Any]:
+        return made_by(self.diffusion, self.segmenter, self.config)

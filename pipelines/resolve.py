@@ -8,12 +8,12 @@ from typing import Any
 
 from groundkit.errors import ConfigError, ModelError, unknown
 from groundkit.models.readings import Reading, Readings, readings_of
-from groundkit.pipelines import ensemble, refam_config, vlsam_config
+from groundkit.pipelines import ensemble_config, refam_config, vlsam_config
 from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.settings import Given, Settings
 from groundkit.weights.catalog import source_of
 
-PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble.PRESETS}
+PRESETS: dict[str, dict[str, object]] = {**refam_config.PRESETS, **vlsam_config.PRESETS, **ensemble_config.PRESETS}
 
 
 def check_pipeline(name: str) -> str:
@@ -114,4 +114,4 @@ def config_of(
 def _kind(pipeline: str, clips: bool) -> type[EvidenceSettings]:
     if pipeline in refam_config.PRESETS:
         return refam_config.RefAMClipConfig if clips else refam_config.RefAMConfig
-    return vlsam_config.VLSAMConfig if pipeline in vlsam_config.PRESETS else ensemble.EnsembleConfig
+    return vlsam_config.VLSAMConfig if pipeline in vlsam_config.PRESETS else ensemble_config.EnsembleConfig

@@ -28,6 +28,10 @@ class EvidenceSettings(Settings):
         """Whether evidence is asked for, or needed."""
         return self.evidence or self.min_evidence > 0
 
+    def selection_of(self, phrase: Phrase) -> Selection:
+        """Which of the objects a phrase means."""
+        return phrase.selection
+
 
 class SharedSettings(EvidenceSettings):
     """What every method can be told about evidence and places (``groundkit.prompting``: ``evidence``, ``spatial``)."""

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from groundkit.attention.choices import Flow, HeadWeights, Regulariser
 from groundkit.masks.choose import MaskRule
 from groundkit.models.vision_language.picture_sizes import Framing
 from groundkit.pipelines.shared_config import SharedSettings
 from groundkit.prompting.point_pair import Part, Threshold
+from groundkit.settings import asks_for
 
 Size = Annotated[float, Field(gt=0, le=4)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _asks_for(name: str) -> AfterValidator:
-    """Checks a question into which ``{name}`` is put."""
-
-    def check(text: str) -> str:
-        try:
-            text.format(**{name: ""})
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise ValueError(f"write {{{name}}} where the name goes, and no other braces") from error
-        return text
-
-    return AfterValidator(check)
 
 
 # The first is asked alone when the ensemble is off.
@@ -66,7 +54,7 @@ class VLSAMConfig(SharedSettings):
         description="which picture is asked about: the crop in which something was named, always the whole, or both, "
         "whose answers are averaged",
     )
-    verify_question: Annotated[str, _asks_for("name")] = Field(
+    verify_question: Annotated[str, asks_for("name")] = Field(
         "Is there {name} in the image?", description="what is asked (POPE, arXiv 2305.10355)"
     )
     head_weights: HeadWeights = Field(HeadWeights.MAX, description="max (equation 1), image_max (DecAF) or uniform")
@@ -81,7 +69,7 @@ class VLSAMConfig(SharedSettings):
     word_tokens: Literal["mean", "product", "last"] = Field(
         "mean", description="the maps of a name's tokens: their mean, geometric mean (product), or the last one's"
     )
-    phrase_question: Annotated[str, _asks_for("phrase")] | None = Field(
+    phrase_question: Annotated[str, asks_for("phrase")] | None = Field(
         None,
         description=f"the question for a given phrase, with {{phrase}} in it; by default {PHRASE_QUESTION!r}, for "
         "PaliGemma 'caption en'",

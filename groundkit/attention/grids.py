@@ -1,4 +1,4 @@
-"""Maps over the image tokens of several views, smoothed, and laid over the picture that the views show parts of.
+"""Maps over the image tokens of several views, laid over the picture that the views show parts of.
 
 Letters: P image tokens of all views, R maps.
 """
@@ -9,12 +9,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Heat = npt.NDArray[np.float32]
 
@@ -63,15 +65,6 @@ class TokenGrid:
         )
 
 
-def smooth_views(maps: Tensor, views: Sequence[TokenGrid], deviation: float, kernel: int) -> Tensor:
-    """``(R, P)``, each view smoothed by a Gaussian, padded with 0; ``deviation`` and ``kernel`` are in tokens."""
-    grids = [
-        np.stack([cv2.GaussianBlur(grid, (kernel, kernel), deviation, borderType=cv2.BORDER_CONSTANT) for grid in part])
-        for part in _grids(maps, views)
-    ]
-    return torch.cat([torch.from_numpy(part).flatten(1) for part in grids], dim=1)
-
-
 def lay_over(maps: Tensor, views: Sequence[TokenGrid], size: tuple[int, int], *, interpolation: int) -> Heat:
     """One map over the whole picture, float32 ``size``, at least 0: the mean of the views where several show a place.
 
@@ -110,5 +103,7 @@ def finest_grid(views: Sequence[TokenGrid]) -> tuple[int, int]:
 
 def _grids(maps: Tensor, views: Sequence[TokenGrid]) -> list[Heat]:
     """Each view's part of the maps, float32 ``(R, h, w)``."""
+    import torch
+
     parts = torch.split(maps.float(), [view.size for view in views], dim=1)
     return [part.reshape(-1, *view.shape).numpy() for part, view in zip(parts, views, strict=True)]

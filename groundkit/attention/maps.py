@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundkit.attention.grids import Heat, TokenGrid, lay_over
+from groundkit.attention.grids import Heat, TokenGrid, finest_grid, lay_over
 from groundkit.attention.select import select_layers
 from groundkit.errors import AttentionError, unknown
 from groundkit.language.tokens import Token
@@ -147,11 +147,14 @@ class AttentionMaps:
 
     def map_grids(self, change: Callable[[Heat], Heat]) -> AttentionMaps:
         """Change every map by itself: ``change`` takes and returns float32 ``(h, w)``, or ``(t, h, w)`` of a clip."""
-        grids = [
-            np.stack([change(heat) for heat in part.reshape(-1, *part.shape[3:])]).reshape(*part.shape[:3], -1)
-            for part in self._split()
-        ]
-        return replace(self, values=torch.from_numpy(np.concatenate(grids, axis=-1).astype(np.float32, copy=False)))
+        parts = [np.stack([change(heat) for heat in part.reshape(-1, *part.shape[3:])]) for part in self._split()]
+        return self.on(self.grids, parts)
+
+    def on(self, grids: Sequence[TokenGrid], parts: Sequence[npt.NDArray[np.float32]]) -> AttentionMaps:
+        """These maps on other grids: one array per grid, which holds the values of all layers, heads and tokens."""
+        flat = [part.reshape(*self.values.shape[:3], -1) for part in parts]
+        values = torch.from_numpy(np.concatenate(flat, axis=-1).astype(np.float32, copy=False))
+        return replace(self, values=values, grids=tuple(grids))
 
     def _split(self) -> list[npt.NDArray[np.float32]]:
         parts = torch.split(self.values, [grid.size for grid in self.grids], dim=-1)
@@ -186,6 +189,10 @@ class AttentionMaps:
         if self.values.shape[:3] != (1, 1, 1):
             raise ValueError(f"one map can be laid over a picture, there are {math.prod(self.values.shape[:3])}")
         return lay_over(self.values[0, 0, 0], self.grids, size, interpolation=interpolation)
+
+    def on_finest_grid(self) -> Heat:
+        """The one map that is left, laid over the picture in the finest tokens of all grids: float32 ``(h, w)``."""
+        return self.over(finest_grid(self.grids), interpolation=cv2.INTER_LINEAR)
 
     def grid(self, by: Literal["layer", "head", "token"] = "token") -> npt.NDArray[np.uint8]:
         """A picture of small coloured maps, one per layer, head or token: uint8 ``(height, width, 3)`` RGB.

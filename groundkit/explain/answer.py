@@ -1,66 +1,86 @@
-"""The steps of VL-SAM, and of an ensemble, as one picture."""
+"""The steps from the attention of a model, or of several, to a mask, as one picture."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from groundkit.attention.maps import AttentionMaps
 from groundkit.explain.about import about, draw_settings
 from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Tile, draw_row, paint, shrink, stack
+from groundkit.masks.packed import PackedMask
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import font, legible
 from groundkit.results import Grounding
+from groundkit.stages.trace import Member, Step, Trace
 from groundkit.wording import count_of
 
-if TYPE_CHECKING:
-    from groundkit.pipelines.ensemble import EnsembleTrace
-    from groundkit.pipelines.vlsam import VLSAMTrace
 
+def draw_answer(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
+    """The maps after each step from the model's attention to the mask, with the positive area and the points.
 
-def draw_answer_explanation(grounding: Grounding, trace: VLSAMTrace) -> npt.NDArray[np.uint8]:
-    """The words in the model's mouth, what flowed from them to the picture, the positive area, points and mask.
+    Of an ensemble, each member's heatmap and its agreement with the mask that was taken, then the fused heatmap.
 
     Returns:
         uint8 RGB, 1600 pixels wide.
     """
     image = shrink(grounding.image)
-    tiles = [
-        Tile(image, "Picture", _size(grounding)),
-        Tile(draw_heatmap(image, stretch(trace.heat)), "Attention flow", "{} x {} tokens".format(*trace.heat.shape)),
-    ]
-    if trace.area is not None:
-        area = image.copy()
-        paint(area, trace.area, MASK_COLOURS[1])
-        tiles.append(Tile(area, "Positive area", f"{100 * trace.area.mean():.1f} % of the picture"))
-    tiles += _result(grounding, image)
-    said = f"read from: {' '.join(trace.tokens)}" if trace.tokens else "read from the last token of the question"
-    return stack([_header(grounding, said), draw_row("From the answer to the mask", tiles), draw_settings(grounding)])
+    picture, result = Tile(image, "Picture", _size(grounding)), _result(grounding, image)
+    if trace.members:
+        members = [_member(image, member, trace) for member in trace.members]
+        rows = [draw_row("What each member sees", members), draw_row("Together", [picture, *result])]
+        return stack([_header(grounding, f"decided by {trace.decided_by}"), *rows, draw_settings(grounding)])
+    read, *others = trace.steps
+    words = [Tile(_heat(image, read.maps, token), each.text) for token, each in enumerate(read.maps.tokens)]
+    steps = [tile for step in others for tile in _tiles(image, step)]
+    area = trace.candidates[0].area if trace.candidates else None
+    if area is not None:
+        steps.append(Tile(_painted(image, area.whole()), "Positive area", f"{_percent(area)} of the picture"))
+    said = " ".join(token.text for token in read.maps.tokens if token.word is not None)
+    line = f"read from: {said}" if said else "read from the last token of the question"
+    rows = [draw_row("From the answer to the mask", [picture, *steps, *result])]
+    if len(words) > 1:
+        rows.append(draw_row("One map per token, each stretched from its lowest to its highest value", words))
+    return stack([_header(grounding, line), *rows, draw_settings(grounding)])
 
 
-def draw_ensemble_explanation(grounding: Grounding, trace: EnsembleTrace) -> npt.NDArray[np.uint8]:
-    """Each member's heatmap and its agreement with the mask that was taken, then the fused heatmap and the mask."""
-    image = shrink(grounding.image)
-    tiles = [
-        Tile(
-            draw_heatmap(image, member.heatmap),
-            member.pipeline,
-            f"agreement with the mask {agreement:.2f}",
-            badge="decided" if member.pipeline == trace.decided_by else "",
-            badge_colour=POSITIVE,
-        )
-        for member, agreement in zip(trace.members, trace.agreements, strict=True)
-    ]
-    return stack(
-        [
-            _header(grounding, f"decided by {trace.decided_by}"),
-            draw_row("What each member sees", tiles),
-            draw_row("Together", [Tile(image, "Picture", _size(grounding)), *_result(grounding, image)]),
-            draw_settings(grounding),
-        ]
+def _tiles(image: npt.NDArray[np.uint8], step: Step) -> Iterator[Tile]:
+    """The map that a step left, and those that it looked at beside; none where it left several."""
+    if step.maps.values.shape[2] > 1:
+        return
+    grid = "{} x {} tokens".format(*step.maps.on_finest_grid().shape)
+    yield Tile(_heat(image, step.maps), step.name, grid)
+    for name, maps in step.beside.items():
+        if maps.values.shape[2] == 1:
+            yield Tile(_heat(image, maps), name, f"beside {step.name}", faded=True)
+
+
+def _heat(image: npt.NDArray[np.uint8], maps: AttentionMaps, token: int = 0) -> npt.NDArray[np.uint8]:
+    kept = maps.keep([index == token for index in range(len(maps.tokens))])
+    return draw_heatmap(image, stretch(kept.on_finest_grid()))
+
+
+def _painted(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    painted = image.copy()
+    paint(painted, mask, MASK_COLOURS[1])
+    return painted
+
+
+def _percent(mask: PackedMask) -> str:
+    return f"{100 * mask.area / (mask.size[0] * mask.size[1]):.1f} %"
+
+
+def _member(image: npt.NDArray[np.uint8], member: Member, trace: Trace) -> Tile:
+    return Tile(
+        draw_heatmap(image, member.heatmap),
+        member.name,
+        f"agreement with the mask {member.agreement:.2f}",
+        badge="decided" if member.name == trace.decided_by else "",
+        badge_colour=POSITIVE,
     )
 
 

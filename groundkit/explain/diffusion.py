@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,17 +60,11 @@ def draw_explanation(grounding: Grounding) -> npt.NDArray[np.uint8]:
     Raises:
         GroundkitError: when the result carries no trace.
     """
-    from groundkit.explain.answer import draw_answer_explanation, draw_ensemble_explanation
+    from groundkit.explain.answer import draw_answer
 
-    trace: Any = grounding.steps
-    if trace is None:
+    if not isinstance(grounding.steps, Trace):
         raise GroundkitError(f"pipeline {grounding.pipeline} leaves no trace of its steps to explain")
-    pages: dict[str, Callable[[Grounding, Any], npt.NDArray[np.uint8]]] = {
-        "tokens": draw_tokens,
-        "answer": draw_answer_explanation,
-        "ensemble": draw_ensemble_explanation,
-    }
-    return pages[trace.page](grounding, trace)
+    return {"tokens": draw_tokens, "answer": draw_answer}[grounding.steps.page](grounding, grounding.steps)
 
 
 def draw_tokens(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:

@@ -77,6 +77,20 @@ class Phrase:
         return frozenset((without_directions and content - self.direction_words) or content)
 
 
+@dataclass(frozen=True)
+class Prompt(Phrase):
+    """A text that a model is given as it stands: no question is put around it, and it excludes nothing."""
+
+    @classmethod
+    def of(cls, text: str) -> Prompt:
+        """A prompt of these words.
+
+        Raises:
+            PhraseError: a text without a word.
+        """
+        return cls(**vars(read_words(normalise(text))))
+
+
 def parse_phrase(text: str, *, stop_words: Collection[str] = STOP_WORDS) -> Phrase:
     """Take a referring expression apart.
 

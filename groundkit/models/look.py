@@ -28,14 +28,16 @@ class Look(ABC):
     Attributes:
         image: uint8 ``(height, width, 3)`` RGB.
         can: what ``read`` can give beside the maps: of ``heads`` (each by itself), ``text`` (text to text),
-            ``gradients``, ``hidden states``, ``image queries``. Stages say what they need.
+            ``gradients``, ``hidden states``, ``image queries``, ``sizes`` (see ``at``). Stages say what they need.
+        known: what stages remember as long as the picture is open.
     """
 
     can: frozenset[str] = frozenset()
 
     def __init__(self, image: npt.NDArray[np.uint8], segmenter: Segmenter) -> None:
         self.image = image
-        self._segmenter = segmenter
+        self.segmenter = segmenter
+        self.known: dict[tuple[object, ...], AttentionMaps] = {}
 
     @abstractmethod
     def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
@@ -50,6 +52,12 @@ class Look(ABC):
             PhraseError: a text that the model cannot read.
             AttentionError: a layer whose attention could not be read.
         """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        height, width = self.image.shape[:2]
+        return height, width
 
     def showing(self, image: npt.NDArray[np.uint8]) -> Self:
         """The same look with another picture for the segmenter, such as one frame of a clip."""
@@ -66,11 +74,19 @@ class Look(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot look at a transformed picture")
 
+    def at(self, scale: float) -> Look:
+        """A look at the same picture, which the model is given at another size, relative to its own.
+
+        Raises:
+            NotImplementedError: this kind of look has one size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sees a picture at one size")
+
     @functools.cached_property
     def embedding(self) -> Any:
         """The segmenter's encoding of the picture, for ``propose``."""
-        return self._segmenter.embed(self.image)
+        return self.segmenter.embed(self.image)
 
     def propose(self, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
         """Masks for the one object that points describe; the further arguments are those of ``Segmenter.segment``."""
-        return self._segmenter.segment(self.embedding, prompts, **prompt)
+        return self.segmenter.segment(self.embedding, prompts, **prompt)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from groundkit.attention.choices import AttentionDirection
+from groundkit.attention.choices import AttentionDirection, Flow, HeadWeights, Regulariser
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,22 @@ class ReadOptions:
     guidance: float = 3.5
     seed: int = 0
     keep_heads: bool = False
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """How a vision-language model's attention is followed from its words back to the picture.
+
+    Attributes:
+        layers: which layers, see :func:`~groundkit.attention.select.select_layers`.
+        heads: indices of the heads; None for all of them.
+        weights: how much each head counts, VL-SAM's equation 1.
+        flow: how the layers are joined, equation 3.
+        regulariser: where the columns are damped; None for the end of a flow, and nowhere else.
+    """
+
+    layers: str = "all"
+    heads: tuple[int, ...] | None = None
+    weights: HeadWeights = HeadWeights.MAX
+    flow: Flow = Flow.FLOW
+    regulariser: Regulariser | None = None

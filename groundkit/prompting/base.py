@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from groundkit.masks.candidates import Candidate
 from groundkit.segmenters.base import Propose
 from groundkit.settings import Settings
+from groundkit.stages.places import PICTURE
+
+if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,15 @@ class Heatmap:
 
     pixels: npt.NDArray[np.float32]
     cells: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, maps: AttentionMaps, size: tuple[int, int]) -> Heatmap:
+        """The one map that stages have left, over a picture of ``size``: (height, width)."""
+        if maps.layers == (PICTURE,):
+            pixels, cells = (grid[0, 0, 0] for grid in maps.by_grid())
+        else:
+            pixels, cells = maps.over(size), maps.on_finest_grid()
+        return cls(pixels, cells)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -43,12 +55,6 @@ class Prompter(Settings, ABC):
     """
 
     alternatives: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, settings: BaseModel, **more: Any) -> Self:
-        """With those settings of a method that have the names of its fields, and more values by name."""
-        shared = {name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)}
-        return cls(**{**shared, **more})
 
     @abstractmethod
     def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import BaseModel
-
 from groundkit.errors import ConfigError
 from groundkit.plugins import Registry
 from groundkit.settings import Chosen
@@ -31,7 +29,7 @@ STAGES = Registry(
     __package__ or "",
     "STAGE",
     "groundkit.stages",
-    frozenset({"base", "fusion", "normalise", "trace"}),
+    frozenset({"base", "normalise", "trace"}),
 )
 """All stages by their names, those of files and of the entry point group ``groundkit.stages``."""
 
@@ -60,11 +58,6 @@ class Stage(Chosen):
         found: type[Self] = STAGES.load(name)
         return found
 
-    @classmethod
-    def of(cls, settings: BaseModel) -> Self:
-        """With those settings of a method that have the names of the stage's fields."""
-        return cls(**{name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)})
-
     @abstractmethod
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         """The maps after this step.
@@ -84,7 +77,10 @@ class Scene:
         stages: the stages, in their order; for a stage that runs, those before it.
         seed: of the noise.
         excluded: whether the phrase is what another one leaves out, as "the red cup" of "the cup that is not red".
+        nested: whether a stage of another scene has asked for this one, see ``maps_of``.
     """
+
+    nested = False
 
     def __init__(
         self, look: Look, phrase: Phrase, stages: Sequence[Stage], *, seed: int = 0, excluded: bool = False
@@ -102,13 +98,19 @@ class Scene:
         return self._with(stages=tuple(stages), _beside={})
 
     def maps_of(
-        self, text: str | Phrase | None = None, *, image: npt.NDArray[np.uint8] | None = None, excluded: bool = False
+        self,
+        text: str | Phrase | None = None,
+        *,
+        image: npt.NDArray[np.uint8] | None = None,
+        look: Look | None = None,
+        excluded: bool = False,
     ) -> AttentionMaps:
         """Another text, or a transformed picture, taken through the stages before the one that asks; remembered.
 
         Args:
             text: such as a null phrase or a general prompt; by default the phrase itself.
             image: uint8 ``(height, width, 3)`` RGB, of the picture's own size; by default the picture.
+            look: another look at the picture, such as one of another size.
             excluded: whether the text is what the phrase leaves out.
 
         Raises:
@@ -117,8 +119,9 @@ class Scene:
         from groundkit.language import parse_phrase
 
         phrase = self.phrase if text is None else parse_phrase(text) if isinstance(text, str) else text
-        look = self.look if image is None else self.look.seen_as(image)
-        maps = self._with(look=look, phrase=phrase, excluded=excluded, _beside={}).run()[0]
+        look = look or (self.look if image is None else self.look.seen_as(image))
+        excluded = excluded or self.excluded
+        maps = self._with(look=look, phrase=phrase, excluded=excluded, nested=True, _beside={}).run()[0]
         if text is not None:
             self.show(phrase.text, maps)
         return maps

@@ -1,27 +1,58 @@
-"""What a phrase leaves out: "the cup that is not red" is a cup, and not the red cup."""
+"""Negation: what a phrase excludes is left out of its map, as for "the cup that is not red". The rule is ours."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from groundkit.stages.base import Scene, Stage
-from groundkit.stages.fusion import leave_out
+from groundkit.stages.places import minmax
 
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps
 
+Heat = npt.NDArray[np.float32]
+
+LEFT_OVER = 0.5
+
 
 class Negation(Stage):
-    """Take away what the excluded part of the phrase looks at, seen through the same stages; see ``leave_out``."""
+    """Subtract the map of what the phrase excludes, if it excludes anything."""
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
-        import torch
-
         if scene.phrase.negated is None:
             return maps
         excluded = scene.maps_of(scene.phrase.negated, excluded=True)
-        return replace(maps, values=torch.from_numpy(leave_out(maps.values.numpy(), excluded.values.numpy())))
+        pairs = zip(maps.by_grid(), excluded.by_grid(), strict=True)
+        return maps.on(maps.grids, [leave_out(heat, other) for heat, other in pairs])
+
+
+def leave_out(heat: Heat, negated: Heat) -> Heat:
+    """What a phrase's map has and that of its negated part has not, as for "the cup that is not red".
+
+    The difference of both, each stretched to [0, 1], cut off at 0; all 0 where none of it reaches half of the highest
+    heat: then nothing else is there.
+    """
+    left = np.maximum(minmax(heat) - minmax(negated), 0, dtype=np.float32)
+    return left if left.max(initial=0) >= LEFT_OVER else np.zeros_like(left)
+
+
+def is_left(mask: npt.NDArray[np.bool_], left: Heat, whole: Heat) -> bool:
+    """Whether a mask is of what is left of a map, and not of what was left out: it keeps half of its heat.
+
+    Args:
+        mask: bool ``(height, width)``.
+        left: what ``leave_out`` made of ``whole``; both of any size.
+    """
+    height, width = mask.shape
+    kept, all_of_it = (
+        float(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)[mask].sum())
+        for heat in (left, minmax(whole))
+    )
+    return kept >= all_of_it / 2
 
 
 STAGE = Negation

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Heat = npt.NDArray[np.float32]
 
+PICTURE = "picture"  # what the one layer of maps is called after the stage of this name
+
 
 class Places(Stage):
     """Weight the map by the direction words: a ramp for left, right, top, bottom, middle."""
@@ -47,6 +49,9 @@ class Places(Stage):
             return maps
         weight = np.concatenate(whole)
         scene.show("spatial bias", replace(maps, values=torch.from_numpy(weight).reshape(1, 1, 1, -1)))
+        if maps.layers == (PICTURE,):  # each grid shows the whole picture
+            parts = zip(maps.by_grid(), ramps, strict=True)
+            return maps.on(maps.grids, [weigh_places(part, ramp, power=self.bias_power) for part, ramp in parts])
         return replace(maps, values=torch.from_numpy(weigh_places(maps.values.numpy(), weight, power=self.bias_power)))
 
 

@@ -1,8 +1,8 @@
-"""The maps of several tokens become one."""
+"""Tokens: the maps of a phrase's tokens become one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
 
 class Tokens(Stage):
-    """Combine the kept tokens' maps: their sum, mean, or geometric mean (``product``).
+    """Combine the maps of all tokens into one.
 
-    What a phrase leaves out is always the product: it is where all of its words look, not what has a part of them; for
-    "the red cup", no other cup.
+    The part of a phrase that says what to leave out is always combined by the geometric mean where the others are added
+    or averaged: "red cup" is left out where both of its words look, so that no other cup is.
     """
 
-    reduction: Reduction = Field("sum", description="how the kept tokens' maps become one: sum, mean or product")
+    reduction: Reduction | Literal["last"] = Field(
+        "sum", description="sum, mean, geometric mean (product), or the map of the last token alone"
+    )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
-        values, reduction = maps.values, "product" if scene.excluded else self.reduction
-        if reduction == "product":
-            return maps.combined(values.clamp_min(1e-12).log().mean(dim=2, keepdim=True).exp())
-        combined = values.mean(dim=2, keepdim=True) if reduction == "mean" else values.sum(dim=2, keepdim=True)
-        return maps.combined(combined)
+        from groundkit.stages.normalise import reduce_maps
+
+        per_token = maps.values.movedim(2, 0)
+        if self.reduction == "last":
+            combined = per_token[-1]
+        else:
+            combined = reduce_maps(per_token, "product" if scene.excluded else self.reduction)
+        return maps.combined(combined.unsqueeze(2))
 
 
 STAGE = Tokens

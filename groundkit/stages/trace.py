@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.language import Phrase
+from groundkit.stages.places import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.masks.candidates import Candidate
@@ -32,26 +33,51 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Member:
+    """What one member of an ensemble found.
+
+    Attributes:
+        name: of its method.
+        heatmap: float32 ``(height, width)`` in [0, 1].
+        agreement: how well it agrees with the mask that was taken.
+    """
+
+    name: str
+    heatmap: npt.NDArray[np.float32]
+    agreement: float
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The steps from a phrase to its masks.
 
     Attributes:
         phrase: the phrase, taken apart.
         steps: the reading and each stage, in their order.
-        candidates: the points that were tried, with the masks that were proposed for each.
-        area: bool ``(height, width)``, the part of the heatmap that points were drawn from, if a method has one.
         notes: lines for people, such as the words that a model was made to say.
-        members: of an ensemble, each member's heatmap, float32 ``(height, width)``, by its name and note.
+        candidates: the points that were tried, with the masks that were proposed for each.
+        members: of an ensemble, what each member found.
         page: the kind of page on which ``groundkit explain`` draws it.
     """
 
-    page: ClassVar[str] = "tokens"
     phrase: Phrase
-    steps: tuple[Step, ...]
-    candidates: tuple[Candidate, ...] = ()
-    area: npt.NDArray[np.bool_] | None = None
+    steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
-    members: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    members: tuple[Member, ...] = ()
+    page: Literal["tokens", "answer"] = "tokens"
+
+    @property
+    def decided_by(self) -> str | None:
+        """Of an ensemble, the member whose heatmap agrees best with the mask; None of anything else."""
+        if not self.members:
+            return None
+        return max(self.members, key=lambda member: member.agreement).name
+
+    def without_pixels(self, candidates: tuple[Candidate, ...]) -> Trace:
+        """The trace as a result keeps it: with the candidates, and with no map as large as the picture."""
+        steps = tuple(replace(step, maps=_small(step.maps), beside=_all_small(step.beside)) for step in self.steps)
+        return replace(self, steps=steps, candidates=candidates)
 
     def after(self, name: str) -> AttentionMaps:
         """The maps after a stage.
@@ -59,7 +85,26 @@ class Trace:
         Raises:
             KeyError: there is no such step.
         """
-        for step in self.steps:
-            if step.name == name:
-                return step.maps
-        raise KeyError(f"no step named {name!r}: there are {', '.join(step.name for step in self.steps)}")
+        return self.step(name).maps
+
+    def step(self, name: str) -> Step:
+        """The step of a name.
+
+        Raises:
+            KeyError: there is no such step.
+        """
+        found = next((step for step in self.steps if step.name == name), None)
+        if found is None:
+            raise KeyError(f"no step named {name!r}: there are {', '.join(step.name for step in self.steps)}")
+        return found
+
+
+def _small(maps: AttentionMaps) -> AttentionMaps:
+    """Without the grid of the picture's pixels, which the stage ``picture`` adds."""
+    if maps.layers != (PICTURE,):
+        return maps
+    return maps.on(maps.grids[1:], maps.by_grid()[1:])
+
+
+def _all_small(beside: Mapping[str, AttentionMaps]) -> dict[str, AttentionMaps]:
+    return {name: _small(maps) for name, maps in beside.items()}

@@ -16,15 +16,19 @@ import torch
 from groundkit.attention.grids import TokenGrid
 from groundkit.attention.heads import HeadWeights
 from groundkit.attention.layers import KeptMatrix, LayerAttention
+from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, PhraseError
+from groundkit.language import Role, Token
 from groundkit.masks.geometry import mask_iou
 from groundkit.models.vision_language.base import Conversation, EncodedPicture, PlacedGrid
+from groundkit.models.vision_language.look import Reading
 from groundkit.models.vision_language.picture_sizes import PictureSize
 from groundkit.pipelines.decaf import DecAF
 from groundkit.pipelines.vlsam import ASK_FOR_QUESTIONS, PRESETS, QUESTIONS, VLSAM, read_config
 from groundkit.results import Failure
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
+from groundkit.stages.tokens import Tokens
 
 Pixels = npt.NDArray[np.uint8]
 COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220), "green": (20, 200, 20)}
@@ -361,6 +365,12 @@ def test_with_the_spatial_bias_a_place_decides_between_twins(side: str, x: int) 
     assert x <= grounding.points[0, 0] < x + 30
 
 
+def read_answer(method: VLSAM, talk: Conversation) -> AttentionMaps:
+    """What flows from each token of an answer."""
+    tokens = tuple(Token(0, str(place), None, Role.CONTENT) for place in talk.answer)
+    return method.open(SCENE).flow(Reading(talk, tokens, tuple(talk.answer)))
+
+
 @pytest.mark.parametrize(
     ("word_tokens", "expected"),
     [("mean", lambda red, ball: (red + ball) / 2), ("product", lambda red, ball: (red * ball).sqrt()), ("last", None)],
@@ -368,8 +378,10 @@ def test_with_the_spatial_bias_a_place_decides_between_twins(side: str, x: int) 
 def test_a_name_s_map_is_made_of_those_of_its_tokens(word_tokens: str, expected: Any) -> None:
     model = PlantedModel()
     talk = model.ask(model.encode(SCENE), "What is it?", model.tokenizer("red ball").input_ids)
-    red, ball, name = pipeline(model, word_tokens=word_tokens).read_words(talk, [[0], [1], [0, 1]]).maps
+    maps = read_answer(pipeline(model), talk)
+    red, ball = maps.values[0, 0]
     assert not torch.allclose(red, ball)
+    ((name,),) = Tokens(reduction=word_tokens)(maps, SimpleNamespace(excluded=False)).values[0]  # type: ignore[arg-type]
     torch.testing.assert_close(name, expected(red, ball) if expected else ball)
 
 
@@ -428,7 +440,7 @@ def test_the_plain_mean_and_rollout_are_not_damped_unless_asked() -> None:
     talk = model.ask(model.encode(SCENE), "What is it?", model.tokenizer("red").input_ids)
     for flow, damped in (("mean", "none"), ("rollout", "none"), ("flow", "end")):
         (default, explicit) = (
-            pipeline(model, flow=flow, **more).read_words(talk, [[0]]).maps for more in ({}, {"regulariser": damped})
+            read_answer(pipeline(model, flow=flow, **more), talk).values for more in ({}, {"regulariser": damped})
         )
         torch.testing.assert_close(default, explicit)
 
@@ -592,7 +604,7 @@ def test_what_only_one_size_of_the_picture_sees_is_outvoted(resolutions: tuple[f
     assert np.array_equal(grounding.mask, is_of(scene, "red")) == finds
     assert model.shapes == [(round(128 * size), round(128 * size)) for size in resolutions]
     if finds:
-        assert grounding.steps.heat.shape == (32, 32)  # the cells of the finer size
+        assert grounding.steps.after("sizes").grids[0].shape == (32, 32)  # the cells of the finer size
 
 
 def test_decaf_s_cells_find_every_object_of_the_name_where_one_pair_of_points_finds_one() -> None:

@@ -27,7 +27,7 @@ from groundkit.attention.grids import WHOLE, Box, TokenGrid
 from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.attention.layers import LayerAttention
 from groundkit.attention.select import select_layers
-from groundkit.attention.tap import AttentionTap
+from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import ConfigError, ImageError, ModelError, PhraseError
 from groundkit.exclusive import exclusive, seeded
 from groundkit.models.loading import explain_loading_errors
@@ -431,6 +431,30 @@ class VisionLanguageModel(ABC):
         with tap:
             self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
         return tap.read_layers("heads")
+
+    @exclusive
+    @torch.inference_mode()
+    def read_rows(
+        self, conversation: Conversation, positions: Sequence[int], *, layers: str = "all"
+    ) -> tuple[tuple[str, ...], Tensor]:
+        """One pass over the whole conversation, and how much of some tokens' attention goes to each image token.
+
+        Args:
+            positions: where the T tokens stand in the conversation.
+
+        Returns:
+            The names of the layers, and float32 ``(L, H, T, P)``.
+
+        Raises:
+            ConfigError: a layer that does not exist.
+            AttentionError: a layer whose attention could not be read, or layers with different numbers of heads.
+        """
+        names = select_layers(self.layer_names, layers)
+        rows = Selection(torch.tensor(list(positions)), conversation.image_positions, "all")
+        tap = AttentionTap({name: self._layers[name] for name in names}, {"rows": rows})
+        with tap:
+            self.model(**self._arguments(conversation), use_cache=False, logits_to_keep=1)
+        return names, tap.read("rows")[:, 0].cpu()
 
     @exclusive
     @torch.inference_mode()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundkit.attention.grids import TokenGrid, finest_grid, lay_over, smooth_views
+from groundkit.attention.grids import TokenGrid, finest_grid, lay_over
 from groundkit.models.vision_language.base import tiles_then_whole
 
 
@@ -40,21 +40,3 @@ def test_the_finest_grid_counts_the_tokens_of_the_smallest_tiles(
     count = rows * columns + (rows * columns > 1)
     views = tiles_then_whole(torch.arange(12 * count), (3, 4), rows, columns)
     assert finest_grid([view.grid for view in views]) == grid
-
-
-def test_smoothing_is_opencv_s_gaussian_on_each_view_apart() -> None:
-    maps = torch.rand(2, 2 * 25)
-    views = [TokenGrid((5, 5)), TokenGrid((5, 5))]
-    smooth = smooth_views(maps, views, 1.0, 7)
-    x = np.arange(-3, 4)
-    kernel = np.exp(-(x**2) / 2)
-    kernel /= kernel.sum()
-    for row in range(2):
-        for part in range(2):
-            grid = maps[row, 25 * part : 25 * part + 25].reshape(5, 5).numpy()
-            padded = np.pad(grid, 3)
-            expected = [
-                [(np.outer(kernel, kernel) * padded[i : i + 7, j : j + 7]).sum() for j in range(5)] for i in range(5)
-            ]
-            found = smooth[row, 25 * part : 25 * part + 25].reshape(5, 5)
-            np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -109,7 +109,7 @@ def test_a_phrase_with_a_mark_of_the_models_own_is_refused_in_one_line(
     pipeline = VLSAM(model, None, read_config({}))  # type: ignore[arg-type]
     for text in (f"the {mark} cup", "the </s> cup"):
         with pytest.raises(PhraseError, match="is a mark of"):
-            pipeline.read_phrase(model.encode(PICTURE), parse_phrase(text))
+            pipeline.open(PICTURE).read(parse_phrase(text))
 
 
 # Thoughts
@@ -221,10 +221,11 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
         return process(image, question)
 
     model._process = listen  # type: ignore[method-assign]
-    encoded = model.encode(PICTURE)
-    assert questions(pipeline, encoded, 0) == model.listing_questions != QUESTIONS
+    look = pipeline.open(PICTURE)
+    encoded = look.picture
+    assert questions(pipeline, look, 0) == model.listing_questions != QUESTIONS
     asked.clear()
-    pipeline.read_phrase(encoded, parse_phrase("the red cup"))
+    look.read(parse_phrase("the red cup"))
     model.agrees(model.ask(encoded, pipeline.config.verify_question.format(name="a cup")))
     model.ask(encoded, "detect the cup")
     assert asked == ["<image>caption en", "<image>answer en Is there a cup in the image?", "<image>detect the cup"]

@@ -53,7 +53,7 @@ def test_a_photograph_of_any_size_gets_no_more_tokens_than_its_family_allows(
     photograph = np.zeros((*size, 3), np.uint8)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        (picture,) = pipeline(model).open(photograph).pictures
+        picture = pipeline(model).open(photograph).picture
         talk = model.ask(picture, "")
     # Rounding to whole tokens may add half a row and half a column.
     config = model.model.config
@@ -69,24 +69,23 @@ def test_a_crop_is_a_closer_look_in_every_family(model: VisionLanguageModel) -> 
     """Half the sides, about four times the tokens for what is in it, but for the rounding to whole tiles."""
     whole = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
     vlsam = pipeline(model)
-    (seen,) = vlsam.open(whole).pictures
+    seen = vlsam.open(whole).picture
     rows, columns = grid(model, seen)
     for crop in crops(whole, [0.5])[1:]:
-        (picture,) = vlsam.open(crop.pixels, whole=whole).pictures
+        picture = vlsam.open(crop.pixels, whole=whole).picture
         closer = grid(model, picture)
         assert closer[0] * closer[1] >= 0.9 * rows * columns  # in a quarter of the area
 
 
 def test_the_processor_of_a_family_with_a_fixed_size_is_given_the_crop_itself(model: VisionLanguageModel) -> None:
     whole = np.zeros((360, 480, 3), np.uint8)
-    (picture,) = (
-        pipeline(model, framing="crop").open(whole[:180, :240], whole=whole).pictures
-    )  # LLaVA-1.5 would be padded
+    # With framing="pad" LLaVA-1.5's would be padded.
+    picture = pipeline(model, framing="crop").open(whole[:180, :240], whole=whole).picture
     assert (picture.image.shape == (180, 240, 3)) == (model.picture_size is None)
 
 
 def test_a_small_picture_is_enlarged_where_its_tokens_would_be_few(model: VisionLanguageModel) -> None:
-    (picture,) = pipeline(model, framing="crop").open(np.zeros((60, 80, 3), np.uint8)).pictures
+    picture = pipeline(model, framing="crop").open(np.zeros((60, 80, 3), np.uint8)).picture
     of_model = model.picture_size
     least = of_model.min_pixels if of_model and of_model.min_pixels else 60 * 80
     assert np.prod(picture.image.shape[:2]) == pytest.approx(least, rel=0.01)
@@ -98,5 +97,5 @@ def test_most_pixels_overrules_the_default_and_is_not_told(
     monkeypatch.setattr(model, "encode", lambda image, framing: EncodedPicture(image, None))
     photograph = np.zeros((1200, 1600, 3), np.uint8)
     for pixels in (300 * 400, 1200 * 1600):
-        (picture,) = pipeline(model, most_pixels=pixels).open(photograph).pictures
+        picture = pipeline(model, most_pixels=pixels).open(photograph).picture
         assert np.prod(picture.image.shape[:2]) == pixels

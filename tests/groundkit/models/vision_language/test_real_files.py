@@ -52,7 +52,7 @@ def test_a_picture_gets_so_many_tokens(model: VisionLanguageModel, size: tuple[i
 
 
 def test_the_counted_tokens_are_those_of_the_sequence(model: VisionLanguageModel) -> None:
-    (picture,) = VLSAM(model, None, read_config({})).open(np.zeros((480, 640, 3), np.uint8)).pictures  # type: ignore[arg-type]
+    picture = VLSAM(model, None, read_config({})).open(np.zeros((480, 640, 3), np.uint8)).picture  # type: ignore[arg-type]
     assert len(model.ask(picture, "").image_positions) == {QWEN: 391, GRANITE: 13 * 64}[model.name]
 
 
@@ -60,7 +60,7 @@ def test_a_crop_of_a_small_photograph_gets_four_times_the_tokens_for_what_it_sho
     pipeline = VLSAM(model, None, read_config({}))  # type: ignore[arg-type]
     whole = np.zeros((480, 640, 3), np.uint8)
     tokens = [
-        len(model.ask(pipeline.open(each, whole=whole).pictures[0], "").views[0].positions)
+        len(model.ask(pipeline.open(each, whole=whole).picture, "").views[0].positions)
         for each in (whole, whole[:240, :320])
     ]
     assert tokens[0] == tokens[1]

@@ -1,0 +1,33 @@
+"""Picture: the map of the image tokens is laid over the picture, tile by tile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+from pydantic import Field
+
+from groundkit.attention.grids import TokenGrid
+from groundkit.stages.base import Scene, Stage
+from groundkit.stages.places import PICTURE, minmax
+
+if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
+
+_INTERPOLATIONS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
+
+
+class Picture(Stage):
+    """Lay the map over the picture. Two grids are left: the picture's pixels, and its finest image tokens."""
+
+    interpolation: Literal["cubic", "linear"] = Field("cubic", description="between the tokens: cubic or linear")
+
+    def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+        height, width = scene.look.image.shape[:2]
+        pixels = maps.over((height, width), interpolation=_INTERPOLATIONS[self.interpolation])
+        cells = minmax(maps.on_finest_grid())
+        laid = maps.on((TokenGrid(pixels.shape), TokenGrid(cells.shape)), (pixels, cells))
+        return laid.merged(laid.values, PICTURE)
+
+
+STAGE = Picture
