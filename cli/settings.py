@@ -112,7 +112,7 @@ def _toml(title: str, config: Settings) -> str:
             if (name, origin) != ("frames", "default"):
                 lines.append(f"{f'{name} = {_toml_value(value)}':44}  {f'# {origin}' if origin else ''}".rstrip())
 
-    tables = config.tables()
+    tables: dict[str, Any] = config.tables()
     add("", {name: value for name, value in tables.items() if not _is_part(value)})
     for name, value in tables.items():
         if isinstance(value, dict):

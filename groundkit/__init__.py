@@ -43,6 +43,7 @@ from groundkit.loading import load
 from groundkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps as AttentionMaps
     from groundkit.results import Discovery as Discovery
     from groundkit.results import Failure as Failure
     from groundkit.results import FrameMask as FrameMask
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttentionError",
+    "AttentionMaps",
     "CancelledError",
     "ConfigError",
     "Discovery",
@@ -74,6 +76,7 @@ __all__ = [
 
 
 _LATE = {
+    "AttentionMaps": "attention.maps",
     "Discovery": "results",
     "Failure": "results",
     "FrameMask": "results",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -61,7 +61,7 @@ class Setting:
 
     name: str
     full: str
-    value: Any
+    value: JsonValue
     origin: str
     description: str
 
@@ -110,11 +110,11 @@ class Settings(BaseModel):
             return "given" if held and name in scope.given else "default"
         return self._origins.get(scope.full(name), "default")
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, JsonValue]:
         """The value of every setting, in the types of JSON, by its shortest name."""
         return {each.name: each.value for each in self.list_settings()}
 
-    def tables(self) -> dict[str, Any]:
+    def tables(self) -> dict[str, JsonValue]:
         """The value of every setting, in the types of JSON, each part in a table of its own, as ``read`` takes it."""
         return {name: _tables(getattr(self, name)) for name in type(self).model_fields}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -43,9 +43,10 @@ class AttentionMaps:
 
     Every selection returns maps of the same kind, so selections chain:
 
-    >>> maps = pipeline.attention("street.jpg", "the red cup")
-    >>> maps["cup"].layer("10-18").numpy().shape
-    (9, 1, 1, 64, 64)
+    >>> import groundkit
+    >>> maps = groundkit.load("refam").attention("scene.png", "the red cup")
+    >>> maps["cup"].numpy().shape
+    (1, 1, 1, 16, 16)
 
     Attributes:
         values: float32 ``(L, H, T, P)`` on the CPU: layers, heads, text tokens, image tokens. H is 1 where heads were
@@ -224,10 +225,10 @@ class AttentionMaps:
 
         return read_npz(Path(path), cls.from_arrays)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As arrays by name, without pickled objects: ``values``, ``layers``, ``heads``, ``tokens`` and ``grids`` (JSON
         texts), and ``text`` where there is any."""
-        found: dict[str, npt.NDArray[Any]] = {
+        found: dict[str, npt.NDArray[np.generic]] = {
             "values": self.values.numpy(),
             "layers": np.array(self.layers),
             "heads": np.array(self.heads),
@@ -237,7 +238,7 @@ class AttentionMaps:
         return found if self.text is None else {**found, "text": self.text.numpy()}
 
     @classmethod
-    def from_arrays(cls, arrays: Any) -> AttentionMaps:
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> AttentionMaps:
         """The way back from ``arrays``.
 
         Raises:
