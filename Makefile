@@ -16,7 +16,7 @@ demo: .venv/installed
 	@echo "Look at the pictures in $(OUT)/; $(OUT)/explained.png shows every step."
 
 # One process per core, each with one thread of torch.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist loadfile
 QUICK := not slow and not browser and not ray
 
 check: .venv/installed-test lint types

@@ -258,6 +258,7 @@ def test_a_phrase_of_stop_words_alone_is_refused_with_a_remedy(text: str) -> Non
         parse_phrase(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["red", "left", "walking", "piece of", "the red cup on the left of", "赤い"])
 def test_two_thousand_words_are_read(word: str) -> None:
     assert len(parse_phrase(f"{word} " * 2000).words) == 2000 * len(word.split())
