@@ -18,7 +18,7 @@ from groundkit.errors import InputError
 
 
 @contextmanager
-def told_refusals(path: Path, deed: str = "write") -> Iterator[None]:
+def os_errors_as_input_errors(path: Path, deed: str = "write") -> Iterator[None]:
     """Raise what the operating system refuses within the block as an InputError about ``path``."""
     try:
         yield
@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(temporary_name(path.suffix))
     try:
-        with told_refusals(path):
+        with os_errors_as_input_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
@@ -66,7 +66,7 @@ def prepare_folder(folder: Path) -> None:
     Raises:
         InputError: when the operating system refuses.
     """
-    with told_refusals(folder):
+    with os_errors_as_input_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         trial = folder / temporary_name()
         trial.touch()
@@ -86,7 +86,7 @@ def remove_leftovers(folder: Path, *, of_dead: bool = False) -> None:
     Raises:
         InputError: when the operating system refuses.
     """
-    with told_refusals(folder, "use"):
+    with os_errors_as_input_errors(folder, "use"):
         for path in folder.iterdir():
             name = re.fullmatch(r"\.([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}(\.\w+)?", path.name)
             if name is None or (of_dead and (name[1] != _machine() or _is_alive(int(name[2], 16)))):

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from groundkit.errors import ConfigError
-from groundkit.outputs.atomic import told_refusals
+from groundkit.outputs.atomic import os_errors_as_input_errors
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if wait else 0)
-    with told_refusals(path):
+    with os_errors_as_input_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with suppress(NotImplementedError):

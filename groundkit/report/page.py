@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from groundkit.errors import GroundkitError
-from groundkit.outputs.atomic import atomic_path, told_refusals
+from groundkit.outputs.atomic import atomic_path, os_errors_as_input_errors
 from groundkit.report.layers import draw_layers, shrink_heat
 from groundkit.report.video import CHART_HEIGHT, CHART_WIDTH, Strip, draw_chart, draw_strip
 
@@ -48,7 +48,7 @@ def open_report(path: Path | None) -> Iterator[ReportWriter]:
     if path is None:
         yield ReportWriter(Path(), None)
         return
-    with told_refusals(path):
+    with os_errors_as_input_errors(path):
         if path.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class ReportWriter:
     def add(self, entry: str) -> None:
         """Add an entry that was made elsewhere or before."""
         if self._waiting is not None:
-            with told_refusals(self._path):
+            with os_errors_as_input_errors(self._path):
                 self._waiting.write(entry)
 
 

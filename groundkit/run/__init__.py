@@ -1,5 +1,6 @@
-"""A run over many inputs and phrases that can be stopped at any moment and goes on where it was.
+"""A run: phrases in many pictures and videos, or everything that is in them.
 
-``plan`` says what is to be done and under which names, ``manifest`` what has been; ``worker`` does it, ``processes``
-and ``ray_data`` do it on several cores or machines, and ``batch`` puts them together.
+``plan`` names every result before anything is done, ``worker`` does the work, ``manifest`` remembers it, ``engines``
+say where it is done, and ``runner`` puts them together. ``segment``, ``follow``, ``batch`` and ``discover`` are runs;
+``batch`` has a manifest, from which it can be resumed.
 """

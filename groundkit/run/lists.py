@@ -15,7 +15,7 @@ from groundkit.errors import ConfigError, InputError
 from groundkit.language.several import split_phrases
 from groundkit.media.paths import expand_home
 
-_NO_TEXT = r"[\0\ud800-\udc7f\udd00-\udfff]"  # what lies between stands for the bytes of a name that is no UTF-8
+_NO_TEXT = r"[\0\ud800-\udc7f\udd00-\udfff]"  # surrogates between these stand for bytes of a name that is not UTF-8
 
 
 def read_list(path: Path) -> list[tuple[str, list[str]]]:

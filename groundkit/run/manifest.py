@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.outputs.atomic import atomic_path, told_refusals
+from groundkit.outputs.atomic import atomic_path, os_errors_as_input_errors
 from groundkit.outputs.locks import locked
 from groundkit.run.fingerprint import is_same
 from groundkit.run.plan import Shard, Task, Unit
@@ -159,7 +159,7 @@ class Manifest:
                     file.write(self._bytes(entry))
             self._close()
         self._keep(settled)
-        with told_refusals(self.path):
+        with os_errors_as_input_errors(self.path):
             self._file = self.path.open("ab", buffering=0)
             self._end = self.path.stat().st_size
 
@@ -170,7 +170,7 @@ class Manifest:
         return list((ordered | {key: entry for key, entry in self._entries.items() if key not in ordered}).values())
 
     def _bytes(self, entry: _Entry) -> bytes:
-        with self._reading, told_refusals(entry.file, "read"):
+        with self._reading, os_errors_as_input_errors(entry.file, "read"):
             if entry.file not in self._open:
                 self._open[entry.file] = entry.file.open("rb", buffering=0)
             self._open[entry.file].seek(entry.start)
@@ -293,7 +293,7 @@ class Manifest:
         """Write a line, and return how many bytes it has."""
         assert self._file is not None
         line = _line(record)
-        with told_refusals(self.path):
+        with os_errors_as_input_errors(self.path):
             self._file.write(line)
             os.fsync(self._file.fileno())
         self._end += len(line)
@@ -326,7 +326,7 @@ def open_manifest(
     manifest = Manifest(folder / name, json.loads(json.dumps(settings)), origins)
     with ExitStack() as stack:
         try:
-            with told_refusals(manifest.path, "use"):
+            with os_errors_as_input_errors(manifest.path, "use"):
                 if write:
                     stack.enter_context(locked(manifest.path, wait=False))
                 others = manifest._of_others(write=write)
@@ -356,7 +356,7 @@ def _is_still(record: Record, path: Path | None) -> bool:
     """Whether a record is of the file at ``path``."""
     if path is None:
         return False
-    with told_refusals(path, "read"):
+    with os_errors_as_input_errors(path, "read"):
         return is_same(record, path)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from groundkit.errors import ConfigError
 from groundkit.masks.rle import RunLength, area, box, encode
 from groundkit.media.inputs import STDIN
-from groundkit.outputs.atomic import told_refusals, write_text
+from groundkit.outputs.atomic import os_errors_as_input_errors, write_text
 from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.locks import locked
 from groundkit.results import Discovery, Grounding
@@ -160,7 +160,7 @@ class CocoDataset:
 
     def _read(self, path: Path) -> None:
         """Take in what an earlier run of the same command has written."""
-        with told_refusals(path, "read"):
+        with os_errors_as_input_errors(path, "read"):
             if not path.exists():
                 return
             text = path.read_text(encoding="utf-8", errors="replace")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.outputs.atomic import told_refusals, write_text
+from groundkit.outputs.atomic import os_errors_as_input_errors, write_text
 from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.locks import locked
 from groundkit.results import Discovery, Grounding
@@ -108,7 +108,7 @@ class YoloRun:
 
 
 def _lines(path: Path) -> list[str]:
-    with told_refusals(path, "read"):
+    with os_errors_as_input_errors(path, "read"):
         if not path.exists():
             return []
         try:

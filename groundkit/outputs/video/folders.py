@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.errors import InputError
-from groundkit.outputs.atomic import temporary_name, told_refusals
+from groundkit.outputs.atomic import os_errors_as_input_errors, temporary_name
 from groundkit.outputs.ours import png_mark, remove_ours
 
 _MAX_OBJECTS = 255  # ids in a picture with 8-bit indices, of which 0 is the background
@@ -38,7 +38,7 @@ class _PictureFolder:
         self._temporary = root / temporary_name()
 
     def __enter__(self) -> Self:
-        with told_refusals(self.folder):
+        with os_errors_as_input_errors(self.folder):
             self._temporary.mkdir(parents=True)
         return self
 
@@ -47,13 +47,13 @@ class _PictureFolder:
     ) -> None:
         try:
             if error is None:
-                with told_refusals(self.folder):
+                with os_errors_as_input_errors(self.folder):
                     self._publish()
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _write(self, name: str, picture: Image.Image) -> None:
-        with told_refusals(self.folder):
+        with os_errors_as_input_errors(self.folder):
             picture.save(self._temporary / f"{_part(name)}.png", format="PNG", pnginfo=png_mark())
 
     def _publish(self) -> None:

@@ -41,23 +41,23 @@ def on_processes(job: Job, units: Sequence[Unit], count: int) -> Generator[Recor
         GroundkitError: when the models cannot be loaded.
     """
     todo = deque(units)
-    team = [_Colleague(job, count) for _ in range(min(count, len(units)))]
+    team = [_WorkerHandle(job, count) for _ in range(min(count, len(units)))]
     try:
         while todo or any(each.busy for each in team):
             for each in team:
-                each.feed(todo)
+                each.submit(todo)
             ready = wait([each.connection for each in team])
             for each in [each for each in team if each.connection in ready]:
                 try:
                     yield from each.receive()
                 except EOFError:
-                    yield from each.bury(todo)
+                    yield from each.fail_pending(todo)
                     team.remove(each)
                     if todo:
-                        team.append(_Colleague(job, count))
+                        team.append(_WorkerHandle(job, count))
     finally:
         for each in team:
-            each.dismiss()
+            each.close()
         for each in team:
             each.process.join()
 
@@ -69,7 +69,7 @@ class _Doing:
 
 
 @dataclass(eq=False)
-class _Colleague:
+class _WorkerHandle:
     """A process that does units, seen from the one that hands them out."""
 
     job: Job
@@ -88,7 +88,7 @@ class _Colleague:
     def busy(self) -> bool:
         return bool(self.doing)
 
-    def feed(self, todo: deque[Unit]) -> None:
+    def submit(self, todo: deque[Unit]) -> None:
         """Hand out the next units: pictures ahead, to be read in time; a video, which takes long, only when idle."""
         while todo and (not self.doing or (len(self.doing) <= self.job.jobs and not todo[0].item.is_video)):
             self.doing.append(_Doing(todo.popleft()))
@@ -110,7 +110,7 @@ class _Colleague:
             self.doing.popleft()
         yield message
 
-    def bury(self, todo: deque[Unit]) -> Iterator[Record]:
+    def fail_pending(self, todo: deque[Unit]) -> Iterator[Record]:
         """Fail the tasks that a dead process was on, and give back the others."""
         self.process.join()
         if not self.ready:
@@ -128,7 +128,7 @@ class _Colleague:
         for task in lost.unit.tasks[lost.records :]:
             yield {**failure(lost.unit.item.name, task.phrase, error), "name": task.name}
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Let it end; what it is on is lost."""
         if self.busy or not self.ready:
             self.process.terminate()
