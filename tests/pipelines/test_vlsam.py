@@ -29,6 +29,7 @@ from groundkit.results import Failure
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.tokens import Tokens
+from groundkit.stages.trace import Trace
 
 Pixels = npt.NDArray[np.uint8]
 COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220), "green": (20, 200, 20)}
@@ -683,3 +684,47 @@ def test_names_are_found_by_cells_too_each_with_its_own_mask() -> None:
     assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
     for label, mask in zip(found.labels, found.masks, strict=True):
         np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))
+
+
+@dataclass
+class RowsModel(PlantedModel):
+    """Also tells the rows of its attention, in two layers of three heads."""
+
+    passes: int = 0
+
+    def read_layers(self, talk: Conversation, **options: Any) -> list[LayerAttention]:
+        self.passes += 1
+        return super().read_layers(talk, **options)
+
+    def read_rows(self, talk: Conversation, positions: Sequence[int]) -> tuple[tuple[str, ...], torch.Tensor]:
+        (layer, *_) = super().read_layers(talk, weights=HeadWeights.MAX, layers="all")
+        rows = layer.dense()[list(positions)][:, talk.image_positions]
+        return ("layers.0", "layers.1"), rows.expand(2, 3, -1, -1).clone()
+
+
+def test_attention_holds_every_token_of_the_phrase_in_every_layer_and_head_by_its_word() -> None:
+    maps = pipeline(RowsModel()).attention(SCENE, "the red cup on the left")
+    assert maps.values.shape == (2, 3, 6, GRID * GRID)
+    assert [token.spelling for token in maps.tokens] == ["the", "red", "cup", "on", "the", "left"]
+    heat = cv2.resize(maps["red"].mean_layers().numpy()[0, 0, 0], SCENE.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    assert heat[is_of(SCENE, "red")].min() > heat[~is_of(SCENE, "red")].mean()
+
+
+def test_the_null_phrase_is_read_once_per_picture_however_many_phrases_there_are() -> None:
+    model = RowsModel()
+    pipeline(model)(SCENE, ["the red cup", "the blue ball", "the green lemon, not the red cup"])
+    assert model.passes == 3 + 1 + 1  # the phrases, what one of them excludes, and the null phrase
+    assert model.encoded == 1
+
+
+def test_a_trace_tells_the_maps_after_each_stage_and_keeps_none_as_large_as_the_picture() -> None:
+    found = pipeline(PlantedModel(), spatial_bias=True)(SCENE, "the red cup on the left, not the blue ball")
+    trace = found.steps
+    assert isinstance(trace, Trace)
+    names = [step.name for step in trace.steps]
+    assert names == ["read", "tokens", "evidence", "picture", "places", "negation"]
+    assert [token.spelling for token in trace.after("read").tokens] == ["red", "cup"]
+    kept = [each for step in trace.steps for each in (step.maps, *step.beside.values())]
+    assert {maps.grids[0].shape for maps in kept} == {(GRID, GRID)}
+    assert list(trace.step("evidence").beside) == ["thing"]
+    assert trace.candidates[0].area is not None

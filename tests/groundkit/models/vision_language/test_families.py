@@ -100,6 +100,7 @@ def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
 def test_attention_equals_that_of_eager_attention(model: VisionLanguageModel, picture: npt.NDArray[np.uint8]) -> None:
     talk = conversation(model, picture)
     layers = model.read_layers(talk, weights=HeadWeights.UNIFORM)
+    names, rows = model.read_rows(talk, talk.answer)
     model.model.set_attn_implementation("eager")
     try:
         out = model.model(**model._arguments(talk), use_cache=False, output_attentions=True)
@@ -108,6 +109,10 @@ def test_attention_equals_that_of_eager_attention(model: VisionLanguageModel, pi
     assert len(out.attentions) == len(layers)
     for layer, attention in zip(layers, out.attentions, strict=True):
         torch.testing.assert_close(layer.dense(), attention[0].float().mean(0), atol=1e-5, rtol=1e-3)
+    assert names == model.layer_names
+    for row, attention in zip(rows, out.attentions, strict=True):  # every head, from the answer to the picture
+        expected = attention[0][:, talk.answer.start : talk.answer.stop][:, :, talk.image_positions].float()
+        torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-3)
 
 
 @torch.inference_mode()
