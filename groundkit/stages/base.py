@@ -29,7 +29,7 @@ STAGES = Registry(
     __package__ or "",
     "STAGE",
     "groundkit.stages",
-    frozenset({"base", "normalise", "trace"}),
+    frozenset({"base", "trace"}),
 )
 """All stages by their names, those of files and of the entry point group ``groundkit.stages``."""
 

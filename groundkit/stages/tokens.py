@@ -25,13 +25,16 @@ class Tokens(Stage):
     )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
-        from groundkit.stages.normalise import reduce_maps
-
         per_token = maps.values.movedim(2, 0)
-        if self.reduction == "last":
-            combined = per_token[-1]
-        else:
-            combined = reduce_maps(per_token, "product" if scene.excluded else self.reduction)
+        match self.reduction:
+            case "last":
+                combined = per_token[-1]
+            case "mean" if not scene.excluded:
+                combined = per_token.mean(dim=0)
+            case "sum" if not scene.excluded:
+                combined = per_token.sum(dim=0)
+            case _:
+                combined = per_token.clamp_min(1e-12).log().mean(dim=0).exp()
         return maps.combined(combined.unsqueeze(2))
 
 

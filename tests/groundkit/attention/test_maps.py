@@ -4,8 +4,11 @@ import numpy as np
 import torch
 from planted import attention_maps
 
+from groundkit.attention.choices import Normalisation
 from groundkit.attention.maps import AttentionMaps
-from groundkit.stages.normalise import Normalisation, merge_layers
+from groundkit.language import parse_phrase
+from groundkit.stages.base import Scene
+from groundkit.stages.compete import Compete
 from groundkit.stages.sinks import find_sinks
 
 LAYERS, TOKENS, SIDE = 4, 6, 8
@@ -23,21 +26,27 @@ def attention(*, sink: int | None = None, sink_layers: slice = slice(None)) -> A
     return attention_maps(maps, text / text.sum(dim=-1, keepdim=True))
 
 
+def competed(maps: torch.Tensor, along: Normalisation) -> torch.Tensor:
+    """What the stage makes of the mean over layers of maps ``(L, T, h, w)``, of a clip ``(L, T, t, h, w)``."""
+    scene = Scene(None, parse_phrase("the cup"), ())  # type: ignore[arg-type]
+    found = Compete(normalisation=along)(attention_maps(maps).mean_layers(), scene)
+    return torch.from_numpy(found.numpy()[0, 0])
+
+
 def test_tokens_compete_at_each_patch() -> None:
-    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE, dtype=torch.float64)
-    merged = merge_layers(maps, Normalisation.TOKENS)
-    mean = maps.numpy().mean(axis=0)
-    np.testing.assert_allclose(merged.numpy(), mean / mean.sum(axis=0), rtol=1e-12)
+    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE)
+    mean = maps.double().numpy().mean(axis=0)
+    np.testing.assert_allclose(competed(maps, Normalisation.TOKENS), mean / mean.sum(axis=0), rtol=1e-5)
 
 
 def test_image_normalisation_makes_each_token_map_sum_to_one() -> None:
-    merged = merge_layers(torch.rand(LAYERS, TOKENS, SIDE, SIDE), Normalisation.IMAGE)
+    merged = competed(torch.rand(LAYERS, TOKENS, SIDE, SIDE), Normalisation.IMAGE)
     torch.testing.assert_close(merged.sum(dim=(1, 2)), torch.ones(TOKENS))
 
 
 def test_no_normalisation_is_the_mean_over_layers() -> None:
     maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE)
-    assert torch.equal(merge_layers(maps, Normalisation.NONE), maps.mean(dim=0))
+    assert torch.equal(competed(maps, Normalisation.NONE), maps.mean(dim=0))
 
 
 def test_a_planted_sink_is_found_and_nothing_else() -> None:
@@ -70,8 +79,8 @@ def test_a_token_that_everyone_looks_at_but_whose_map_is_sharp_is_no_sink() -> N
 
 def test_maps_of_a_clip_compete_and_sum_like_those_of_a_picture() -> None:
     maps = torch.rand(LAYERS, TOKENS, 3, SIDE, SIDE)
-    torch.testing.assert_close(merge_layers(maps, Normalisation.TOKENS).sum(dim=0), torch.ones(3, SIDE, SIDE))
-    torch.testing.assert_close(merge_layers(maps, Normalisation.IMAGE).sum(dim=(1, 2, 3)), torch.ones(TOKENS))
+    torch.testing.assert_close(competed(maps, Normalisation.TOKENS).sum(dim=0), torch.ones(3, SIDE, SIDE))
+    torch.testing.assert_close(competed(maps, Normalisation.IMAGE).sum(dim=(1, 2, 3)), torch.ones(TOKENS))
 
 
 def test_where_words_do_not_look_at_words_a_sink_is_what_every_patch_looks_at() -> None:
