@@ -188,7 +188,7 @@ class View:
 
 
 class Answered:
-    """A question about a picture with its answer, and what flows from the names in it, read once for all of them."""
+    """A question about a picture with its answer, and the attention flow from its names, read once for all of them."""
 
     def __init__(
         self,

@@ -108,7 +108,7 @@ class VLSAMLook(VisionLanguageLook):
         return tuple(tokens)
 
     def known_ids(self, phrase: Phrase) -> list[int]:
-        """The phrase as tokens of an answer. Raises PhraseError where the model knows no word of it."""
+        """The phrase as tokens of an answer. Raises PhraseError where the model's tokenizer has none of its words."""
         ids = self.model.answer_ids(phrase.text)
         pieces = zip(self.model.tokenizer.convert_ids_to_tokens(ids), ids, strict=True)
         check_known(

@@ -23,7 +23,7 @@ from groundkit.wording import count_of
 def draw_answer(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
     """The maps after each step from the model's attention to the mask, with the positive area and the points.
 
-    Of an ensemble, each member's heatmap and its agreement with the mask that was taken, then the fused heatmap.
+    For an ensemble: each member's heatmap, its agreement with the chosen mask, and the fused heatmap.
 
     Returns:
         uint8 RGB, 1600 pixels wide.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundkit.masks.candidates import Candidate
 from groundkit.segmenters.base import Propose
 from groundkit.settings import Settings
-from groundkit.stages.places import PICTURE
+from groundkit.stages.trace import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps

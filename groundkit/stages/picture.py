@@ -9,7 +9,8 @@ from pydantic import Field
 
 from groundkit.attention.grids import TokenGrid
 from groundkit.stages.base import Scene, Stage
-from groundkit.stages.places import PICTURE, minmax
+from groundkit.stages.places import minmax
+from groundkit.stages.trace import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps

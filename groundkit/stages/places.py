@@ -12,13 +12,12 @@ from pydantic import Field
 
 from groundkit.language.direction import Direction
 from groundkit.stages.base import Scene, Stage
+from groundkit.stages.trace import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps
 
 Heat = npt.NDArray[np.float32]
-
-PICTURE = "picture"  # what the one layer of maps is called after the stage of this name
 
 
 class Places(Stage):

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.language import Phrase
-from groundkit.stages.places import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.masks.candidates import Candidate
+
+PICTURE = "picture"  # the name of the only layer after the stage of this name
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Trace:
 
     @property
     def decided_by(self) -> str | None:
-        """Of an ensemble, the member whose heatmap agrees best with the mask; None of anything else."""
+        """The member of an ensemble whose heatmap agrees best with the mask; None for other methods."""
         if not self.members:
             return None
         return max(self.members, key=lambda member: member.agreement).name

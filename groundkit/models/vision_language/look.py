@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from groundkit.models.look import Look
 from groundkit.models.options import FlowOptions
 from groundkit.models.vision_language.base import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.models.vision_language.picture_sizes import Framing
-from groundkit.segmenters.base import Segmenter
+
+if TYPE_CHECKING:
+    from groundkit.segmenters.base import Segmenter
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class VisionLanguageLook(Look):
         return self.model.ask(self.picture, question, answer)
 
     def flow(self, reading: Reading) -> AttentionMaps:
-        """What flows from tokens to the image tokens, VL-SAM's equations 1 to 3: ``(1, 1, T, P)``."""
+        """The attention flow from tokens to the image tokens, VL-SAM's equations 1 to 3: ``(1, 1, T, P)``."""
         talk, positions = reading.talk, reading.positions
         options = self.options
         rows = torch.zeros(len(positions), talk.inputs["input_ids"].shape[1], dtype=torch.float32)
