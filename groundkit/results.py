@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -403,16 +403,6 @@ class Failure:
         from groundkit.outputs.record import failure
 
         return failure(source, self.phrase, self.error)
-
-
-def judged(grounding: Grounding, evidence: Evidence, min_evidence: float) -> Grounding:
-    """The grounding with its evidence; without masks and points where there is less than ``min_evidence``."""
-    grounding = replace(grounding, evidence=evidence)
-    if evidence.score >= min_evidence:
-        return grounding
-    none = np.zeros(0, np.float32)
-    empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)
-    return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))
 
 
 def _check(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

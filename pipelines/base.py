@@ -24,6 +24,7 @@ from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
 if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
     from groundkit.loaded import Family
 
 Image = TypeVar("Image", bound=ImageSource)
@@ -210,6 +211,15 @@ class Pipeline(ABC):
         for family in self.families:
             select_layers(family.layer_names, str(getattr(changed.config, "layers", "all")))
         return changed
+
+    def attention(self, image: ImageSource, phrase: str, *, seed: int = 0) -> AttentionMaps | tuple[AttentionMaps, ...]:
+        """The attention between a phrase and a picture before any stage; of an ensemble, that of each member.
+
+        Raises:
+            ImageError, PhraseError: an input that cannot be used.
+            ConfigError: a method that reads no attention.
+        """
+        raise ConfigError(f"{self.name} reads no attention")
 
     @property
     def families(self) -> tuple[Family, ...]:

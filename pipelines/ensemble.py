@@ -17,6 +17,7 @@ from groundkit.errors import ConfigError
 from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.masks.evidence import mean_evidence
 from groundkit.masks.geometry import agreement
+from groundkit.media.images import ImageSource, read_image
 from groundkit.models.look import Look
 from groundkit.pipelines.base import Pipeline, attempt
 from groundkit.pipelines.ensemble_config import PRESETS, EnsembleConfig, read_config
@@ -114,6 +115,27 @@ class Ensemble(Method):
 
     def made_by(self) -> dict[str, Any]:
         return {"segmenter": self.segmenter.name, "settings": self.config.flat(), "origins": self.config.origins}
+
+    def attention(self, image: ImageSource, phrase: str, *, seed: int = 0) -> tuple[AttentionMaps, ...]:
+        """The attention that each member reads, in their order, before any stage.
+
+        Args:
+            image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB.
+            phrase: what to look for.
+            seed: of the noise, 0 to 2**62.
+
+        Raises:
+            ImageError, PhraseError: an input that cannot be used.
+
+        Example:
+            >>> import groundkit
+            >>> words, answer = groundkit.load("ensemble", model="nano,nano").attention("scene.png", "the red cup")
+            >>> words["cup"].tokens[0].spelling, answer["cup"].tokens[0].spelling
+            ('cup', 'cup')
+        """
+        pixels = read_image(image)
+        maps = [member.attention(pixels, phrase, seed=seed) for member in self.members]
+        return tuple(each for found in maps for each in (found if isinstance(found, tuple) else (found,)))
 
     def outcomes(
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0

@@ -7,6 +7,7 @@ import itertools
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Grounding, judged
+from groundkit.results import Grounding
 from groundkit.stages.negation import is_left
 from groundkit.stages.places import minmax
 from groundkit.stages.trace import Step, Trace
@@ -103,7 +104,7 @@ class Method(Pipeline):
             steps=trace.without_pixels(tuple(candidates)),
             **self.made_by(),
         )
-        return grounding if evidence is None else judged(grounding, evidence(grounding.mask), self.config.min_evidence)
+        return grounding if evidence is None else _judged(grounding, evidence(grounding.mask), self.config.min_evidence)
 
 
 def evidence_of(trace: Trace) -> Callable[[npt.NDArray[np.bool_]], Evidence] | None:
@@ -121,3 +122,13 @@ def remains(mask: npt.NDArray[np.bool_], steps: Sequence[Step]) -> bool:
         if step.name == "negation":
             return is_left(mask, *(each.maps.by_grid()[0][0, 0, 0] for each in (step, before)))
     return True
+
+
+def _judged(grounding: Grounding, evidence: Evidence, min_evidence: float) -> Grounding:
+    """The grounding with its evidence; without masks and points where there is less than ``min_evidence``."""
+    grounding = replace(grounding, evidence=evidence)
+    if evidence.score >= min_evidence:
+        return grounding
+    none = np.zeros(0, np.float32)
+    empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)
+    return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))

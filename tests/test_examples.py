@@ -14,6 +14,9 @@ from PIL import Image
 
 import groundkit
 from groundkit.pipelines.base import Pipeline
+from groundkit.pipelines.ensemble import Ensemble
+from groundkit.pipelines.refam import RefAM
+from groundkit.pipelines.vlsam import VLSAM
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 SCENE = Path(__file__).parents[1] / "samples" / "scene_1.png"
@@ -25,7 +28,8 @@ def examples() -> Iterator[doctest.DocTest]:
     for name in groundkit.__all__:
         public = getattr(groundkit, name)
         yield from finder.find(public, f"groundkit.{name}", module=inspect.getmodule(public), globs={})
-    yield from finder.find(Pipeline, "groundkit.Pipeline", globs={})
+    for kind in (Pipeline, RefAM, VLSAM, Ensemble):
+        yield from finder.find(kind, f"groundkit.{kind.__name__}", globs={"groundkit": groundkit})
 
     page = PAGE.read_text(encoding="utf-8")
     yield doctest.DocTestParser().get_doctest(page, {}, "docs/python.md", str(PAGE), 0)

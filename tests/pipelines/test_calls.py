@@ -75,7 +75,16 @@ def test_a_change_that_cannot_be_is_refused_at_once(
 def test_an_ensemble_without_evidence_has_members_that_measure_none(loaded: dict[str, Any]) -> None:
     found = loaded["ensemble"](SCENE, "the red cup", config={"evidence": False})
     assert found.evidence is None
-    assert all(member.evidence is None for member in found.steps.members)
+    assert not any(member.config.evidence for member in loaded["ensemble"].with_config(evidence=False).members)
+
+
+def test_attention_is_of_one_type_and_of_an_ensemble_that_of_each_member(loaded: dict[str, Any]) -> None:
+    maps = {method: loaded[method].attention(SCENE, "the red cup") for method in METHODS}
+    for each in (maps["refam"], maps["vlsam"], maps["decaf"], *maps["ensemble"]):
+        assert isinstance(each, groundkit.AttentionMaps)
+        assert each["cup"].numpy().shape[2:4] == (1, each.grids[0].shape[-2])
+    assert [each.layers for each in maps["ensemble"]] == [maps["refam"].layers, maps["vlsam"].layers]
+    torch.testing.assert_close(maps["ensemble"][0].values, maps["refam"].values, atol=0, rtol=0)
 
 
 def test_failures_stand_in_the_place_of_results_and_the_others_are_there(loaded: dict[str, Any]) -> None:
