@@ -59,7 +59,7 @@ def file_names(path: Path, base: str, formats: Iterable[str]) -> dict[str, Path]
     Raises:
         ConfigError: for an unknown format, or a file name whose suffix is not that of a format's files.
     """
-    endings = {name: load_format(name).ending for name in check_formats(formats)}
+    endings = {name: load_format(name).ending for name in formats}
     if not names_a_file(path):
         return {name: path / f"{base}{ending}" for name, ending in endings.items()}
     suffixes = sorted({Path(f"name{ending}").suffix for ending in endings.values()})

@@ -248,8 +248,8 @@ def _done(settings: RunSettings, left: list[Unit], units: list[Unit], listener: 
     """The records of what is left, in the order of their ends; what cannot be read is told without a model."""
     job = settings.job
     listener.begin(count_tasks(units), count_tasks(units) - count_tasks(left))
-    items = [unit.item for unit in left if unit.error is None]
-    unreadable = find_unreadable(items, videos=job.command != "discover")
+    items = dict.fromkeys(unit.item for unit in left if unit.error is None)
+    unreadable = find_unreadable(list(items), videos=job.command != "discover")
     usable = []
     for unit in left:
         error = InputError(unit.error) if unit.error else unreadable.get(unit.item)

@@ -38,7 +38,7 @@ def on_processes(job: Job, units: Sequence[Unit], count: int) -> Generator[Recor
     another takes its place.
 
     Raises:
-        GroundkitError: when the models cannot be loaded.
+        GroundkitError: when the models cannot be loaded, or refuse a setting.
     """
     todo = deque(units)
     team = [_WorkerHandle(job, count) for _ in range(min(count, len(units)))]
@@ -153,13 +153,12 @@ def _serve(connection: Connection, job: Job, count: int) -> None:
     _share_cores(count)
     try:
         worker = Worker(job)
-    except GroundkitError as error:
+        with suppress(EOFError, ConnectionError):  # there is no more to do
+            connection.send(_READY)
+            for record in worker.work(_received(connection, worker)):
+                connection.send(record)
+    except GroundkitError as error:  # models that cannot be loaded, or a setting that they refuse
         connection.send(error)
-        return
-    with suppress(EOFError, ConnectionError):  # there is no more to do
-        connection.send(_READY)
-        for record in worker.work(_received(connection, worker)):
-            connection.send(record)
 
 
 def _tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -39,6 +39,7 @@ def on_ray(
     Raises:
         ConfigError: when Ray is not installed, or the cluster does not answer.
         ModelError: when the actors cannot load the models.
+        ConfigError: a setting that the models refuse.
     """
     try:
         import ray
@@ -114,5 +115,8 @@ class _Actor:
             yield {"record": [""], "refusal": [self._refusal]}
             return
         # As text: records of pictures, videos and failures have no one table of columns.
-        for record in self._worker.work([pickle.loads(unit) for unit in batch["unit"]]):
-            yield {"record": [json.dumps(record)], "refusal": [b""]}
+        try:
+            for record in self._worker.work([pickle.loads(unit) for unit in batch["unit"]]):
+                yield {"record": [json.dumps(record)], "refusal": [b""]}
+        except ConfigError as error:  # a setting that the model refuses
+            yield {"record": [""], "refusal": [pickle.dumps(error)]}

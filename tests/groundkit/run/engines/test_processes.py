@@ -10,6 +10,7 @@ import pytest
 
 import groundkit
 from groundkit.errors import ConfigError, ModelError
+from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import read_config
 from groundkit.run.engines.here import here
 from groundkit.run.engines.processes import _tell, on_processes
@@ -69,6 +70,22 @@ def test_what_cannot_be_loaded_is_raised_as_in_one_process(nano, plan, tmp_path)
     dying = Job(partial(os._exit, 7), tmp_path, ("png",))
     with pytest.raises(ModelError, match=r"^a worker died while it loaded the models \(exit code 7\)"):
         list(on_processes(dying, plan, 2))
+    assert multiprocessing.active_children() == []
+
+
+class Refuses(Pipeline):
+    """Its model has no head 9."""
+
+    name, model, segmenter = "refuses", "none", None
+
+    def outcomes(self, image, phrases, *, seed=0):
+        raise ConfigError("no head 9")
+
+
+def test_a_setting_that_the_model_refuses_ends_the_run_as_in_one_process(plan, tmp_path):
+    for engine in (here, partial(on_processes, count=2)):
+        with pytest.raises(ConfigError, match="no head 9"):
+            list(engine(Job(Refuses, tmp_path / "out", ("png",)), plan))
     assert multiprocessing.active_children() == []
 
 
