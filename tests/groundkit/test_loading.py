@@ -10,6 +10,7 @@ import torch
 import groundkit
 from groundkit.errors import ConfigError, ModelError
 from groundkit.masks.geometry import mask_iou
+from groundkit.models import locate
 from groundkit.outputs.record import record
 from groundkit.pipelines.resolve import config_of, readings_for
 from groundkit.results import Grounding
@@ -140,3 +141,17 @@ def test_another_attention_than_torchs_own_is_refused_in_one_line(
     monkeypatch.setenv("DIFFUSERS_ATTN_BACKEND", backend)
     with pytest.raises(ConfigError, match=f"^DIFFUSERS_ATTN_BACKEND={backend}: attention can be read from torch's"):
         groundkit.load(device="cpu")
+
+
+@pytest.mark.parametrize("pipeline", ["refam", "vlsam"])
+def test_a_model_is_located_once(pipeline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_for: list[str] = []
+    find = locate.find_file
+
+    def counted(source: str | Path, name: str, revision: str | None, local: bool) -> object:
+        looked_for.append(f"{source}/{name}")
+        return find(source, name, revision, local)
+
+    monkeypatch.setattr(locate, "find_file", counted)
+    groundkit.load(pipeline, device="cpu", local_files_only=True)
+    assert len(looked_for) == len(set(looked_for)) == 2  # the model and the segmenter

@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from fakes import SquareSegmenter
 from planted import PlantedModel
 
+import groundkit
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError, ImageError, PhraseError
 from groundkit.models.diffusion.base import EncodedClip, Text
@@ -226,6 +228,26 @@ def test_a_mask_without_a_pixel_is_no_object() -> None:
     found = RefAM(PlantedModel({"cup": (2, 2)}), Blind(), read_config({}))(IMAGE, "the cup")
     assert isinstance(found, Grounding)
     assert (found.masks.shape, found.scores.shape, found.boxes.shape) == ((0, *IMAGE.shape[:2]), (0,), (0, 4))
+
+
+def test_attention_is_what_the_method_reads_before_any_stage() -> None:
+    pipeline = RefAM(PlantedModel({"cup": (4, 4)}, noisy=True), SquareSegmenter(half=6), read_config({}))
+    maps = pipeline.attention(IMAGE, "the red cup", seed=3)
+    assert maps.layers == ("a", "b")
+    assert maps["cup"].numpy().shape == (2, 1, 1, SIDE, SIDE)
+    assert maps["cup"].mean_layers().over(IMAGE.shape[:2]).argmax() // (SIDE * CELL) // CELL == 4
+    read = pipeline(IMAGE, "the red cup", seed=3).steps.after("read")
+    assert torch.equal(maps.mean_layers().values, read.values)
+    assert maps.tokens == read.tokens
+
+
+def test_every_head_of_the_attention_is_kept_when_asked() -> None:
+    pipeline = groundkit.load("refam", device="cpu", local_files_only=True, config={"heads": None, "layers": "all"})
+    one, every = (pipeline.attention(IMAGE, "the red cup", keep_heads=keep) for keep in (False, True))
+    assert one.heads == ("mean",)
+    assert every.heads == tuple(map(str, range(len(every.heads))))
+    assert len(every.heads) > 1
+    torch.testing.assert_close(every.values.mean(dim=1, keepdim=True), one.values)
 
 
 def test_noise_seeds_are_averaged() -> None:

@@ -59,6 +59,17 @@ def test_kept_maps_stand_out_from_dropped_ones(make_grounding):
     assert (pages[0] != pages[1]).any()
 
 
+def test_what_a_phrase_leaves_out_is_drawn_beside_the_kept_maps(make_grounding):
+    trace = trace_for(make_grounding((5, 5, 20, 20)), 4, bias=False)
+    excluded = replace(trace.steps[-1], name="negation", beside={"the red cup": trace.steps[-1].maps})
+    pages = [
+        draw_explanation(make_grounding((5, 5, 20, 20), steps=replace(trace, steps=steps)))
+        for steps in (trace.steps, (*trace.steps, excluded))
+    ]
+    heat = [(page[..., 0].astype(int) - page[..., 2] > 100).sum() for page in pages]  # turbo's hot colours
+    assert heat[1] > heat[0]
+
+
 def test_evidence_and_every_setting_that_ran_are_told(make_grounding):
     found = make_grounding((4, 4, 20, 20), settings={"noise_level": 0.3, "magnets": [], "heads": None})
     assert about(replace(found, evidence=Evidence(0.2, 0.36, 0.8))) == "refam, nano, 0.2 s, evidence 0.52, mask 0.90"
