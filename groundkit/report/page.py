@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
-from groundkit.errors import GroundkitError
 from groundkit.outputs.atomic import atomic_path, os_errors_as_input_errors
 from groundkit.report.layers import draw_layers, shrink_heat
 from groundkit.report.video import CHART_HEIGHT, CHART_WIDTH, Strip, draw_chart, draw_strip
@@ -77,51 +76,37 @@ class ReportWriter:
         self._path = path
         self._waiting = waiting
 
-    def add_picture(self, source: str, phrase: str, outcome: Grounding | GroundkitError) -> None:
-        """Add what was found in a picture, or why nothing was; see ``picture_entry``."""
-        if self._waiting is not None:
-            self.add(picture_entry(source, phrase, outcome))
-
-    def add_failures(self, source: str, phrases: Iterable[str], error: GroundkitError) -> None:
-        """Add an input that could not be used, once a phrase; see ``failure_entry``."""
-        for phrase in phrases:
-            self.add(failure_entry(source, phrase, error))
-
     def add(self, entry: str) -> None:
-        """Add an entry that was made elsewhere or before."""
+        """Add an entry: of ``picture_entry``, ``video_entry`` or ``failure_entry``. Does nothing without a file."""
         if self._waiting is not None:
             with os_errors_as_input_errors(self._path):
                 self._waiting.write(entry)
 
 
-def picture_entry(
-    source: str, phrase: str, outcome: Grounding | GroundkitError, heat: npt.NDArray[np.uint8] | None = None
-) -> str:
+def picture_entry(source: str, phrase: str, found: Grounding, heat: npt.NDArray[np.uint8] | None = None) -> str:
     """One picture and phrase as a piece of HTML, the same bytes for the same result.
 
     Args:
         source: the input as the user named it.
         phrase: what was looked for.
-        outcome: the result, or why there is none.
+        found: the result.
         heat: of ``shrink_heat``, where the result's own heatmap is not kept.
     """
-    if isinstance(outcome, GroundkitError):
-        return failure_entry(source, phrase, outcome)
     return _template("picture.html").render(
         source=source,
         phrase=phrase,
-        status="found" if len(outcome.masks) else "empty",
-        score=float(outcome.scores.max()) if len(outcome.scores) else None,
-        evidence=outcome.evidence.score if outcome.evidence else None,
-        method=f"{outcome.pipeline} · {outcome.model}",
-        size=(outcome.image.shape[1], outcome.image.shape[0]),
+        status="found" if len(found.masks) else "empty",
+        score=float(found.scores.max()) if len(found.scores) else None,
+        evidence=found.evidence.score if found.evidence else None,
+        method=f"{found.pipeline} · {found.model}",
+        size=(found.image.shape[1], found.image.shape[0]),
         layers=draw_layers(
-            outcome.image,
-            outcome.masks,
-            outcome.points,
-            shrink_heat(outcome.heatmap) if heat is None else heat,
+            found.image,
+            found.masks,
+            found.points,
+            shrink_heat(found.heatmap) if heat is None else heat,
         ),
-        scores=[float(score) for score in outcome.scores],
+        scores=[float(score) for score in found.scores],
     )
 
 

@@ -124,7 +124,7 @@ def test_an_entry_says_how_it_went(make_grounding: MakeGrounding) -> None:
     entries = {
         "found": picture_entry("a.png", "cup", make_grounding((4, 4, 9, 9), (1, 1, 5, 5), evidence=evidence)),
         "empty": picture_entry("a.png", "cup", make_grounding()),
-        "failed": picture_entry("a.png", "cup", ImageError("a.png: no picture")),
+        "failed": failure_entry("a.png", "cup", ImageError("a.png: no picture")),
     }
     numbers = {
         name: {key: value for key, value in Parts(entry).tags[0][1].items() if key != "class"}
@@ -156,8 +156,9 @@ def test_the_page_holds_the_entries_in_order_and_names_nothing_elsewhere(
 ) -> None:
     path = tmp_path / "deep" / "report.html"
     with open_report(path) as report:
-        report.add_failures("a\udcff.png", ["one", "two"], ImageError("no picture"))
-        report.add_picture("b.png", "three", make_grounding((4, 4, 9, 9)))
+        for phrase in ("one", "two"):
+            report.add(failure_entry("a\udcff.png", phrase, ImageError("no picture")))
+        report.add(picture_entry("b.png", "three", make_grounding((4, 4, 9, 9))))
         assert list(path.parent.iterdir()) == []
     page = path.read_text(encoding="utf-8")
     parts = Parts(page)
@@ -177,7 +178,7 @@ def test_a_run_that_breaks_off_leaves_the_older_report_and_no_half(
 ) -> None:
     def break_off(path: Path) -> None:
         with open_report(path) as report:
-            report.add_picture("a.png", "cup", make_grounding((4, 4, 9, 9)))
+            report.add(picture_entry("a.png", "cup", make_grounding((4, 4, 9, 9))))
             raise error
 
     for older in (None, "old"):
@@ -205,7 +206,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = tmp_path / "report.html"
     message = rf"^cannot write {re.escape(str(path))}: No space left on device$"
     with pytest.raises(InputError, match=message), open_report(path) as report:
-        report.add_failures("a.png", ["cup"] * count, ImageError("no picture"))
+        report.add(count * failure_entry("a.png", "cup", ImageError("no picture")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,8 +215,8 @@ def test_without_a_path_nothing_is_drawn_or_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with open_report(None) as report:
-        report.add_picture("a.png", "cup", make_grounding((4, 4, 9, 9)))
-        report.add_failures("a.png", ["cup"], ImageError("no picture"))
+        report.add(picture_entry("a.png", "cup", make_grounding((4, 4, 9, 9))))
+        report.add(failure_entry("a.png", "cup", ImageError("no picture")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -228,7 +229,7 @@ def test_memory_does_not_grow_with_the_number_of_entries(make_grounding: MakeGro
         tracemalloc.start()
         with open_report(tmp_path / "report.html") as report:
             for number in range(count):
-                report.add_picture(f"{number}.png", "cup", grounding)
+                report.add(picture_entry(f"{number}.png", "cup", grounding))
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest
