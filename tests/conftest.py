@@ -26,6 +26,7 @@ SLOW = (
     "cli/test_nano.py",
     "groundkit/models/diffusion",
     "groundkit/models/test_devices.py",
+    "groundkit/models/test_hub.py",
     "groundkit/models/test_missing_weights.py",
     "groundkit/models/test_threads.py",
     "groundkit/models/vision_language",

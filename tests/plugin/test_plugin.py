@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch.nn.functional import scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
+from reference import QueriesAndKeys
 
 import groundkit
 from groundkit.attention.tap import AttentionTap, Selection
@@ -71,19 +70,6 @@ def test_its_format_is_listed_and_written_by_a_command(
 # The diffusion family
 
 
-class QueriesAndKeys(TorchFunctionMode):
-    """Keeps the query and key of every attention call: the plain reference that the tap is held against."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is scaled_dot_product_attention:
-            query, key = args[:2]
-            self.calls.append((query[0].double(), key[0].double()))
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.fixture(scope="module")
 def sd3_folder(save_tiny: Callable[[str], Path]) -> Path:
     return save_tiny("stable_diffusion_3")
@@ -107,12 +93,12 @@ def ids(model: Any, phrase: str) -> list[int]:
 
 
 def joint_calls(model: Any, clip: Any, text: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Queries and keys of the joint attention, block by block, of a pass without the tap."""
+    """Queries and keys of the joint attention, block by block, of a pass without the tap: float64."""
     options = ReadOptions()
     noisy = model.noised(clip.latents, model.noise(clip.latents, options.seed), options.noise_level)
-    with torch.inference_mode(), QueriesAndKeys() as seen:
+    with torch.inference_mode(), QueriesAndKeys(model.layers(model.pipeline.transformer)) as seen:
         model.run(noisy, text, options)
-    return [call for call in seen.calls if call[0].shape[1] == clip.grid.size + text.states.shape[1]]
+    return [(query.double(), key.double()) for query, key, _ in seen.calls]
 
 
 def test_a_folder_of_stable_diffusion_3_is_read_by_the_package_s_family(sd3: Any, installed: Path) -> None:

@@ -123,7 +123,6 @@ def ask(endpoint: str, home: Path, *cases: str, **variables: str) -> tuple[dict[
     return answers, done.stderr
 
 
-@pytest.mark.slow
 def test_each_refusal_is_one_line_after_one_question_without_the_libraries_noise(hub: Hub, tmp_path: Path) -> None:
     said = {
         "own/expired": "the Hub does not accept the token; renew it (hf auth login), or unset HF_TOKEN: "
@@ -149,7 +148,6 @@ def test_each_refusal_is_one_line_after_one_question_without_the_libraries_noise
     assert {source: hub.asked[source] for source in said} == dict.fromkeys(said, 4)
 
 
-@pytest.mark.slow
 def test_a_model_of_another_kind_names_the_option_that_takes_it_before_any_weights_are_asked_for(
     hub: Hub, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_records_say_where_the_files_are_and_never_how_long_it_took(job, plan):
     assert all((job.output / file).exists() for record in done.values() for file in record.get("files", []))
 
 
+@pytest.mark.slow
 def test_a_kill_after_any_record_and_another_run_leave_what_an_uninterrupted_run_does(
     job, plan, pipeline, tmp_path, whole
 ):
