@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +35,14 @@ def draw_answer(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
         rows = [draw_row("What each member sees", members), draw_row("Together", [picture, *result])]
         return stack([_header(grounding, f"decided by {trace.decided_by}"), *rows, draw_settings(grounding)])
     read, *others = trace.steps
-    words = [Tile(_heat(image, read.maps, token), each.text) for token, each in enumerate(read.maps.tokens)]
-    steps = [tile for step in others for tile in _tiles(image, step)]
+    words = [
+        Tile(_heat(image, read.maps, token), each.text.lstrip("▁Ġ")) for token, each in enumerate(read.maps.tokens)
+    ]
+    steps = list(_tiles(image, others))
     area = trace.candidates[0].area if trace.candidates else None
     if area is not None:
         steps.append(Tile(_painted(image, area.whole()), "Positive area", f"{_percent(area)} of the picture"))
-    said = " ".join(token.text for token in read.maps.tokens if token.word is not None)
+    said = " ".join(token.text.lstrip("▁Ġ") for token in read.maps.tokens if token.word is not None)
     line = f"read from: {said}" if said else "read from the last token of the question"
     rows = [draw_row("From the answer to the mask", [picture, *steps, *result])]
     if len(words) > 1:
@@ -48,15 +50,19 @@ def draw_answer(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
     return stack([_header(grounding, line), *rows, draw_settings(grounding)])
 
 
-def _tiles(image: npt.NDArray[np.uint8], step: Step) -> Iterator[Tile]:
-    """The map that a step left, and those that it looked at beside; none where it left several."""
-    if step.maps.values.shape[2] > 1:
-        return
-    grid = "{} x {} tokens".format(*step.maps.on_finest_grid().shape)
-    yield Tile(_heat(image, step.maps), step.name, grid)
-    for name, maps in step.beside.items():
-        if maps.values.shape[2] == 1:
-            yield Tile(_heat(image, maps), name, f"beside {step.name}", faded=True)
+def _tiles(image: npt.NDArray[np.uint8], steps: Sequence[Step]) -> Iterator[Tile]:
+    """The map that each step left, if it changed it, and those that the step compared it with."""
+    drawn = np.zeros((0, 0), np.float32)
+    for step in steps:
+        if step.maps.values.shape[2] > 1:  # several tokens are drawn by themselves
+            continue
+        heat = stretch(step.maps.on_finest_grid())
+        if heat.shape != drawn.shape or not np.allclose(heat, drawn, atol=1e-5):
+            yield Tile(draw_heatmap(image, heat), step.name.capitalize(), "{} x {} tokens".format(*heat.shape))
+        drawn = heat
+        for name, maps in step.beside.items():
+            if maps.values.shape[2] == 1:
+                yield Tile(_heat(image, maps), name, f"compared with by {step.name}", faded=True)
 
 
 def _heat(image: npt.NDArray[np.uint8], maps: AttentionMaps, token: int = 0) -> npt.NDArray[np.uint8]:
