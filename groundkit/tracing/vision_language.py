@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -73,6 +73,7 @@ class VisionLanguageWatch:
         self._rows: list[_Picture] = []
         self._ids: list[list[int]] = []
         self._shown: dict[str, Any] = {}
+        self._marks: tuple[_Marks, ...] = ()
         self._reading: _Reading | None = None
         self._tap: AttentionTap | None = None
         self._hooks = ExitStack()
@@ -120,7 +121,9 @@ class VisionLanguageWatch:
         if ids is None:
             raise AttentionError("the model was given no input_ids: words cannot be told apart; give it token ids")
         pictures = ids == model.config.image_token_id
-        if bool(pictures.any()):
+        cache = given.get("cache", given.get("past_key_values"))  # transformers has had both names
+        goes_on = bool(self._rows) and cache is not None and cache.get_seq_length() > 0
+        if bool(pictures.any()) and not goes_on:
             self._rows = [self._row(given, row) for row in range(len(ids))]
             self.pictures += [each.steps for each in self._rows]
             real = given.get("attention_mask")
@@ -135,7 +138,8 @@ class VisionLanguageWatch:
         else:
             wanted = torch.ones_like(pictures)
         rows = [each.nonzero()[:, 0].cpu() for each in wanted]
-        self._reading = _Reading(rows, [each.columns for each in self._rows], self._heads, self._keep_heads)
+        before = self._marks if goes_on else ()
+        self._reading = _Reading(rows, [each.columns for each in self._rows], self._heads, self._keep_heads, before)
         self._ids = [of_row[positions].tolist() for of_row, positions in zip(ids.cpu(), rows, strict=True)]
         self._tap = AttentionTap(self._layers, {"rows": self._reading})
         self._tap.__enter__()
@@ -150,6 +154,7 @@ class VisionLanguageWatch:
             return
         tap.__exit__(None, None, None)
         entries: list[list[Tensor]] = tap.read_layers("rows")
+        self._marks = tuple(self._reading.marks)
         for row, (picture, ids) in enumerate(zip(self._rows, self._ids, strict=True)):
             if picture.ended:
                 continue
@@ -185,6 +190,40 @@ class VisionLanguageWatch:
 
 
 @dataclass(frozen=True)
+class _Marks:
+    """Two keys of each row of one layer: of its first image token, and of the last token.
+
+    A cache only grows behind them. In beam search rows take over each other's keys, and a sliding window drops the
+    oldest ones: then the columns of the picture are no longer where they were.
+
+    Attributes:
+        positions: int64 ``(B, 2)``.
+        keys: ``(B, 2, D)`` of the first head.
+    """
+
+    positions: Tensor
+    keys: Tensor
+
+    @classmethod
+    def of(cls, key: Tensor, columns: Sequence[Tensor]) -> Self:
+        """Of a layer's keys ``(B, G, S, D)``."""
+        positions = torch.tensor([[int(each[0]), key.shape[2] - 1] for each in columns])
+        return cls(positions, _at(key, positions).clone())
+
+    def check(self, key: Tensor) -> None:
+        """Raises AttentionError where the keys of the next pass do not begin with these."""
+        if int(self.positions.max()) >= key.shape[2] or not torch.equal(_at(key, self.positions), self.keys):
+            raise AttentionError(
+                "the keys of the picture have changed their places in the cache, as in beam search (num_beams) or with "
+                "a sliding window: generate without these"
+            )
+
+
+def _at(key: Tensor, positions: Tensor) -> Tensor:
+    return torch.stack([of_row[0, places] for of_row, places in zip(key, positions.to(key.device), strict=True)])
+
+
+@dataclass(frozen=True)
 class _Reading:
     """For each row of a batch, the attention of its own words to its own image tokens.
 
@@ -193,15 +232,22 @@ class _Reading:
         columns: per row, int64 ``(P,)``, the keys that are read.
         heads: indices of the heads; None for all of them.
         keep_heads: whether every head is kept by itself.
+        before: marks of each layer in the pass before, if this one goes on with its cache.
+        marks: those of this pass.
     """
 
     rows: Sequence[Tensor]
     columns: Sequence[Tensor]
     heads: tuple[int, ...] | None
     keep_heads: bool
+    before: Sequence[_Marks] = ()
+    marks: list[_Marks] = field(default_factory=list)
 
     def read(self, call: AttentionCall, log_sum_exp: Tensor | None, row_chunk: int) -> list[Tensor]:
         """Per row of the batch float32 ``(H, R, P)`` on the CPU."""
+        if self.before:
+            self.before[len(self.marks)].check(call.key)
+        self.marks.append(_Marks.of(call.key, self.columns))
         plain = self.heads is None and not self.keep_heads
         found = []
         for index, (rows, columns) in enumerate(zip(self.rows, self.columns, strict=True)):

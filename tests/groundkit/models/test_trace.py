@@ -233,3 +233,34 @@ def test_what_cannot_be_traced_is_refused_in_one_line(load_tiny: Callable[..., A
     smol = load_tiny("smolvlm")
     with trace(smol.model, smol.processor), pytest.raises(ConfigError, match=r"\) needs the pictures, one per text"):
         smol.model(**ask(smol, ["the cup"]))
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.inference_mode()
+def test_beam_search_is_refused_and_several_sampled_answers_are_read(load_tiny: Callable[..., Any], beams: int) -> None:
+    loaded = load_tiny("qwen2_vl")
+    inputs = ask(loaded, ["the red cup"])
+    torch.manual_seed(0)
+    with trace(loaded.model, loaded.processor) as traced:
+        if beams == 1:
+            loaded.model.generate(**inputs, max_new_tokens=6, do_sample=True, num_return_sequences=3, temperature=5.0)
+            assert len(traced) == 3
+        else:
+            with pytest.raises(AttentionError, match="as in beam search"):
+                loaded.model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=beams)
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "llava"])
+@torch.inference_mode()
+def test_each_row_of_a_padded_batch_of_generate_is_read_as_it_is_alone(
+    load_tiny: Callable[..., Any], family: str
+) -> None:
+    loaded = load_tiny(family)
+    questions = ["the red cup", "where is the small blue ball of the dog"]
+    with trace(loaded.model, loaded.processor, images=PICTURES) as together:
+        loaded.model.generate(**ask(loaded, questions), max_new_tokens=3, do_sample=False)
+    with trace(loaded.model, loaded.processor, images=PICTURES[:1]) as alone:
+        loaded.model.generate(**ask(loaded, questions[:1]), max_new_tokens=3, do_sample=False)
+    question, expected = together.steps(0)[0], alone.steps(0)[0]
+    assert question.tokens == expected.tokens
+    torch.testing.assert_close(question.values, expected.values, atol=1e-5, rtol=1e-3)
