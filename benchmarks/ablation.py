@@ -31,8 +31,8 @@ from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 
 OFF: dict[str, dict[str, Any]] = {
     "magnets": {"magnets": ()},
-    "noun phrase": {"noun_phrase": False},
-    "spatial bias": {"spatial_bias": False},
+    "noun phrase": {"kept_words": "content"},
+    "spatial bias": {"stages": "-places"},
 }
 ROWS = [
     ("magnets", "noun phrase", "spatial bias"),

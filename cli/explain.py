@@ -37,7 +37,6 @@ def explain(
         raise ConfigError(f"{output} must be a file name ending in .png")
     method = chosen.config()
 
-    from groundkit.explain.diffusion import draw_explanation
     from groundkit.media.inputs import resolve_inputs, unique_stems
     from groundkit.media.paths import real_path
     from groundkit.outputs.atomic import prepare_folder
@@ -58,6 +57,9 @@ def explain(
         raise ConfigError(f"{target} is an input, and would be lost: give another --output")
     prepare_folder(target.parent)
     image = found[0].read()
+
+    from groundkit.explain.diffusion import draw_explanation
+
     loaded = chosen.load(chosen.loader(method, target.parent))
     (grounding,) = loaded.ground(image, [phrase], seed=chosen.seed)
     if not chosen.quiet:

@@ -153,11 +153,11 @@ class PipelineOptions:
 
     def effective(self, config: Mapping[str, Any]) -> list[Setting]:
         """Every setting of the method as it runs with ``config``."""
-        from groundkit.pipelines.resolve import config_of, readings_for
+        from groundkit.pipelines.resolve import readings_for, resolve
 
         where: dict[str, Any] = {"revision": self.revision, "local_files_only": self.offline}
         readings = readings_for(self.pipeline, self.model, **where)
-        return config_of(self.pipeline, config, readings).list_settings()
+        return resolve(self.pipeline, config, readings).list_settings()
 
     def load(self, load: Callable[[], Pipeline]) -> Pipeline:
         """Load what ``loader`` gave, and tell what it is."""

@@ -42,7 +42,7 @@ def settings(
 
     For example: groundkit settings refam --model black-forest-labs/FLUX.1-schnell
     """
-    from groundkit.pipelines.resolve import PRESETS, config_of, readings_for, sources_of
+    from groundkit.pipelines.resolve import PRESETS, readings_for, resolve, sources_of
     from groundkit.pipelines.video_config import VideoConfig
 
     names = [*PRESETS, "video"]
@@ -62,7 +62,7 @@ def settings(
         readings = readings_for(name, model, revision=revision, local_files_only=offline)
         if pipeline is not None and not readings.found:
             say(f"{model} is not in a folder or the Hub cache, or is no model for {name}: its own settings are unknown")
-        configs[name], sources[name] = config_of(name, given, readings), sources_of(readings)
+        configs[name], sources[name] = resolve(name, given, readings), sources_of(readings)
     found = {name: config.list_settings() for name, config in configs.items()}
     if as_toml and pipeline is not None:
         put(_toml(f"{pipeline} with {model}, as groundkit settings {pipeline} --toml prints it", configs[pipeline]))
@@ -102,15 +102,14 @@ def _print_table(found: Mapping[str, Sequence[Setting]], sources: Mapping[str, M
 
 
 def _toml(title: str, config: Settings) -> str:
-    """One setting per line with its origin as a comment, and a table per part; those for clips only if given."""
+    """One setting per line with its origin as a comment, and a table per part."""
     origins = {each.full: each.origin for each in config.list_settings()}
     lines = [f"# {title}"]
 
     def add(part: str, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             origin = origins.get(f"{part}.{name}" if part else name, "")
-            if (name, origin) != ("frames", "default"):
-                lines.append(f"{f'{name} = {_toml_value(value)}':44}  {f'# {origin}' if origin else ''}".rstrip())
+            lines.append(f"{f'{name} = {_toml_value(value)}':44}  {f'# {origin}' if origin else ''}".rstrip())
 
     tables: dict[str, Any] = config.tables()
     add("", {name: value for name, value in tables.items() if not _is_part(value)})

@@ -95,7 +95,7 @@ def load(
         revision: branch, tag or commit of the model on the hub.
         variant: of the model's weight files, such as ``fp16``.
         local_files_only: never ask the hub.
-        config: fields of ``RefAMConfig``, ``RefAMClipConfig``, ``VLSAMConfig`` or ``EnsembleConfig``; see there.
+        config: fields of ``RefAMConfig``, ``VLSAMConfig`` or ``EnsembleConfig`` and their parts; see there.
 
     Raises:
         ConfigError: an unknown pipeline, device, dtype or field.
@@ -213,7 +213,7 @@ def _member(
 
         located = locate(source_of(source, "flux"), DIFFUSION, options)
         family: Any = diffusion_family(located)
-        settings = resolve(name, config, readings_for(name, source, **place), clips=family.clips)
+        settings = resolve(name, config, readings_for(name, source, **place))
         chosen = _dtype(dtype, options.device, source)
     elif name in vlsam.PRESETS:
         from groundkit.models.vision_language.families import vision_language_family
@@ -242,7 +242,7 @@ def _settings_of_loaded(name: str, model: Family, config: Mapping[str, Any]) -> 
     if (name in vlsam.PRESETS) != isinstance(model, VisionLanguageModel):
         kind = "vision-language model" if name in vlsam.PRESETS else "pipeline of diffusers"
         raise ConfigError(f"{name} reads a {kind}, not a {type(model).__name__}")
-    return resolve(name, config, readings_of(model, name), clips=getattr(model, "clips", False))
+    return resolve(name, config, readings_of(model, name))
 
 
 def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> RefAM | VLSAM:
@@ -251,7 +251,7 @@ def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> 
     from groundkit.models.vision_language.base import VisionLanguageModel
     from groundkit.pipelines import decaf, refam, vlsam
 
-    select_layers(model.layer_names, settings.layers)
+    select_layers(model.layer_names, getattr(settings, "reading", settings).layers)
     if isinstance(model, VisionLanguageModel):
         return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, settings, name=name)
     return refam.RefAM(model, segmenter, settings, name=name)

@@ -17,7 +17,8 @@ class Registry:
     Attributes:
         folder: of the files; ``llava.py`` is ``llava``.
         package: the dotted name of that folder.
-        attribute: the name under which each file holds its object, such as ``FAMILY``.
+        attribute: the name under which each file holds its object, such as ``FAMILY``; empty where it is the file's
+            own, ``HotCells`` of ``hot_cells.py``.
         group: the entry point group for objects of other packages; an entry point's name is the object's.
         others: files of the folder that hold none.
     """
@@ -45,7 +46,8 @@ class Registry:
             KeyError: there is none.
         """
         if name in self.own:
-            return getattr(import_module(f"{self.package}.{name}"), self.attribute)
+            attribute = self.attribute or name.title().replace("_", "")
+            return getattr(import_module(f"{self.package}.{name}"), attribute)
         return plugins(self.group)[name].load()
 
 

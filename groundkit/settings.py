@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from groundkit.errors import ConfigError, unknown
+from groundkit.plugins import Registry
 
 
 class Given(dict[str, Any]):
@@ -174,15 +175,18 @@ class Settings(BaseModel):
 class Chosen(Settings, ABC):
     """A part that is chosen by its name, such as a stage or a prompter: the name of the file that defines it."""
 
-    @classmethod
-    @abstractmethod
-    def kinds(cls) -> Sequence[str]:
-        """The names of all kinds that there are."""
+    registry: ClassVar[Registry]
 
     @classmethod
-    @abstractmethod
-    def kind(cls, name: str) -> type[Self]:
+    def kinds(cls) -> Sequence[str]:
+        """The names of all kinds that there are."""
+        return cls.registry.names
+
+    @classmethod
+    def kind(cls, name: str) -> type[Chosen]:
         """The kind of a name that is one of ``kinds``."""
+        kind: type[Chosen] = cls.registry.load(name)
+        return kind
 
     @classmethod
     def kind_name(cls) -> str:
@@ -446,9 +450,14 @@ RENAMED = {
     "candidates": "candidate_frames",
     "cell_consistency": "map_consistency",
     "cell_threshold": "min_cell_heat",
+    "filter_sinks": "the stage sinks: stages=-sinks leaves it out",
+    "filter_stop_words": "kept_words: all keeps stop words",
+    "frames": "max_frames",
     "keep": "min_mask_score",
     "least_score": "min_tracking_score",
     "most_cells": "max_cells",
+    "noise_seeds": "noise_samples",
+    "noun_phrase": "kept_words: content keeps more than the noun phrase",
     "overlap": "max_overlap",
     "patience": "lost_interval",
     "peak_centre": "peak_radius",
@@ -457,5 +466,6 @@ RENAMED = {
     "peaks": "max_peaks",
     "redraw": "refine_point",
     "refine": "refinement",
+    "spatial_bias": "the stage places: stages=-places leaves it out, stages=+places adds it",
     "threshold": "region_threshold",
 }

@@ -38,6 +38,11 @@ class Method(Pipeline):
     def prompter(self) -> Prompter:
         """What draws points from the heatmap for a phrase that means one object."""
 
+    @property
+    def peaks(self) -> Peaks:
+        """What draws a point for each of several objects."""
+        return self.prompter if isinstance(self.prompter, Peaks) else Peaks.of(self.config)
+
     @abstractmethod
     def made_by(self) -> dict[str, Any]:
         """What results say of their making, see ``made_by``."""
@@ -55,7 +60,7 @@ class Method(Pipeline):
         """From a heatmap to points and masks, and to the evidence for them: by default that of the trace."""
         selection, prompter = self.config.selection_of(trace.phrase), self.prompter
         if not selection.is_best:
-            prompter = Objects(selection=selection, peaks=Peaks.of(self.config))
+            prompter = Objects(selection=selection, peaks=self.peaks)
         candidates = prompter(heatmap, look.propose)
         if prompter.alternatives and candidates:
             candidates = [max(candidates, key=lambda each: each.score)]

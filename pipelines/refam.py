@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.attention.maps import AttentionMaps
+from groundkit.errors import ConfigError
 from groundkit.language import Phrase, parse_phrase
 from groundkit.masks.evidence import weigh_evidence
 from groundkit.media.images import ImageSource, read_image
@@ -36,21 +37,15 @@ from groundkit.models.look import Look
 from groundkit.models.options import ReadOptions
 from groundkit.pipelines.base import attempt, check_seed, made_by
 from groundkit.pipelines.method import Method
-from groundkit.pipelines.refam_config import PRESETS, RefAMClipConfig, RefAMConfig, read_config
-from groundkit.prompting.base import Heatmap
-from groundkit.prompting.peaks import Peaks
+from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
+from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
-from groundkit.stages.compete import Compete
-from groundkit.stages.layers import Layers
 from groundkit.stages.negation import Negation
 from groundkit.stages.places import Places, minmax
-from groundkit.stages.sinks import Sinks
 from groundkit.stages.slices import Slices
-from groundkit.stages.tokens import Tokens
 from groundkit.stages.trace import Step, Trace
-from groundkit.stages.words import Words
 
 __all__ = ["PRESETS", "KeySlice", "RefAM", "RefAMConfig", "read_config"]
 
@@ -84,7 +79,7 @@ class RefAM(Method):
     ) -> None:
         self.diffusion = model
         self.segmenter = segmenter
-        self.config = config or (RefAMClipConfig() if model.clips else RefAMConfig())
+        self.config = config or RefAMConfig()
         self.name = name
         self.model = model.name
         self.reads_clips = model.clips
@@ -95,28 +90,26 @@ class RefAM(Method):
 
     def stages(self, slice_: int | None = None) -> tuple[Stage, ...]:
         """Steps 2 to 5; of a clip, the fifth step can be taken for one slice alone."""
-        return (*self._before_bias(slice_), Places.of(self.config), Negation())
+        return (*self._before_bias(slice_), *self.config.stages[self._biased :])
 
     def _before_bias(self, slice_: int | None = None) -> tuple[Stage, ...]:
-        config = self.config
-        return (
-            Sinks(),
-            Layers(),
-            Compete.of(config),  # 2. compete
-            Words.of(config),  # 3. filter
-            Tokens.of(config),  # 4. combine
-            Slices(index=slice_),
-        )
+        return (*self.config.stages[: self._biased], Slices(index=slice_))
+
+    @property
+    def _biased(self) -> int:
+        """Where step 5 begins."""
+        stages = self.config.stages
+        return next((i for i, each in enumerate(stages) if isinstance(each, Places | Negation)), len(stages))
 
     def open(self, frames: Sequence[npt.NDArray[np.uint8]], *, keep_heads: bool = False) -> DiffusionLook:
         """A look at a picture or clip, uint8 ``(height, width, 3)`` RGB per frame, for step 1."""
-        config = self.config
+        reading = self.config.reading
         options = ReadOptions(
-            layers=config.layers,
-            heads=config.heads,
-            direction=config.direction,
-            noise_level=config.noise_level,
-            guidance=config.guidance,
+            layers=reading.layers,
+            heads=reading.heads,
+            direction=reading.direction,
+            noise_level=reading.noise_level,
+            guidance=reading.guidance,
             keep_heads=keep_heads,
         )
         return DiffusionLook(
@@ -124,10 +117,10 @@ class RefAM(Method):
             frames,
             self.segmenter,
             options=options,
-            noise_seeds=config.noise_seeds,
-            magnets=config.magnets,
-            magnet_tokenisation=config.magnet_tokenisation,
-            magnet_encoding=config.magnet_encoding,
+            noise_seeds=reading.noise_samples,
+            magnets=reading.magnets,
+            magnet_tokenisation=reading.magnet_tokenisation,
+            magnet_encoding=reading.magnet_encoding,
         )
 
     @explain_out_of_memory()
@@ -171,8 +164,7 @@ class RefAM(Method):
 
     def places(self, count: int) -> list[int]:
         """Which frames of a video of ``count`` frames make the clip: as many as fill whole slices, evenly spaced."""
-        frames = self.config.frames if isinstance(self.config, RefAMClipConfig) else 1
-        wanted = min(count, self.diffusion.clip_length(frames))
+        wanted = min(count, self.diffusion.clip_length(self.config.reading.max_frames))
         return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
 
     @explain_out_of_memory()
@@ -234,7 +226,9 @@ class RefAM(Method):
     def _point(self, look: Look, text: str, seen: Seen) -> Grounding:
         """Steps 6 and 7, and the evidence."""
         trace = Trace(seen.phrase, seen.steps)
-        combined, weighted = trace.after("slices"), trace.after("negation")
+        combined, weighted = trace.after("slices"), seen.steps[-1].maps
+        if weighted.values.shape[:3] != (1, 1, 1):
+            raise ConfigError("the stages leave several maps: take layers and tokens among them")
         heatmap = Heatmap(pixels=minmax(weighted.over(look.size)), cells=weighted.numpy()[0, 0, 0])
         # Is there more evidence than for a phrase that names nothing?
         maps = seen.null and (combined.numpy()[0, 0, 0], seen.null.numpy()[0, 0, 0])
@@ -242,8 +236,8 @@ class RefAM(Method):
         return self.point(look, text, heatmap, trace, time.perf_counter() - seen.seconds, evidence=evidence)
 
     @property
-    def prompter(self) -> Peaks:
-        return Peaks.of(self.config)
+    def prompter(self) -> Prompter:
+        return self.config.prompter
 
     def made_by(self) -> dict[str, Any]:
         return made_by(self.diffusion, self.segmenter, self.config)

@@ -44,8 +44,6 @@ def resolve(
     pipeline: str,
     given: Mapping[str, Any] | None = None,
     readings: Readings | None = None,
-    *,
-    clips: bool | None = None,
 ) -> EvidenceSettings:
     """Every setting of a method as it runs.
 
@@ -56,15 +54,14 @@ def resolve(
         pipeline: its name.
         given: the settings that are given; of a ``Given`` it is known where they come from.
         readings: what is known of the model; None where that is not known yet: then only what is given is checked.
-        clips: whether the model looks at clips; None where that is not known yet: then its settings are allowed.
 
     Raises:
         ConfigError: an unknown pipeline, preset or setting, or a value that a setting cannot take.
     """
     given = Given(given or {})
     name = given.pop("preset", None)
-    kind = _kind(pipeline, clips if clips is not None else "frames" in given)
-    method = Given(PRESETS[check_pipeline(pipeline)], "method")
+    kind = _kind(pipeline)
+    method = Given(PRESETS[pipeline], "method")
     brought = [_checked(each, method, kind, readings) for each in _chosen(readings, name)]
     return kind.read(method, *brought, given)
 
@@ -104,14 +101,7 @@ def sources_of(readings: Readings) -> dict[str, str]:
     return {_origin(each, readings): each.source for each in (*readings.family, *readings.own)}
 
 
-def config_of(
-    pipeline: str, given: Mapping[str, Any] | None = None, readings: Readings | None = None
-) -> EvidenceSettings:
-    """Every setting of a method, those for clips too; see ``resolve``."""
-    return resolve(pipeline, given, readings, clips=pipeline in refam_config.PRESETS)
-
-
-def _kind(pipeline: str, clips: bool) -> type[EvidenceSettings]:
-    if pipeline in refam_config.PRESETS:
-        return refam_config.RefAMClipConfig if clips else refam_config.RefAMConfig
+def _kind(pipeline: str) -> type[EvidenceSettings]:
+    if check_pipeline(pipeline) in refam_config.PRESETS:
+        return refam_config.RefAMConfig
     return vlsam_config.VLSAMConfig if pipeline in vlsam_config.PRESETS else ensemble_config.EnsembleConfig

@@ -33,15 +33,10 @@ class EvidenceSettings(Settings):
         return phrase.selection
 
 
-class SharedSettings(EvidenceSettings):
-    """What every method can be told about evidence and places (``groundkit.prompting``: ``evidence``, ``spatial``)."""
+class MethodSettings(EvidenceSettings):
+    """What every method that reads a model can be told about evidence."""
 
     null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
-    spatial_bias: bool = Field(False, description="weight the map by a ramp for left, right, top, bottom, middle")
-    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
-    bias_power: float = Field(
-        1.0, gt=0, le=1, description="exponent of the map before the spatial bias; below 1, weaker peaks count more"
-    )
 
     @contextmanager
     def reading_null_phrase(self) -> Iterator[None]:
@@ -53,6 +48,16 @@ class SharedSettings(EvidenceSettings):
                 f"null_phrase={self.null_phrase!r}, which evidence is measured against, cannot be read ({error}): set "
                 "another null_phrase, or evidence=false"
             ) from error
+
+
+class SharedSettings(MethodSettings):
+    """The same, and about places."""
+
+    spatial_bias: bool = Field(False, description="weight the map by a ramp for left, right, top, bottom, middle")
+    bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
+    bias_power: float = Field(
+        1.0, gt=0, le=1, description="exponent of the map before the spatial bias; below 1, weaker peaks count more"
+    )
 
     def selection_of(self, phrase: Phrase) -> Selection:
         """Which of the objects a phrase means; sizes choose only where the spatial bias is wanted."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.masks.candidates import Candidate
+from groundkit.plugins import Registry
 from groundkit.segmenters.base import Propose
-from groundkit.settings import Settings
+from groundkit.settings import Chosen
 from groundkit.stages.trace import PICTURE
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Heatmap:
         return height, width
 
 
-class Prompter(Settings, ABC):
+class Prompter(Chosen):
     """Draws prompts from a heatmap and takes masks for them. Its fields are its settings, its docstring is its help.
 
     Attributes:
@@ -54,6 +56,9 @@ class Prompter(Settings, ABC):
             every candidate is an object of its own.
     """
 
+    registry = Registry(
+        Path(__file__).parent, "groundkit.prompting", "", "groundkit.prompters", frozenset({"base", "objects"})
+    )
     alternatives: ClassVar[bool] = False
 
     @abstractmethod

@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from groundkit.errors import ConfigError
 from groundkit.plugins import Registry
@@ -47,16 +47,8 @@ class Stage(Chosen):
     ...         return replace(maps, values=maps.values**self.power)
     """
 
+    registry = STAGES
     needs: ClassVar[frozenset[str]] = frozenset()
-
-    @classmethod
-    def kinds(cls) -> Sequence[str]:
-        return STAGES.names
-
-    @classmethod
-    def kind(cls, name: str) -> type[Self]:
-        found: type[Self] = STAGES.load(name)
-        return found
 
     @abstractmethod
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:

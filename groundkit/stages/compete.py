@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from groundkit.attention.choices import Normalisation
 from groundkit.stages.base import Scene, Stage
 
 if TYPE_CHECKING:
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 class Compete(Stage):
     """Scale the maps to sum to one along an axis: over the tokens at each patch, or over the patches."""
 
-    normalisation: Normalisation = Field(Normalisation.TOKENS, description="tokens, image or none")
+    normalisation: Literal["tokens", "image"] = Field(
+        "tokens", description="what sums to one: the tokens at each patch (tokens), or each token's patches (image)"
+    )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
-        if self.normalisation is Normalisation.NONE:
-            return maps
-        axis = 2 if self.normalisation is Normalisation.TOKENS else 3
+        axis = 2 if self.normalisation == "tokens" else 3
         return replace(maps, values=maps.values / maps.values.sum(dim=axis, keepdim=True).clamp_min(1e-12))
 
 

@@ -23,9 +23,6 @@ Heat = npt.NDArray[np.float32]
 class Places(Stage):
     """Weight the map by the direction words: a ramp for left, right, top, bottom, middle."""
 
-    spatial_bias: bool = Field(
-        True, description="weight the map by a ramp for left, right, top, bottom, middle; let sizes choose among masks"
-    )
     bias_floor: float = Field(0.2, ge=0, le=1, description="lowest weight of the spatial bias")
     bias_power: float = Field(
         1.0, gt=0, le=1, description="exponent of the map before the weight: below 1, weaker peaks count more"
@@ -44,7 +41,7 @@ class Places(Stage):
             for ramp, grid in zip(ramps, maps.grids, strict=True)
             if ramp is not None
         ]
-        if not whole or not self.spatial_bias:
+        if not whole:
             return maps
         weight = np.concatenate(whole)
         scene.show("spatial bias", replace(maps, values=torch.from_numpy(weight).reshape(1, 1, 1, -1)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from groundkit.attention.maps import AttentionMaps
 from groundkit.stages.base import Scene, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from groundkit.attention.maps import AttentionMaps
 
 MASS_FACTOR = 5.0
 MAXIMUM_VARIATION = 1.0
@@ -37,6 +39,8 @@ def find_sinks(attention: AttentionMaps) -> Tensor:
     and it is a sink of the model if it is one in at least half of the later half of the layers. Where words do not look
     at words (cross-attention), everyone is the patches: A[i, j] is then patch i's attention to token j.
     """
+    import torch
+
     late = len(attention.layers) // 2
     maps = attention.values[late:].mean(dim=1)
     looks = maps.transpose(1, 2) if attention.text is None else _shares(attention.text[late:])

@@ -12,7 +12,7 @@ from groundkit.errors import ConfigError, ModelError
 from groundkit.masks.geometry import mask_iou
 from groundkit.models import locate
 from groundkit.outputs.record import record
-from groundkit.pipelines.resolve import config_of, readings_for
+from groundkit.pipelines.resolve import readings_for, resolve
 from groundkit.results import Grounding
 from groundkit.weights import catalog
 
@@ -31,8 +31,8 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
     assert isinstance(grounding, Grounding)
     assert grounding.masks.shape == (1, 90, 130)
     assert grounding.model == "nano"
-    config = config_of("refam", None, readings_for("refam", "nano"))
-    shown = [each for each in config.list_settings() if each.name != "frames"]
+    config = resolve("refam", None, readings_for("refam", "nano"))
+    shown = config.list_settings()
     told = {each.name: each.value for each in shown}
     assert grounding.settings == told  # what groundkit settings shows is what ran
     assert grounding.origins == {each.name: each.origin for each in shown if each.origin != "default"}
@@ -43,8 +43,9 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
 
 def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
     config = groundkit.load("cross-attention", device="cpu").config
-    assert config.magnets == ()
-    assert not any((config.filter_stop_words, config.noun_phrase, config.spatial_bias))
+    assert config.reading.magnets == ()
+    assert [type(stage).__name__ for stage in config.stages] == ["Layers", "Words", "Tokens", "Negation"]
+    assert config.stages[1].kept_words == "all"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,10 @@ def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
         ({"dtype": "int8"}, r"no dtype named 'int8': use one of auto, float32, bfloat16, float16"),
         ({"dtype": "fp16"}, r"no dtype named 'fp16', did you mean float16\?"),
         ({"device": "0"}, r"no device named '0', did you mean cuda:0\?"),
-        ({"config": {"magnet": ["a"]}}, r"no setting named 'magnet', did you mean magnets\? Use one of magnets, "),
+        (
+            {"config": {"magnet": ["a"]}},
+            r"no setting named 'magnet', did you mean magnets\? Use one of stages, ",
+        ),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(arguments: dict[str, object], message: str) -> None:

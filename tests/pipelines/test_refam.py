@@ -19,6 +19,7 @@ from groundkit.pipelines.refam import PRESETS, RefAM, read_config
 from groundkit.results import Failure, Grounding
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
+from groundkit.stages.trace import Trace
 
 SIDE, CELL = 8, 10
 TOKENIZER = PlantedModel.tokenizer
@@ -40,6 +41,14 @@ def patch(grounding: Grounding) -> tuple[int, int]:
     return int(y) // CELL, int(x) // CELL
 
 
+def before_words(grounding: Grounding) -> AttentionMaps:
+    """The maps of all tokens, as the stage ``words`` gets them."""
+    trace = grounding.steps
+    assert isinstance(trace, Trace)
+    names = [step.name for step in trace.steps]
+    return trace.steps[names.index("words") - 1].maps
+
+
 @pytest.mark.parametrize("place", [(0, 0), (0, 7), (7, 0), (7, 7), (3, 5)])
 def test_the_point_lies_where_the_content_words_look(place: tuple[int, int]) -> None:
     model = PlantedModel({"red": place, "cup": place, "the": (4, 1), "with": (1, 4)})
@@ -55,7 +64,7 @@ def test_stop_words_magnets_and_specials_are_filtered_and_without_the_filter_the
     kept = ground(model, phrase)
     assert patch(kept) == (2, 2)
     assert {token.text for token in kept.steps.after("words").tokens} == {"▁cup"}
-    assert patch(ground(model, phrase, filter_stop_words=False, magnets=(), spatial_bias=False)) == (5, 5)
+    assert patch(ground(model, phrase, kept_words="all", magnets=(), stages="-places")) == (5, 5)
 
 
 def test_a_magnet_that_soaks_up_background_clears_it_from_a_content_map() -> None:
@@ -63,23 +72,23 @@ def test_a_magnet_that_soaks_up_background_clears_it_from_a_content_map() -> Non
     model = PlantedModel({"cup": (2, 2), "with": (6, 6)})
 
     def ratio(**settings: object) -> float:
-        cup = ground(model, "cup", **settings).steps.after("compete")["cup"].numpy()[0, 0, 0]
+        cup = before_words(ground(model, "cup", **settings))["cup"].numpy()[0, 0, 0]
         return float(cup[6, 6] / cup[2, 2])
 
     assert ratio(magnets=("with",)) < 0.1 * ratio(magnets=())
-    assert ratio(magnets=("with",), normalisation="none") == pytest.approx(0.01)
+    assert ratio(magnets=("with",), stages="-compete") == pytest.approx(0.01)
 
 
 def test_the_noun_phrase_filter_leaves_the_relation_out() -> None:
     model = PlantedModel({"cup": (1, 1), "laptop": (6, 6), "blue": (6, 6)})
     phrase = "the cup near the blue laptop"
     assert patch(ground(model, phrase)) == (1, 1)
-    assert patch(ground(model, phrase, noun_phrase=False)) == (6, 6)
+    assert patch(ground(model, phrase, kept_words="content")) == (6, 6)
 
 
 def test_a_content_word_that_is_a_sink_is_dropped() -> None:
     model = PlantedModel({"red": (1, 6), "cup": (1, 6)}, flat=("ball",))
-    trace = ground(model, "the red cup ball", noun_phrase=False).steps
+    trace = ground(model, "the red cup ball", kept_words="content").steps
     assert [token.text for token in trace.after("sinks").tokens if token.sink] == ["▁ball"]
     assert [token.text for token in trace.after("words").tokens] == ["▁red", "▁cup"]
 
@@ -131,7 +140,7 @@ class LowerIsLarger(SquareSegmenter):
     [("the cup", Twins.strong), ("the largest cup", Twins.weak), ("the smallest cup", Twins.strong)],
 )
 def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, place: tuple[int, int]) -> None:
-    config = read_config({"normalisation": "none"})
+    config = read_config({"stages": "-compete"})
     grounding = RefAM(Twins(), LowerIsLarger(), config)(IMAGE, phrase)
     assert patch(grounding) == place
     assert len(grounding.masks) == len(grounding.points) == 1
@@ -140,7 +149,7 @@ def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, pl
 
 
 def test_without_the_spatial_bias_sizes_choose_nothing() -> None:
-    config = read_config({"normalisation": "none", "spatial_bias": False})
+    config = read_config({"stages": "-compete,-places"})
     assert patch(RefAM(Twins(), LowerIsLarger(), config)(IMAGE, "the largest cup")) == Twins.strong
 
 
@@ -182,7 +191,7 @@ class Row(PlantedModel):
     ],
 )
 def test_numbers_ordinals_and_negations_choose_among_planted_objects(preset: str, phrase: str, cups: list[int]) -> None:
-    settings = {**PRESETS[preset], "normalisation": "none", "mask_rule": "agreement", "magnets": ()}
+    settings = {**PRESETS[preset], "stages": "-compete", "mask_rule": "agreement", "magnets": ()}
     grounding = ground(Row(), phrase, **settings)
     assert len(grounding.masks) == len(grounding.scores) == len(grounding.boxes) == len(cups)
     found = [(int(y // CELL), int(x // CELL)) for x, y, _ in grounding.points]
@@ -190,7 +199,7 @@ def test_numbers_ordinals_and_negations_choose_among_planted_objects(preset: str
 
 
 def test_what_is_not_meant_is_never_the_answer_where_nothing_else_is_there() -> None:
-    grounding = ground(PlantedModel({"red": (2, 2), "cup": (2, 2)}), "the cup that is not red", normalisation="none")
+    grounding = ground(PlantedModel({"red": (2, 2), "cup": (2, 2)}), "the cup that is not red", stages="-compete")
     assert len(grounding.masks) == len(grounding.points) == 0
     assert not grounding.heatmap.any()
 
@@ -203,7 +212,7 @@ def test_a_phrase_that_says_only_what_is_not_meant_is_refused(phrase: str) -> No
 
 @pytest.mark.parametrize(("power", "place"), [(1.0, Twins.strong), (0.2, Twins.weak)])
 def test_a_low_power_lets_the_bias_prefer_a_fainter_twin(power: float, place: tuple[int, int]) -> None:
-    grounding = ground(Twins(), "the cup at the bottom", normalisation="none", bias_power=power, bias_floor=0.5)
+    grounding = ground(Twins(), "the cup at the bottom", stages="-compete", bias_power=power, bias_floor=0.5)
     assert patch(grounding) == place
 
 
@@ -255,9 +264,9 @@ def test_noise_seeds_are_averaged() -> None:
     text = model.encode_text([TOKENIZER("cup").input_ids], "cup")
     clip = model.encode(IMAGE[None])
     single = [model.read_attention(clip, text, ReadOptions(seed=5 + i)).numpy()[:, 0, :, 0] for i in range(3)]
-    config = read_config({"noise_seeds": 3, "magnets": (), "normalisation": "none"})
-    steps = RefAM(model, SquareSegmenter(half=6, whole=0.9), config)(IMAGE, "cup", seed=5).steps
-    np.testing.assert_allclose(steps.after("compete").numpy()[0, 0], np.stack(single).mean(axis=(0, 1)), rtol=1e-5)
+    config = read_config({"noise_samples": 3, "magnets": (), "stages": "-compete"})
+    found = RefAM(model, SquareSegmenter(half=6, whole=0.9), config)(IMAGE, "cup", seed=5)
+    np.testing.assert_allclose(before_words(found).numpy()[0, 0], np.stack(single).mean(axis=(0, 1)), rtol=1e-5)
 
 
 def test_each_magnet_is_encoded_alone_with_its_end_token_when_asked() -> None:
@@ -330,11 +339,11 @@ def test_every_preset_is_a_valid_configuration() -> None:
 
 def test_settings_are_read_from_text_and_refused_by_name() -> None:
     config = read_config({"noise_level": "0.5", "magnets": ["a"], "layers": "late", "max_peaks": "3"})
-    assert (config.noise_level, config.magnets, config.max_peaks) == (0.5, ("a",), 3)
-    assert read_config({"magnets": "with, a", "heads": "2"}).magnets == ("with", "a")
-    assert read_config({"magnets": "()", "heads": "2,3"}).heads == (2, 3)
+    assert (config.reading.noise_level, config.reading.magnets, config.prompter.max_peaks) == (0.5, ("a",), 3)
+    assert read_config({"magnets": "with, a", "heads": "2"}).reading.magnets == ("with", "a")
+    assert read_config({"magnets": "()", "heads": "2,3"}).reading.heads == (2, 3)
     with pytest.raises(
-        ConfigError, match=r"no setting named 'noise', did you mean noise_\w+\? Use one of magnets, magnet_tokenisation"
+        ConfigError, match=r"no setting named 'noise', did you mean noise_\w+\? Use one of stages, prompter, "
     ):
         read_config({"noise": 1})
     with pytest.raises(ConfigError, match=r"^noise_level=2: input should be less than 1$"):

@@ -14,15 +14,14 @@ import pytest
 from fakes import SquareSegmenter
 from planted import PlantedModel
 
-import groundkit
 from groundkit.cli.main import run
-from groundkit.errors import ConfigError, InputError, ModelError, PhraseError
+from groundkit.errors import InputError, ModelError, PhraseError
 from groundkit.media.videos import Frame
 from groundkit.models.diffusion.families import diffusion_family
 from groundkit.models.diffusion.mochi import MochiModel
 from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.pipelines.refam import RefAM
-from groundkit.pipelines.refam_config import read_clip_config as read_config
+from groundkit.pipelines.refam_config import read_config
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.pipelines.video import read_config as read_video_config
 from groundkit.tracking.base import Mask, Pixels, Tracked
@@ -81,7 +80,7 @@ def test_direction_words_decide_between_slices() -> None:
 
 
 def test_frames_are_sampled_evenly_as_many_as_fill_whole_slices() -> None:
-    steps = pipeline(planted_model({}), frames=12)
+    steps = pipeline(planted_model({}), max_frames=12)
     assert steps.places(1) == [0]
     assert steps.places(5) == [0, 1, 2, 3, 4]
     assert steps.places(100) == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
@@ -93,7 +92,7 @@ def test_a_video_is_followed_from_the_frame_that_the_clip_points_at() -> None:
     def video() -> Iterator[Frame]:
         return (Frame(i, Fraction(i, 24), f"{i:05d}", image) for i, image in enumerate(frames(28)))
 
-    settings = pipeline(model, frames=10)
+    settings = pipeline(model, max_frames=10)
     found = VideoPipeline(settings, Stays()).ground(video, "the cup")
     assert model.seen == [10]  # the clip, and no frame on its own
     assert found.key_frame == 15  # the 6th of 0, 3, ..., 27
@@ -134,7 +133,7 @@ def test_a_folder_of_a_video_model_is_followed_by_the_clip_way(
         "--segmenter",
         "nano",
         "--set",
-        "frames=7",
+        "max_frames=7",
         "-o",
         "out",
         "--json",
@@ -160,8 +159,3 @@ def test_the_family_is_told_by_the_class_that_the_folder_names(mochi_folder: Pat
             diffusion_family(tmp_path)
     with pytest.raises(ModelError, match=r"no model_index\.json"):
         diffusion_family(tmp_path / ".." / tmp_path.name / "..")
-
-
-def test_frames_are_a_setting_of_video_models_alone() -> None:
-    with pytest.raises(ConfigError, match="no setting named 'frames'"):
-        groundkit.load(device="cpu", config={"frames": 7})

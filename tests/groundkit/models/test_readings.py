@@ -98,9 +98,9 @@ def test_a_family_of_another_size_takes_nothing_from_the_table(flux: Path) -> No
 def test_each_layer_of_settings_goes_over_the_one_before(flux: Path) -> None:
     def noise_level(given: dict[str, Any] | None = None) -> tuple[float, str]:
         config = resolve("refam", given, readings_for("refam", flux))
-        return config.noise_level, config.origins.get("noise_level", "default")  # type: ignore[attr-defined]
+        return config.reading.noise_level, config.origins.get("noise_level", "default")  # type: ignore[attr-defined]
 
-    assert resolve("refam").noise_level == 0.3  # type: ignore[attr-defined]
+    assert resolve("refam").flat()["noise_level"] == 0.3
     assert noise_level() == (0.5, "family, a guess")
     write(flux, OWN, {**OWN, "preset": "sharp", "settings": {"noise_level": 0.2}})
     assert noise_level() == (0.4, "checkpoint")
@@ -116,7 +116,8 @@ def test_the_settings_in_a_folder_are_used_whatever_its_name(tmp_path: Path) -> 
     folder = shutil.copytree(nano_folder("flux"), tmp_path / "mine")
     write(folder, {**OWN, "settings": {"layers": "1-2", "noise_level": 0.4}})
     pipeline = groundkit.load(model=folder, segmenter="nano", device="cpu", dtype="float32")
-    assert (pipeline.config.layers, pipeline.config.noise_level, pipeline.config.heads) == ("1-2", 0.4, None)
+    reading = pipeline.config.reading
+    assert (reading.layers, reading.noise_level, reading.heads) == ("1-2", 0.4, None)
 
 
 def test_methods_that_a_file_does_not_name_run_as_without_it(flux: Path) -> None:
