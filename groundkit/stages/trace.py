@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundkit.attention.maps import AttentionMaps
 from groundkit.language import Phrase
 
 if TYPE_CHECKING:
+    from groundkit.attention.maps import AttentionMaps
     from groundkit.masks.candidates import Candidate
 
 PICTURE = "picture"  # the name of the only layer after the stage of this name
