@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -95,40 +95,6 @@ class Across:
             grids=(self._grid,),
             text=text,
         )
-
-
-def read_across(
-    layers: Mapping[str, nn.Module],
-    run: Callable[[], object],
-    *,
-    words: slice,
-    patches: slice,
-    grid: TokenGrid,
-    heads: Sequence[int] | None = None,
-    direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
-    joint: bool = True,
-    keep_heads: bool = False,
-    tokens: Sequence[Token] = (),
-) -> AttentionMaps:
-    """Run a transformer once and read the attention between words and patches of some of its layers: see ``Across``.
-
-    Args:
-        run: the forward pass that owns those layers.
-        tokens: the T words; by default they are numbered.
-    """
-    across = Across(
-        layers,
-        words=words,
-        patches=patches,
-        grid=grid,
-        heads=heads,
-        direction=direction,
-        joint=joint,
-        keep_heads=keep_heads,
-    )
-    with across.tap:
-        run()
-    return across.maps(tokens)
 
 
 def _mean_heads(entries: Tensor, heads: Sequence[int] | None) -> Tensor:

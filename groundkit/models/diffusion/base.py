@@ -33,7 +33,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from groundkit.attention.between import read_across
+from groundkit.attention.between import Across
 from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.select import select_layers
@@ -319,9 +319,8 @@ class DiffusionModel(ABC):
         words = range(words_start, words_start + states)[text.columns]
         noisy = self.noised(clip.latents, self.noise(clip.latents, options.seed), options.noise_level)
         noisy = noisy.to(self.device, self.dtype)
-        return read_across(
+        across = Across(
             {name: available[name] for name in select_layers(self.layer_names, options.layers)},
-            lambda: self.run(noisy, text, options),
             words=slice(words.start, words.stop),
             patches=slice(patches_start, patches_start + patches),
             grid=clip.grid,
@@ -330,6 +329,9 @@ class DiffusionModel(ABC):
             joint=self.joint,
             keep_heads=options.keep_heads,
         )
+        with across.tap:
+            self.run(noisy, text, options)
+        return across.maps()
 
 
 def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, int]:
