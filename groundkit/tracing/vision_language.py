@@ -206,7 +206,7 @@ class _Marks:
 
     @classmethod
     def of(cls, key: Tensor, columns: Sequence[Tensor]) -> Self:
-        """Of a layer's keys ``(B, G, S, D)``."""
+        """For a layer's keys ``(B, G, S, D)``."""
         positions = torch.tensor([[int(each[0]), key.shape[2] - 1] for each in columns])
         return cls(positions, _at(key, positions).clone())
 
