@@ -7,12 +7,14 @@ On the way the phrase is grounded again as long as it has found nothing, so that
 asked to, also every so often, and, with ``reground_lost``, where the tracker has lost its object.
 
 A video whose key frame is its first is decoded once. With another one it is decoded up to three times: to find the key
-frame, backwards from it, and forwards over all frames.
+frame, backwards from it (not where all frames before it fit into memory and were passed on the way there), and forwards
+over all frames.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
@@ -149,6 +151,7 @@ class Following:
         started = time.perf_counter()
         self._ahead: Iterator[AnyFrame] | None = None  # the frames behind the first, where that is the key frame
         self._open = ExitStack()  # closes what is read
+        self._before: deque[AnyFrame] = deque()  # the last frames before the key frame, as far as they were passed
         self.key_place, self._key, self.key = self._find_key(count)
         self.key_frame = self._key.index
         self._spent += time.perf_counter() - started
@@ -191,7 +194,7 @@ class Following:
             forwards = self._ahead
         else:
             before: dict[int, FrameMask] = {}
-            for _, found in self._track(_backwards(self._frames, key)):
+            for _, found in self._track(_backwards(self._frames, key, self._before)):
                 before[found.index] = found
                 self._advance(1)
             forwards = self._open.enter_context(_reading(self._frames))
@@ -220,6 +223,10 @@ class Following:
             frames = stack.enter_context(_reading(self._frames))
             for place, frame in enumerate(frames):
                 last = place, frame
+                if len(places) == 1 and place < places[0]:  # it is passed on the way there, and needed on the way back
+                    self._before.append(frame)
+                    if len(self._before) > _together(frame):
+                        self._before.popleft()
                 if place in places:
                     grounding = self._ground(frame)
                     if best is None or _trust(grounding) > _trust(best[2]):
@@ -335,9 +342,22 @@ def _reading(frames: Frames) -> Iterator[Iterator[AnyFrame]]:
             reading.close()
 
 
-def _backwards(frames: Frames, key: AnyFrame) -> Iterator[AnyFrame]:
-    """The frames before ``key``, last first, a chunk of them at a time: a video can only be read forwards."""
-    stop, together = key.index, max(_FEWEST, _CHUNK // key.image.nbytes)
+def _together(frame: AnyFrame) -> int:
+    """How many frames may be in memory."""
+    return max(_FEWEST, _CHUNK // frame.image.nbytes)
+
+
+def _backwards(frames: Frames, key: AnyFrame, kept: deque[AnyFrame] | None = None) -> Iterator[AnyFrame]:
+    """The frames before ``key``, last first, a chunk of them at a time: a video can only be read forwards.
+
+    ``kept`` are the last of them, where they are in memory; they are taken out.
+    """
+    stop, together = key.index, _together(key)
+    while kept:
+        frame = kept.pop()
+        if frame.index < key.index:
+            stop = frame.index
+            yield frame
     while stop > 0:
         start = max(0, stop - together)
         chunk: list[AnyFrame] = []

@@ -191,6 +191,22 @@ def test_going_backwards_holds_a_chunk_of_frames_and_gives_each_once_in_order(mo
     assert [frame.index for frame in refam_video._backwards(frames, list(frames())[10])] == list(range(9, -1, -1))
 
 
+@pytest.mark.parametrize("fewest", [2, 64])
+def test_frames_that_were_passed_on_the_way_to_the_key_frame_are_those_that_are_read_again(
+    make_grounding: MakeGrounding, monkeypatch: pytest.MonkeyPatch, fewest: int
+) -> None:
+    monkeypatch.setattr(refam_video, "_CHUNK", 0)
+    monkeypatch.setattr(refam_video, "_FEWEST", fewest)
+    frames = clip(*[(5 + 4 * i, 20 + i) for i in range(13)])
+    for count in (13, None, 40):  # as the file says, not known, more than there are
+        found = VideoPipeline(FindsRed(make_grounding), KeepsColour(), read_config({"key_frame": "middle"})).ground(
+            frames, "the red square", count=count
+        )
+        assert found.key_frame == (12 if count == 40 else 6)
+        for record, mask in zip(found.frames, truth(frames), strict=True):
+            np.testing.assert_array_equal(record.mask, mask)
+
+
 def test_a_video_without_frames_and_a_phrase_without_words_are_refused(make_grounding: MakeGrounding) -> None:
     pipeline = VideoPipeline(FindsRed(make_grounding), KeepsColour())
     with pytest.raises(InputError, match="no frame"):
