@@ -38,6 +38,7 @@ SLOW = (
     "groundkit/test_loading.py",
     "groundkit/test_memory.py",
     "groundkit/tracking/test_sam2.py",
+    "pipelines/test_calls.py",
     "pipelines/test_devices.py",
     "pipelines/test_dtypes.py",
     "pipelines/test_offload.py",

@@ -70,3 +70,19 @@ def test_discovery_names_on_the_device_what_it_names_on_the_cpu(device: Device) 
     device.assert_same(actual.scores, expected.scores)
     for one, other in zip(actual.points, expected.points, strict=True):
         device.assert_same(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize("pipeline", ["refam", "vlsam", "ensemble"])
+def test_a_pipeline_that_is_moved_to_the_device_finds_what_it_found_before(device: Device, pipeline: str) -> None:
+    loaded = load(pipeline, "cpu", "float32")
+    expected = loaded(SCENE, PHRASE)
+    with device.used():
+        moved = loaded.to(device.name)
+        assert moved.device.type == device.name
+        actual = moved(SCENE, PHRASE)
+    assert actual.device.startswith(device.name)
+    if device.real:
+        assert mask_iou(actual.mask, expected.mask) > 0.9
+    else:
+        device.assert_same(actual.heatmap, expected.heatmap, exact=device.name == "cuda" or pipeline == "vlsam")
+        device.assert_same(actual.masks, expected.masks)

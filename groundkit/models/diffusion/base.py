@@ -39,7 +39,7 @@ from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.select import select_layers
 from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
-from groundkit.models.diffusion.loading import load_pipeline
+from groundkit.models.diffusion.loading import drop_float64, load_pipeline
 from groundkit.models.locate import DIFFUSION, Located, locate
 from groundkit.models.offload import refuse_offloaded, stage_of
 from groundkit.models.options import LoadOptions, ReadOptions
@@ -166,6 +166,8 @@ class DiffusionModel(ABC):
             ConfigError: they move by themselves.
         """
         refuse_offloaded(self.offload)
+        if device.type == "mps":
+            drop_float64(self.pipeline)
         self.pipeline.to(device)
         self.device = device
 

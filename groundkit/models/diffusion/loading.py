@@ -42,7 +42,7 @@ def load_pipeline(kind: type[DiffusionPipeline], located: Located, options: Load
         pipeline: Any = kind.from_pretrained(folder, **{name: part for name, part in parts.items() if part is not None})
     pipeline.set_progress_bar_config(disable=True)
     if device.type == "mps":
-        _drop_float64(pipeline)
+        drop_float64(pipeline)
     if not options.offload:
         pipeline.to(device)
         return pipeline
@@ -54,7 +54,7 @@ def load_pipeline(kind: type[DiffusionPipeline], located: Located, options: Load
     return pipeline
 
 
-def _drop_float64(pipeline: Any) -> None:
+def drop_float64(pipeline: Any) -> None:
     """Round what diffusers counted in float64 (CogVideoX's positions), which Apple's GPUs do not have, to float32."""
     for part in pipeline.components.values():
         for module in part.modules() if isinstance(part, nn.Module) else ():
