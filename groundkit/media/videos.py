@@ -29,6 +29,8 @@ from groundkit.media.inputs import VIDEO_SUFFIXES, frame_files
 from groundkit.media.limits import MAX_PIXELS, max_pixels
 from groundkit.media.paths import expand_home
 
+# Metadata that is not UTF-8 must not keep a video from being opened; from PyAV 19 on it never does.
+_ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 FOLDER_RATE = 24  # frames per second of a folder of frames, which does not say: that of DAVIS
 # Without these two flags swscale halves the chroma's width on its way and rounds each channel on its own: white out of
 # 10 bits becomes 253. Bilinear is how chroma is spread over pixels; the size stays.
@@ -296,8 +298,9 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         av.FFmpegError: it cannot be opened, or FFmpeg cannot read this kind of file.
     """
-    # The prefix keeps a colon in a file name from being read as a protocol. Metadata need not be UTF-8.
-    return av.open(f"file:{path}", "r", metadata_errors="replace")
+    # The prefix keeps a colon in a file name from being read as a protocol.
+    opened: InputContainer = av.open(f"file:{path}", "r", **_ANY_METADATA)
+    return opened
 
 
 @contextmanager
