@@ -62,7 +62,7 @@ def _tiles(image: npt.NDArray[np.uint8], steps: Sequence[Step]) -> Iterator[Tile
         drawn = heat
         for name, maps in step.beside.items():
             if maps.values.shape[2] == 1:
-                yield Tile(_heat(image, maps), name, f"compared with by {step.name}", faded=True)
+                yield Tile(_heat(image, maps), name, f"for the stage {step.name}", faded=True)
 
 
 def _heat(image: npt.NDArray[np.uint8], maps: AttentionMaps, token: int = 0) -> npt.NDArray[np.uint8]:
