@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.memory import explain_out_of_memory
-from groundkit.settings import Given
 from groundkit.weights.catalog import default_segmenter, is_embedded, source_of
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def load(
         _member(
             name,
             source,
-            Given({"evidence": settings.weighs_evidence}, "ensemble") if settings else config or {},
+            settings.of_member(name) if settings else config or {},
             options,
             dtype,
         )

@@ -98,8 +98,7 @@ class Ensemble(Method):
         changed = super().with_config(**changes)
         if changed.config.members != self.config.members:
             raise ConfigError("members: other members are other models; load them")
-        weighs = changed.config.weighs_evidence
-        changed.members = [member.with_config(evidence=weighs) for member in self.members]
+        changed.members = [member.with_config(**changed.config.of_member(member.name)) for member in self.members]
         return changed
 
     @property

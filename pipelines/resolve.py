@@ -63,7 +63,11 @@ def resolve(
     kind = _kind(pipeline)
     method = Given(PRESETS[pipeline], "method")
     brought = [_checked(each, method, kind, readings) for each in _chosen(readings, name)]
-    return kind.read(method, *brought, given)
+    settings = kind.read(method, *brought, given)
+    if isinstance(settings, ensemble_config.EnsembleConfig):
+        for member in settings.members:
+            settings.check_member(member, resolve(member, settings.of_member(member)))
+    return settings
 
 
 def _chosen(readings: Readings | None, preset: str | None) -> list[Reading]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from fakes import SquareSegmenter
 
+import groundkit
 from groundkit.errors import ConfigError, PhraseError
 from groundkit.masks.evidence import Evidence
 from groundkit.pipelines.base import Pipeline
@@ -127,6 +128,23 @@ def test_a_phrase_that_a_member_refuses_yields_its_error_alone(make_grounding: M
 def test_weights_must_be_as_many_as_members() -> None:
     with pytest.raises(ConfigError, match="one for each of the 2 members"):
         read_config({"weights": (1,)})
+
+
+def test_members_have_settings_of_their_own_by_name_from_load_to_result() -> None:
+    options = {"model": "nano,nano", "device": "cpu", "dtype": "float32", "local_files_only": True}
+    settings = {"refam.noise_level": 0.5, "vlsam": {"evidence": False}, "fusion": "product"}
+    loaded = groundkit.load("ensemble", config=settings, **options)  # type: ignore[call-overload]
+    assert isinstance(loaded, Ensemble)
+    refam, vlsam = (member.config.flat() for member in loaded.members)
+    assert (refam["noise_level"], vlsam["evidence"]) == (0.5, False)
+    told = loaded.config.flat()
+    assert (told["refam.noise_level"], told["vlsam.evidence"], told["fusion"]) == (0.5, False, "product")
+    changed = loaded.with_config(**{"refam.noise_level": 0.7})
+    assert changed.members[0].config.flat()["noise_level"] == 0.7
+    assert loaded.members[0].config.flat()["noise_level"] == 0.5
+    for wrong, told_of in (("decaf.layers", "no member named 'decaf'"), ("refam.noize", "no setting named 'noize'")):
+        with pytest.raises(ConfigError, match=told_of):
+            groundkit.load("ensemble", config={wrong: 1}, **options)  # type: ignore[call-overload]
 
 
 def test_an_ensemble_cannot_be_a_member_and_the_message_says_so() -> None:
