@@ -98,14 +98,8 @@ class Manifest:
 
         None if it was not done, or its input is another file now.
         """
-        entry = self._found(unit, task)
-        if entry is None or entry.name != task.name:
-            return None
-        record = self._read(entry)
-        if entry.key not in self._same:  # looked at once
-            still = not entry.done or (unit.error is None and _is_still(record, unit.item.path))
-            self._same[entry.key] = still
-        return record if self._same[entry.key] else None
+        entry = self._standing(unit, task)
+        return None if entry is None else self._read(entry)
 
     def left(self, units: Iterable[Unit], *, lacks: Callable[[Record], bool] = lambda _: False) -> Iterator[Unit]:
         """The units with the tasks that are not finished. A failure is not: it may go well this time.
@@ -165,7 +159,7 @@ class Manifest:
 
     def _in_order(self, units: Iterable[Unit]) -> list[_Entry]:
         tasks = [(unit, task) for unit in units for task in unit.tasks]
-        planned = [self._found(*each) for each in tasks if self.record_of(*each) is not None]
+        planned = [self._standing(*each) for each in tasks]
         ordered = {entry.key: entry for entry in planned if entry is not None}
         return list((ordered | {key: entry for key, entry in self._entries.items() if key not in ordered}).values())
 
@@ -204,6 +198,16 @@ class Manifest:
         if entry is None:  # before it knew its path, or moved since
             entry = self._entries.get((unit.item.name, task.phrase))
         return entry
+
+    def _standing(self, unit: Unit, task: Task) -> _Entry | None:
+        """The same, if it has the task's name and is of the file that is there now."""
+        entry = self._found(unit, task)
+        if entry is None or entry.name != task.name:
+            return None
+        if entry.key not in self._same:  # looked at once
+            still = not entry.done or (unit.error is None and _is_still(self._read(entry), unit.item.path))
+            self._same[entry.key] = still
+        return entry if self._same[entry.key] else None
 
     def _is_of(self, entry: _Entry, unit: Unit) -> bool:
         """Whether a record is of this input: of the same path, or of the same name where there is nothing at its path,
