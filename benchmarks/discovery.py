@@ -41,11 +41,11 @@ from groundkit.pipelines.vlsam import VLSAM, read_config
 
 START: dict[str, Any] = {
     "questions": "one",
-    "multi_scale": False,
+    "crop_shares": (),
     "head_weights": "uniform",
     "regulariser": "none",
     "refinement": "none",
-    "points": "positive",
+    "negative_point": False,
 }
 
 
@@ -55,9 +55,9 @@ def rungs(last_layer: int, questions: str) -> dict[str, dict[str, Any]]:
         "flow": {},
         "+ regulariser": {"regulariser": "end"},
         "+ head weights": {"head_weights": "max"},
-        "+ point pair": {"points": "pair"},
+        "+ point pair": {"negative_point": True},
         "+ refinement": {"refinement": "mask_in"},
-        "+ multi-scale": {"multi_scale": True},
+        "+ multi-scale": {"crop_shares": (0.5,)},
         "+ questions": {"questions": questions},
     }
     found = {"naive map": {**START, "flow": "mean", "layers": f"{last_layer}-{last_layer}"}}

@@ -250,7 +250,7 @@ def _pipeline(name: str, model: Family, settings: Any, segmenter: Segmenter) -> 
     from groundkit.models.vision_language.base import VisionLanguageModel
     from groundkit.pipelines import decaf, refam, vlsam
 
-    select_layers(model.layer_names, getattr(settings, "reading", settings).layers)
+    select_layers(model.layer_names, settings.reading.layers)
     if isinstance(model, VisionLanguageModel):
         return (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, settings, name=name)
     return refam.RefAM(model, segmenter, settings, name=name)

@@ -43,7 +43,7 @@ def explain_out_of_memory() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)
-        text, remedies = str(error), 'a smaller picture (config={"most_pixels": 500000} for a vision-language model)'
+        text, remedies = str(error), 'a smaller picture (config={"max_pixels": 500000} for a vision-language model)'
         cause = error.with_traceback(None)
     else:
         return

@@ -50,7 +50,7 @@ class Categories:
             device, offline = reader.vlm.device, self.local_files_only
             clip = ClipText.from_pretrained(self.model, device=device, local_files_only=offline)
             vocabulary = make(clip.embed_texts, template=CLIP_TEMPLATE)
-        return partial(in_categories, vocabulary=vocabulary, overlap=reader.config.max_overlap)
+        return partial(in_categories, vocabulary=vocabulary, overlap=reader.config.discovery.max_overlap)
 
 
 def in_categories(found: Discovery, vocabulary: Vocabulary, overlap: float) -> Discovery:

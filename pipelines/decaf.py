@@ -16,8 +16,6 @@ from groundkit.language import Phrase, Role, Token
 from groundkit.language.phrase import Prompt
 from groundkit.models.vision_language.look import Reading
 from groundkit.pipelines.vlsam import VLSAM, VLSAMLook
-from groundkit.stages.base import Stage
-from groundkit.stages.contrast import Contrast
 
 
 class DecAFLook(VLSAMLook):
@@ -53,7 +51,3 @@ class DecAF(VLSAM):
     """A vision-language model whose last token of the question is read, object minus background."""
 
     look = DecAFLook
-
-    @property
-    def token_stages(self) -> list[Stage]:
-        return [*self.smoothing, Contrast()]

@@ -38,13 +38,16 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.models.look import Look
 from groundkit.models.vision_language.look import Reading, VisionLanguageLook
 from groundkit.pipelines.base import check_seed
-from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, VLSAMConfig
+from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, DiscoverySettings
 from groundkit.prompting.base import Heatmap
 from groundkit.prompting.point_pair import MIN_RELATIVE_HEAT
 from groundkit.results import Discovery
 from groundkit.segmenters.points import PointPrompts
-from groundkit.stages.base import Scene
+from groundkit.stages.base import Scene, Stage
 from groundkit.stages.evidence import Evidence
+from groundkit.stages.picture import Picture
+from groundkit.stages.sizes import Sizes
+from groundkit.stages.smooth import Smooth
 from groundkit.stages.tokens import Tokens
 from groundkit.stages.trace import Step
 
@@ -79,18 +82,18 @@ def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
     answers: list[str] = []
     asked: Sequence[str] = ()
     of_whole: Belief | None = None
-    for crop in crops(pixels, config.crop_shares if config.multi_scale else ()):
+    for crop in crops(pixels, config.discovery.crop_shares):
         look = pipeline.open(crop.pixels, whole=pixels)
         asked = asked or questions(pipeline, look, seed)  # those for the whole picture serve its crops
         of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look))
         of_whole = of_whole or of_crop
-        believed = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[config.verify_on]
+        believed = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[config.discovery.verify_on]
         null = null_map(pipeline, look) if config.min_evidence else None
         for question in asked:
             view = View(pipeline, crop, look, believed, null)
             answers.append(view.ask(question, seed))
             views.append((crop, view.found))
-    chosen = merge(views, answers, config)
+    chosen = merge(views, answers, config.discovery)
     empty = np.zeros((0, *pixels.shape[:2]), np.bool_)
     return Discovery(
         image=pixels,
@@ -130,10 +133,12 @@ class View:
         # 1. Ask, and read the names from the answer.
         talk = self.look.ask(question)
         answer = say(pipeline, talk, seed)
-        names = [name for name in object_names(answer.text) if self.belief(name.label) >= config.verify]
+        names = [
+            name for name in object_names(answer.text) if self.belief(name.label) >= config.discovery.min_verification
+        ]
         answered = Answered(self.look, question, answer, names, talk)
         # 2. One map per name, from the attention of its tokens.
-        stages = [*pipeline.smoothing, Tokens(reduction=config.word_tokens), *pipeline.picture_stages]
+        stages = name_stages(config.stages)
         for row, name in enumerate(names):
             look = NameLook(answered, row)
             maps, steps = Scene(look, Phrase(name.label, ()), stages, seed=seed).run()
@@ -154,7 +159,7 @@ class View:
         return Heatmap(left, heatmap.cells) if left.max() >= MIN_RELATIVE_HEAT * heatmap.pixels.max() else None
 
     def _claim(self, label: str, candidate: Candidate) -> None:
-        if self.pipeline.config.count:
+        if self.pipeline.config.discovery.count_repeats:
             self._free[label] = self._free.get(label, np.True_) & ~with_rim(candidate.mask.whole())
 
     def _has_evidence(self, candidate: Candidate, steps: Sequence[Step]) -> bool:
@@ -180,7 +185,7 @@ class View:
 
     def _rivals(self, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
         """All masks that the segmenter proposes for a candidate's points, where these vote, too."""
-        if self.pipeline.config.rivals:
+        if self.pipeline.config.discovery.vote_with_all_proposals:
             prompts = PointPrompts.from_rows(candidate.points)
             proposals = self.look.propose(prompts)
             for index in np.flatnonzero(proposals.masks.any(axis=(1, 2))):
@@ -245,15 +250,24 @@ class NameLook(Look):
 def null_map(pipeline: VLSAM, look: VisionLanguageLook) -> npt.NDArray[np.float32]:
     """The map of the null phrase, float32 ``(h, w)``."""
     scene = Scene(look, Phrase("", ()), pipeline.token_stages)
-    return Evidence.of(pipeline.config).null(scene).on_finest_grid()
+    reader = next((each for each in pipeline.config.stages if isinstance(each, Evidence)), Evidence())
+    return reader.null(scene).on_finest_grid()
+
+
+def name_stages(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages of a method that make a name's heatmap: nothing is contrasted, weighted by places or left out."""
+    kept: list[Stage] = [each for each in stages if isinstance(each, Smooth | Tokens | Sizes | Picture)]
+    if not any(isinstance(each, Tokens) for each in kept):
+        kept.insert(sum(isinstance(each, Smooth) for each in kept), Tokens(reduction="mean"))
+    return kept
 
 
 def questions(pipeline: VLSAM, look: VisionLanguageLook, seed: int) -> Sequence[str]:
     """What the model is asked: one question, the built-in ones, or those that it writes itself."""
     built_in = pipeline.vlm.listing_questions or QUESTIONS
-    if pipeline.config.questions == "one":
+    if pipeline.config.discovery.questions == "one":
         return built_in[:1]
-    if pipeline.config.questions == "built_in":
+    if pipeline.config.discovery.questions == "built_in":
         return built_in
     written = say(pipeline, look.ask(ASK_FOR_QUESTIONS), seed).text
     lines = [line.strip(_AROUND_QUESTIONS).lstrip(f"0123456789.){_AROUND_QUESTIONS}") for line in written.splitlines()]
@@ -262,7 +276,7 @@ def questions(pipeline: VLSAM, look: VisionLanguageLook, seed: int) -> Sequence[
 
 def say(pipeline: VLSAM, talk: Conversation, seed: int) -> Answer:
     """The model's answer. Warns where it ends inside a thought."""
-    config = pipeline.config
+    config = pipeline.config.discovery
     ids = pipeline.vlm.generate(
         talk, max_tokens=config.max_tokens, temperature=config.temperature, top_p=config.top_p, seed=seed
     )
@@ -278,9 +292,9 @@ def say(pipeline: VLSAM, talk: Conversation, seed: int) -> Answer:
 
 def belief(pipeline: VLSAM, look: VisionLanguageLook, label: str) -> float:
     """The probability that the model says yes when asked whether an object is there; 1 if it is not asked."""
-    if not pipeline.config.verify:
+    if not pipeline.config.discovery.min_verification:
         return 1.0
-    question = pipeline.config.verify_question.format(name=with_article(label))
+    question = pipeline.config.discovery.verify_question.format(name=with_article(label))
     return pipeline.vlm.agrees(look.ask(question))
 
 
@@ -289,11 +303,11 @@ def _mean(first: Belief, second: Belief) -> Belief:
 
 
 def merge(
-    views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str], config: VLSAMConfig
+    views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str], config: DiscoverySettings
 ) -> list[Candidate]:
     """Each object once, from what all crops and questions found."""
     if config.suppression == "votes":
-        return fuse_views(views, min_score=config.least_votes, overlap=config.max_overlap, power=config.agreement_power)
+        return fuse_views(views, min_score=config.min_support, overlap=config.max_overlap, power=config.agreement_power)
     candidates = [each for _, found in views for each in found]
     kept = suppress(
         np.array([each.mask.box for each in candidates], dtype=np.float32).reshape(-1, 4),
@@ -302,7 +316,7 @@ def merge(
         overlap=config.max_overlap,
     )
     chosen = [candidates[index] for index in kept]
-    return _as_often_as_named(chosen, answers) if config.count else chosen
+    return _as_often_as_named(chosen, answers) if config.count_repeats else chosen
 
 
 def _as_often_as_named(candidates: Sequence[Candidate], answers: Sequence[str]) -> list[Candidate]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny
 
 from groundkit.attention.choices import AttentionDirection
-from groundkit.language import Phrase, Selection
+from groundkit.errors import ConfigError, PhraseError
 from groundkit.language.magnets import DEFAULT_MAGNETS
-from groundkit.pipelines.shared_config import MethodSettings
+from groundkit.pipelines.shared_config import StagedSettings
 from groundkit.prompting.base import Prompter
 from groundkit.prompting.peaks import Peaks
 from groundkit.settings import Settings
@@ -49,24 +51,31 @@ class DiffusionReading(Settings):
     )
 
 
-class RefAMConfig(MethodSettings):
+class RefAMConfig(StagedSettings):
     """Every choice of the method, also where the paper leaves it open: what is read, the stages, and the prompter."""
 
     usual_order = ("sinks", "layers", "compete", "words", "tokens", "places", "negation")
 
+    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
     reading: DiffusionReading = DiffusionReading()
     stages: tuple[SerializeAsAny[Stage], ...] = Field(
         (Sinks(), Layers(), Compete(), Words(), Tokens(), Places(), Negation()),
-        description="the steps from attention to heatmap, in their order; -places leaves one out, +NAME adds one",
+        description="the steps from attention to heatmap, in their order; -NAME leaves one out, +NAME adds one",
     )
     prompter: SerializeAsAny[Prompter] = Field(
         Peaks(), description="what draws points from the heatmap: peaks, point_pair or hot_cells"
     )
 
-    def selection_of(self, phrase: Phrase) -> Selection:
-        """Which of the objects a phrase means; sizes choose only with the stage ``places``."""
-        by_places = any(isinstance(each, Places) for each in self.stages)
-        return phrase.selection if by_places else phrase.selection.without_sizes()
+    @contextmanager
+    def reading_null_phrase(self) -> Iterator[None]:
+        """Raise what is wrong with the null phrase as a ConfigError: nobody else knows this phrase."""
+        try:
+            yield
+        except PhraseError as error:
+            raise ConfigError(
+                f"null_phrase={self.null_phrase!r}, which evidence is measured against, cannot be read ({error}): set "
+                "another null_phrase, or evidence=false"
+            ) from error
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -45,18 +45,12 @@ from groundkit.pipelines.vlsam_config import (
     read_config,
 )
 from groundkit.prompting.base import Heatmap, Prompter
-from groundkit.prompting.hot_cells import HotCells
+from groundkit.prompting.peaks import Peaks
 from groundkit.prompting.point_pair import PointPair
 from groundkit.results import Discovery, Failure, Grounding
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.evidence import Evidence
-from groundkit.stages.negation import Negation
-from groundkit.stages.picture import Picture
-from groundkit.stages.places import Places
-from groundkit.stages.sizes import Sizes
-from groundkit.stages.smooth import Smooth
-from groundkit.stages.tokens import Tokens
 from groundkit.stages.trace import Trace
 
 __all__ = ["ASK_FOR_QUESTIONS", "PRESETS", "QUESTIONS", "VLSAM", "VLSAMConfig", "read_config"]
@@ -145,62 +139,52 @@ class VLSAM(Method):
     def stages(self) -> list[Stage]:
         """From the flow of each word to the heatmap over the picture."""
         config = self.config
-        return [
-            *self.token_stages,
-            *([Evidence.of(config)] if config.weighs_evidence else []),
-            *self.picture_stages,
-            *([Places.of(config)] if config.spatial_bias else []),
-            Negation(),
-        ]
+        return [each for each in config.stages if config.weighs_evidence or not isinstance(each, Evidence)]
 
     @property
     def token_stages(self) -> list[Stage]:
-        """What is done to the maps of the image tokens: a name's map is the mean of its tokens' maps."""
-        return [*self.smoothing, Tokens(reduction=self.config.word_tokens)]
-
-    @property
-    def smoothing(self) -> list[Stage]:
-        return [Smooth.of(self.config)] if self.config.smoothing else []
-
-    @property
-    def picture_stages(self) -> list[Stage]:
-        """From the image tokens of one or several sizes to the picture."""
-        further = self.config.resolutions[1:]
-        return [Sizes(sizes=further), Picture(interpolation="linear")] if further else [Picture()]
+        """What is done to the maps of the image tokens, before they are laid over the picture."""
+        names = [each.kind_name() for each in self.config.stages]
+        ends = [names.index(name) for name in ("evidence", "sizes", "picture") if name in names]
+        return list(self.config.stages[: min(ends, default=len(names))])
 
     @property
     def prompter(self) -> Prompter:
         """The paper's pair of points, or DecAF's hot cells."""
-        if self.config.points == "cells":
-            return HotCells.of(self.config)
-        return PointPair.of(self.config, negative_point=self.config.points == "pair")
+        return self.config.prompter
+
+    @property
+    def peaks(self) -> Peaks:
+        """What draws a point for each of several objects."""
+        rule = self.prompter.mask_rule if isinstance(self.prompter, PointPair) else "agreement"
+        return self.prompter if isinstance(self.prompter, Peaks) else Peaks(min_peak_height=0.3, mask_rule=rule)
 
     def open(self, image: npt.NDArray[np.uint8], *, whole: npt.NDArray[np.uint8] | None = None) -> VLSAMLook:
         """A picture, or a crop of a ``whole`` one, opened for the model and the segmenter."""
-        config = self.config
+        reading = self.config.reading
         # A crop is a closer look: where tokens grow with the picture, it gets as many as the whole.
         shown = image if whole is None or self.vlm.picture_size is None else whole
         return self.look(
             image,
             self.segmenter,
             self.vlm,
-            FlowOptions(config.layers, config.heads, config.head_weights, config.flow, config.regulariser),
+            FlowOptions(reading.layers, reading.heads, reading.head_weights, reading.flow, reading.regulariser),
             pixels=self._pixels(*shown.shape[:2]),
-            scale=config.resolutions[0],
-            framing=config.framing,
-            question=config.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION,
-            without_directions=config.spatial_bias,
+            scale=reading.scale,
+            framing=reading.framing,
+            question=reading.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION,
+            without_directions=self.config.weighs_places,
         )
 
     def _pixels(self, height: int, width: int) -> int:
         """How many pixels of a picture of this size the model is given."""
-        allowed, of_model = self.config.most_pixels, self.vlm.picture_size
+        allowed, of_model = self.config.reading.max_pixels, self.vlm.picture_size
         pixels = height * width
         if allowed is None and of_model and of_model.max_pixels and pixels > of_model.max_pixels:
             allowed = of_model.max_pixels
             warnings.warn(
                 f"pictures above {allowed / 1e6:.1f} megapixels are reduced to that for {self.model}, as its authors "
-                'advise: config={"most_pixels": 4000000} shows finer detail, and needs more memory',
+                'advise: config={"max_pixels": 4000000} shows finer detail, and needs more memory',
                 stacklevel=2,
             )
         if of_model and of_model.min_pixels:

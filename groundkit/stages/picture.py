@@ -21,11 +21,15 @@ _INTERPOLATIONS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 class Picture(Stage):
     """Lay the map over the picture. Two grids are left: the picture's pixels, and its finest image tokens."""
 
-    interpolation: Literal["cubic", "linear"] = Field("cubic", description="between the tokens: cubic or linear")
+    interpolation: Literal["auto", "cubic", "linear"] = Field(
+        "auto", description="between the tokens: cubic, linear, or linear after the stage sizes and else cubic (auto)"
+    )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         height, width = scene.look.image.shape[:2]
-        pixels = maps.over((height, width), interpolation=_INTERPOLATIONS[self.interpolation])
+        fused = any(stage.kind_name() == "sizes" for stage in scene.stages)
+        chosen = ("linear" if fused else "cubic") if self.interpolation == "auto" else self.interpolation
+        pixels = maps.over((height, width), interpolation=_INTERPOLATIONS[chosen])
         cells = minmax(maps.on_finest_grid())
         laid = maps.on((TokenGrid(pixels.shape), TokenGrid(cells.shape)), (pixels, cells))
         return laid.merged(laid.values, PICTURE)

@@ -123,7 +123,7 @@ def test_options_that_may_be_repeated_and_flags_still_may(command):
         ("discover", "empty.jpg"),
         ("discover", "film.mp4"),
         ("discover", "a.png", "--pipeline", "refam"),
-        ("discover", "a.png", "--set", "verify=2"),
+        ("discover", "a.png", "--set", "min_verification=2"),
         ("discover", "a.png", "--vocabulary", "empty.jpg"),
         ("eval", "notes.txt"),
         ("eval", "notes.txt", "--set", "peeks=2"),

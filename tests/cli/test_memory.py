@@ -29,7 +29,7 @@ def test_segment_tells_of_the_first_picture_and_does_the_second(command: Any, fu
     assert answer.out == "groundkit-out/b-the-red-cup.png\n"
     (line,) = answer.err.splitlines()
     assert line.startswith("groundkit: error: a.png: the GPU is out of memory: try --offload, a smaller picture ")
-    assert "--set most_pixels=500000" in line
+    assert "--set max_pixels=500000" in line
     assert "--dtype bfloat16" in line
 
 

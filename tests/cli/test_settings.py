@@ -23,7 +23,11 @@ def test_every_setting_of_every_pipeline_is_listed_with_what_it_means(command):
 def test_a_preset_shows_its_own_values(command):
     rows = rows_of(command, "decaf", "--model", "some/model")
     assert {row["from"] for row in rows.values()} == {"default", "method"}
-    assert [rows[name]["value"] for name in ("flow", "points", "max_overlap")] == ["rollout", "cells", 0.7]
+    assert [rows[name]["value"] for name in ("flow", "prompter", "prompter.max_overlap")] == [
+        "rollout",
+        "hot_cells",
+        0.7,
+    ]
     table = command("settings", "cross-attention").out
     assert "kept_words" in table
     assert "noise_level" in table

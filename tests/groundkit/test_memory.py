@@ -34,7 +34,7 @@ IN_MAIN_MEMORY = [
 def test_a_full_gpu_is_one_line_with_the_remedies(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError) as told, explain_out_of_memory():
         raise error
-    for remedy in ("offload=True", "most_pixels", 'dtype="bfloat16"'):
+    for remedy in ("offload=True", "max_pixels", 'dtype="bfloat16"'):
         assert remedy in str(told.value)
     assert "\n" not in str(told.value)
 

@@ -59,7 +59,7 @@ def test_a_pipeline_finds_on_the_device_what_it_finds_on_the_cpu(device: Device,
 
 
 def test_discovery_names_on_the_device_what_it_names_on_the_cpu(device: Device) -> None:
-    settings = {"multi_scale": False, "questions": "one", "verify": 0.1, "min_evidence": 0.01}
+    settings = {"crop_shares": (), "questions": "one", "min_verification": 0.1, "min_evidence": 0.01}
     expected = load("vlsam", "cpu", "float32", **settings).discover(SCENE)
     with device.used():
         actual = load("vlsam", device.name, "float32", **settings).discover(SCENE)

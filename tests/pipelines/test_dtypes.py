@@ -53,8 +53,8 @@ def test_a_default_dtype_of_the_user_changes_nothing(pipeline: str, request: pyt
 
 
 def test_discovery_does_not_mind_a_default_dtype_of_the_user(float64_by_default: None) -> None:
-    found = load("vlsam", config={"multi_scale": False, "questions": "one"}).discover(SCENE)
+    found = load("vlsam", config={"crop_shares": (), "questions": "one"}).discover(SCENE)
     torch.set_default_dtype(torch.float32)
-    expected = load("vlsam", config={"multi_scale": False, "questions": "one"}).discover(SCENE)
+    expected = load("vlsam", config={"crop_shares": (), "questions": "one"}).discover(SCENE)
     assert found.labels == expected.labels
     np.testing.assert_array_equal(found.masks, expected.masks)

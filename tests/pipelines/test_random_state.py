@@ -13,7 +13,7 @@ import torch
 import groundkit
 
 SCENE = Path(__file__).parents[2] / "samples" / "scene_2.png"
-ONE_LOOK = {"questions": "one", "multi_scale": False, "verify": 0.0}
+ONE_LOOK = {"questions": "one", "crop_shares": (), "min_verification": 0.0}
 
 
 def states() -> list[Any]:

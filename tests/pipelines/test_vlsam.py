@@ -147,7 +147,7 @@ class SameColour:
 
 def pipeline(model: PlantedModel, preset: str = "vlsam", **settings: object) -> VLSAM:
     method = DecAF if preset == "decaf" else VLSAM
-    return method(model, SameColour(), read_config({**PRESETS[preset], **settings}))  # type: ignore[arg-type]
+    return method(model, SameColour(), read_config(PRESETS[preset], settings))  # type: ignore[arg-type]
 
 
 SCENE = picture(("red", 8, 8, 30), ("blue", 80, 16, 24), ("green", 40, 84, 36))
@@ -156,7 +156,7 @@ SCENE = picture(("red", 8, 8, 30), ("blue", 80, 16, 24), ("green", 40, 84, 36))
 @pytest.mark.parametrize("refine", ["none", "cascade", "mask_in", "mask_out"])
 @pytest.mark.parametrize("multi_scale", [False, True])
 def test_every_object_is_found_once_with_its_name_and_mask(multi_scale: bool, refine: str) -> None:
-    found = pipeline(PlantedModel(), multi_scale=multi_scale, refinement=refine).discover(SCENE)
+    found = pipeline(PlantedModel(), crop_shares=(0.5,) if multi_scale else (), refinement=refine).discover(SCENE)
     assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
     for label, mask in zip(found.labels, found.masks, strict=True):
         np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))
@@ -187,7 +187,7 @@ def test_each_picture_and_crop_is_encoded_once_whatever_is_asked() -> None:
 
 def test_ensembles_can_be_switched_off() -> None:
     model = PlantedModel()
-    pipeline(model, multi_scale=False, questions="one").discover(SCENE)
+    pipeline(model, crop_shares=(), questions="one").discover(SCENE)
     assert model.encoded == 1
     assert set(model.questions) == {QUESTIONS[0]}
 
@@ -210,7 +210,7 @@ def test_sizes_compare_the_masks_at_the_map_s_peaks(spatial_bias: bool) -> None:
     scene = picture(("red", 8, 8, 40), ("red", 80, 80, 24))
     small = np.zeros((128, 128), np.bool_)
     small[80:104, 80:104] = True
-    found = pipeline(PlantedModel(), spatial_bias=spatial_bias, refinement="none")
+    found = pipeline(PlantedModel(), stages="+places" if spatial_bias else "+negation", refinement="none")
     largest, smallest = found(scene, ["the largest red cup", "the smallest red cup"])
     assert np.array_equal(largest.mask, smallest.mask) != spatial_bias
     if spatial_bias:
@@ -242,8 +242,8 @@ class BoastingModel(PlantedModel):
 def test_a_name_that_the_model_does_not_stand_by_is_left_out_and_belief_weighs_the_others() -> None:
     scene = picture(("red", 8, 8, 30), ("blue", 80, 16, 24))
     model = BoastingModel()
-    one = {"multi_scale": False, "questions": "one"}
-    sure = pipeline(model, verify=0.5, **one).discover(scene)
+    one = {"crop_shares": (), "questions": "one"}
+    sure = pipeline(model, min_verification=0.5, **one).discover(scene)
     assert sorted(sure.labels) == ["blue ball", "red cup"]
     assert model.questions[1:] == [f"Is there a {c} {NOUNS[c]} in the image?" for c in COLOURS]
     unasked = pipeline(BoastingModel(), **one).discover(scene)
@@ -254,7 +254,7 @@ def test_a_name_that_the_model_does_not_stand_by_is_left_out_and_belief_weighs_t
 
 def test_a_name_is_asked_for_once_in_each_picture_and_crop() -> None:
     model = BoastingModel()
-    pipeline(model, verify=0.5).discover(SCENE)
+    pipeline(model, min_verification=0.5).discover(SCENE)
     assert sum(question.startswith("Is there a red cup") for question in model.questions) == 5
 
 
@@ -263,12 +263,12 @@ def test_counted_a_name_has_no_more_masks_than_one_answer_gave_it_however_many_c
     scene = picture(("red", 50, 50, 24))
     every = {"questions": "one", "crop_shares": (0.9,), "max_overlap": 1.0}
     assert len(pipeline(PlantedModel(), **every).discover(scene).labels) > 1
-    assert pipeline(PlantedModel(), count=True, **every).discover(scene).labels == ("red cup",)
+    assert pipeline(PlantedModel(), count_repeats=True, **every).discover(scene).labels == ("red cup",)
 
 
 def test_verified_on_the_whole_picture_a_name_is_asked_for_there_once_whatever_crop_it_came_from() -> None:
     model = BoastingModel()
-    found = pipeline(model, verify=0.5, verify_on="whole").discover(SCENE)
+    found = pipeline(model, min_verification=0.5, verify_on="whole").discover(SCENE)
     assert sum(question.startswith("Is there a red cup") for question in model.questions) == 1
     # In most crops most colours are missing, so that there a name would be refused that the whole picture bears out.
     assert {label.split()[0] for label in found.labels} == {c for c in COLOURS if is_of(SCENE, c).any()}
@@ -281,7 +281,7 @@ def test_of_masks_of_different_names_on_one_place_the_best_alone_can_stay() -> N
             return ids
 
     scene = picture(("red", 8, 8, 30))
-    one = {"multi_scale": False, "questions": "one", "word_tokens": "mean"}
+    one = {"crop_shares": (), "questions": "one", "tokens.reduction": "mean"}
     assert sorted(pipeline(Twice(), **one).discover(scene).labels) == ["red ball", "red cup"]
     assert len(pipeline(Twice(), suppression="all", **one).discover(scene).labels) == 1
 
@@ -309,13 +309,13 @@ def test_rivals_put_every_mask_of_a_point_to_the_vote_and_the_best_supported_win
     settings = {
         "suppression": "votes",
         "refinement": "cascade",
-        "multi_scale": False,
+        "crop_shares": (),
         "agreement_power": 3.0,
         "max_overlap": 0.3,
     }
     overlaps = {}
     for rivals in (False, True):
-        model = VLSAM(PlantedModel(), Loose(), read_config({**settings, "rivals": rivals}))  # type: ignore[arg-type]
+        model = VLSAM(PlantedModel(), Loose(), read_config({**settings, "vote_with_all_proposals": rivals}))  # type: ignore[arg-type]
         found = model.discover(SCENE)
         (mask,) = (mask for mask, label in zip(found.masks, found.labels, strict=True) if label == "red cup")
         overlaps[rivals] = mask_iou(mask, is_of(SCENE, "red"))
@@ -332,7 +332,7 @@ def test_verified_on_both_a_score_is_weighed_by_the_mean_of_crop_and_whole() -> 
             return 0.8 if conversation.picture.image.shape == scene.shape else 0.4
 
     scores = {
-        on: pipeline(Doubting(), verify=0.1, verify_on=on, **one).discover(scene).scores
+        on: pipeline(Doubting(), min_verification=0.1, verify_on=on, **one).discover(scene).scores
         for on in ("whole", "crop", "both")
     }
     assert scores["crop"].sum() < scores["whole"].sum()
@@ -362,7 +362,7 @@ def test_a_given_phrase_is_grounded_by_its_own_words(colour: str) -> None:
 @pytest.mark.parametrize(("side", "x"), [("left", 8), ("right", 90)])
 def test_with_the_spatial_bias_a_place_decides_between_twins(side: str, x: int) -> None:
     twins = picture(("red", 8, 40, 30), ("red", 90, 40, 30))
-    grounding = pipeline(PlantedModel(), spatial_bias=True)(twins, f"the red cup on the {side}")
+    grounding = pipeline(PlantedModel(), stages="+places")(twins, f"the red cup on the {side}")
     assert x <= grounding.points[0, 0] < x + 30
 
 
@@ -388,7 +388,7 @@ def test_a_name_s_map_is_made_of_those_of_its_tokens(word_tokens: str, expected:
 
 def test_mask_out_finds_a_second_object_of_the_same_name() -> None:
     scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
-    found = pipeline(PlantedModel(), multi_scale=False, refinement="mask_out").discover(scene)
+    found = pipeline(PlantedModel(), crop_shares=(), refinement="mask_out").discover(scene)
     assert found.labels == ("red cup", "red cup")
     np.testing.assert_array_equal(found.masks.any(axis=0), is_of(scene, "red"))
     (both,) = found.groundings()
@@ -406,8 +406,8 @@ def test_a_name_said_twice_is_two_objects_if_names_count_and_a_third_time_finds_
             return ids
 
     scene = picture(("red", 8, 70, 30), ("red", 80, 70, 34))
-    one = {"multi_scale": False, "questions": "one", "refinement": "none", "points": "positive"}
-    seen = pipeline(Counting(), count=count, **one).discover(scene)
+    one = {"crop_shares": (), "questions": "one", "refinement": "none", "negative_point": False}
+    seen = pipeline(Counting(), count_repeats=count, **one).discover(scene)
     assert seen.labels == ("red cup",) * found
     assert (seen.masks.any(axis=0) == is_of(scene, "red")).all() == count
 
@@ -473,8 +473,8 @@ class Inventing(PlantedModel):
 
 
 def test_a_name_with_less_evidence_than_the_least_is_not_discovered() -> None:
-    assert "yellow chair" in pipeline(Inventing(), multi_scale=False).discover(SCENE).labels
-    found = pipeline(Inventing(), multi_scale=False, min_evidence=0.22).discover(SCENE)
+    assert "yellow chair" in pipeline(Inventing(), crop_shares=()).discover(SCENE).labels
+    found = pipeline(Inventing(), crop_shares=(), min_evidence=0.22).discover(SCENE)
     assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
 
 
@@ -490,12 +490,12 @@ class ThinkingModel(PlantedModel):
 
 
 def test_what_is_only_thought_of_is_not_discovered() -> None:
-    found = pipeline(ThinkingModel(said="perhaps a green lemon? </think> a red cup"), multi_scale=False)
+    found = pipeline(ThinkingModel(said="perhaps a green lemon? </think> a red cup"), crop_shares=())
     assert found.discover(SCENE).labels == ("red cup",)
 
 
 def test_an_answer_that_ends_inside_a_thought_is_told() -> None:
-    thinking = pipeline(ThinkingModel(said="<think> perhaps a green lemon"), multi_scale=False, questions="one")
+    thinking = pipeline(ThinkingModel(said="<think> perhaps a green lemon"), crop_shares=(), questions="one")
     with pytest.warns(UserWarning, match="still thinking after 5 tokens and named nothing"):
         assert thinking.discover(SCENE).labels == ()
 
@@ -589,7 +589,7 @@ class LookingModel(PlantedModel):
 def test_decaf_takes_away_what_the_background_s_question_sees_too() -> None:
     scene = picture(("red", 16, 48, 32), ("green", 80, 80, 32))
     model = LookingModel()
-    grounding = pipeline(model, "decaf", resolutions=(1.0,), evidence=False)(scene, "the red cup")
+    grounding = pipeline(model, "decaf", stages="-sizes", evidence=False)(scene, "the red cup")
     np.testing.assert_array_equal(grounding.mask, is_of(scene, "red"))
     assert model.questions == [
         "the red cup. Name the main object referred to, in a single word.",
@@ -597,11 +597,16 @@ def test_decaf_takes_away_what_the_background_s_question_sees_too() -> None:
     ]
 
 
+def sizes_of(resolutions: tuple[float, ...]) -> dict[str, object]:
+    first, *further = resolutions
+    return {"scale": first, **({"sizes.sizes": further} if further else {"stages": "-sizes"})}
+
+
 @pytest.mark.parametrize(("resolutions", "finds"), [((1.0,), False), ((2.0,), False), ((1.0, 2.0), True)])
 def test_what_only_one_size_of_the_picture_sees_is_outvoted(resolutions: tuple[float, ...], finds: bool) -> None:
     scene = picture(("red", 48, 48, 32))
     model = LookingModel(phantoms=True)
-    grounding = pipeline(model, "decaf", resolutions=resolutions)(scene, "the red cup")
+    grounding = pipeline(model, "decaf", **sizes_of(resolutions))(scene, "the red cup")
     assert np.array_equal(grounding.mask, is_of(scene, "red")) == finds
     assert model.shapes == [(round(128 * size), round(128 * size)) for size in resolutions]
     if finds:
@@ -614,7 +619,7 @@ def test_decaf_s_cells_find_every_object_of_the_name_where_one_pair_of_points_fi
     assert len(several.masks) == len(several.scores) == len(several.points) == 2
     np.testing.assert_array_equal(several.mask, is_of(scene, "red"))
     assert all(mask[int(y), int(x)] for mask, (x, y, _) in zip(several.masks, several.points, strict=True))
-    assert len(pipeline(LookingModel(), "decaf", points="pair")(scene, "the red cup").masks) == 1
+    assert len(pipeline(LookingModel(), "decaf", prompter="point_pair")(scene, "the red cup").masks) == 1
 
 
 def colour_model(name: str) -> PlantedModel:
@@ -667,20 +672,20 @@ def test_decaf_finds_nothing_where_the_question_sees_no_more_than_the_background
 def test_a_large_picture_is_reduced_before_it_is_read_twice() -> None:
     model = LookingModel()
     scene = picture(("red", 64, 192, 128), size=(512, 640))
-    grounding = pipeline(model, "decaf", most_pixels=128 * 160)(scene, "the red cup")
+    grounding = pipeline(model, "decaf", max_pixels=128 * 160)(scene, "the red cup")
     assert model.shapes == [(128, 160), (256, 320)]
     assert grounding.heatmap.shape == (512, 640)
     np.testing.assert_array_equal(grounding.mask, is_of(scene, "red"))
 
 
 def test_the_positive_point_can_stand_alone() -> None:
-    grounding = pipeline(PlantedModel(), points="positive")(SCENE, "the red cup")
+    grounding = pipeline(PlantedModel(), negative_point=False)(SCENE, "the red cup")
     np.testing.assert_array_equal(grounding.points[:, 2], [1])
     np.testing.assert_array_equal(grounding.mask, is_of(SCENE, "red"))
 
 
 def test_names_are_found_by_cells_too_each_with_its_own_mask() -> None:
-    found = pipeline(PlantedModel(), points="cells", multi_scale=False).discover(SCENE)
+    found = pipeline(PlantedModel(), prompter="hot_cells", crop_shares=()).discover(SCENE)
     assert sorted(found.labels) == ["blue ball", "green lemon", "red cup"]
     for label, mask in zip(found.labels, found.masks, strict=True):
         np.testing.assert_array_equal(mask, is_of(SCENE, label.split()[0]))
@@ -718,7 +723,7 @@ def test_the_null_phrase_is_read_once_per_picture_however_many_phrases_there_are
 
 
 def test_a_trace_tells_the_maps_after_each_stage_and_keeps_none_as_large_as_the_picture() -> None:
-    found = pipeline(PlantedModel(), spatial_bias=True)(SCENE, "the red cup on the left, not the blue ball")
+    found = pipeline(PlantedModel(), stages="+places")(SCENE, "the red cup on the left, not the blue ball")
     trace = found.steps
     assert isinstance(trace, Trace)
     names = [step.name for step in trace.steps]

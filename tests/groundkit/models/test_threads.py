@@ -185,7 +185,7 @@ def test_three_threads_in_one_ensemble_get_what_one_gets(
 def test_three_threads_discover_what_one_discovers(
     temperature: float, qwen: Qwen2VlModel, sam: TransformersSam, pictures: list[Picture]
 ) -> None:
-    settings = {"questions": "one", "multi_scale": False, "max_tokens": 4, "temperature": temperature}
+    settings = {"questions": "one", "crop_shares": (), "max_tokens": 4, "temperature": temperature}
     pipeline = vlsam.VLSAM(qwen, sam, vlsam.read_config(settings))
 
     def discover(kind: int) -> Any:

@@ -226,7 +226,7 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
     assert questions(pipeline, look, 0) == model.listing_questions != QUESTIONS
     asked.clear()
     look.read(parse_phrase("the red cup"))
-    model.agrees(model.ask(encoded, pipeline.config.verify_question.format(name="a cup")))
+    model.agrees(model.ask(encoded, pipeline.config.discovery.verify_question.format(name="a cup")))
     model.ask(encoded, "detect the cup")
     assert asked == ["<image>caption en", "<image>answer en Is there a cup in the image?", "<image>detect the cup"]
 

@@ -62,7 +62,7 @@ def test_a_photograph_of_any_size_gets_no_more_tokens_than_its_family_allows(
     of_model = model.picture_size
     reduced = [str(each.message) for each in told if "megapixels are reduced" in str(each.message)]
     assert len(reduced) == (of_model is not None and of_model.max_pixels is not None)
-    assert all("--set most_pixels=4000000 shows finer detail" in for_command_line(each) for each in reduced)
+    assert all("--set max_pixels=4000000 shows finer detail" in for_command_line(each) for each in reduced)
 
 
 def test_a_crop_is_a_closer_look_in_every_family(model: VisionLanguageModel) -> None:
@@ -97,5 +97,5 @@ def test_most_pixels_overrules_the_default_and_is_not_told(
     monkeypatch.setattr(model, "encode", lambda image, framing: EncodedPicture(image, None))
     photograph = np.zeros((1200, 1600, 3), np.uint8)
     for pixels in (300 * 400, 1200 * 1600):
-        picture = pipeline(model, most_pixels=pixels).open(photograph).picture
+        picture = pipeline(model, max_pixels=pixels).open(photograph).picture
         assert np.prod(picture.image.shape[:2]) == pixels

@@ -48,7 +48,7 @@ def test_a_picture_gets_so_many_tokens(model: VisionLanguageModel, size: tuple[i
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         now = tokens()
-    assert (now, tokens(most_pixels=10**9)) == TOKENS[model.name][size]
+    assert (now, tokens(max_pixels=10**9)) == TOKENS[model.name][size]
 
 
 def test_the_counted_tokens_are_those_of_the_sequence(model: VisionLanguageModel) -> None:

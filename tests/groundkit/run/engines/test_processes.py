@@ -90,6 +90,6 @@ def test_a_setting_that_the_model_refuses_ends_the_run_as_in_one_process(plan, t
 
 
 def test_a_warning_of_a_worker_speaks_of_the_command_line_s_options(capsys):
-    _tell(UserWarning('config={"most_pixels": 4000000} shows finer detail'), UserWarning)
+    _tell(UserWarning('config={"max_pixels": 4000000} shows finer detail'), UserWarning)
     _tell(DeprecationWarning("for developers"), DeprecationWarning)
-    assert capsys.readouterr().err == "groundkit: warning: --set most_pixels=4000000 shows finer detail\n"
+    assert capsys.readouterr().err == "groundkit: warning: --set max_pixels=4000000 shows finer detail\n"
