@@ -22,12 +22,9 @@ from reference import QueriesAndKeys
 import groundkit
 from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.cli.main import run
-from groundkit.language import parse_phrase
-from groundkit.media.images import read_image
 from groundkit.models.options import LoadOptions, ReadOptions
 from groundkit.models.vision_language.families import load_vision_language
 from groundkit.plugins import plugins
-from groundkit.stages.base import Scene
 
 HERE = Path(__file__).parent
 SCENE = HERE.parents[1] / "samples" / "scene_1.png"
@@ -177,18 +174,21 @@ def test_refam_grounds_a_phrase_with_it(sd3_folder: Path) -> None:
 # The stage
 
 
-def test_its_stage_runs_among_those_of_a_method(sd3_folder: Path) -> None:
-    """RefAM's steps up to the combined map, then the stage: each value is what the stage's equation says."""
-    pipeline: Any = groundkit.load("refam", model=sd3_folder, segmenter="nano", dtype="float32", local_files_only=True)
-    sharpen = plugins("groundkit.stages")["sharpen"].load()
-    before = pipeline.stages()[:-2]
-    look = pipeline.open([read_image(SCENE)])
-    scene = Scene(look, parse_phrase(PHRASE), (*before, sharpen(power=3)))
-    sharpened, steps = scene.run()
-    plain = scene.through(before).run()[0].values
-    assert steps[-1].name == "sharpen"
-    torch.testing.assert_close(sharpened.values, plain**3 / plain.max() ** 2)
-    assert not torch.equal(sharpened.values, plain)
+def test_its_stage_is_added_to_a_method_by_its_name(sd3_folder: Path) -> None:
+    """RefAM with the stage behind the combined map: each value is what the stage's equation says."""
+    pipeline: Any = groundkit.load(
+        "refam",
+        model=sd3_folder,
+        segmenter="nano",
+        dtype="float32",
+        local_files_only=True,
+        config={"stages": "sinks,layers,compete,words,tokens,sharpen", "sharpen.power": 3, "evidence": False},
+    )
+    steps = {step.name: step.maps.values for step in pipeline(SCENE, PHRASE).steps.steps}
+    assert list(steps)[:7] == ["read", "sinks", "layers", "compete", "words", "tokens", "sharpen"]
+    plain = steps["tokens"]
+    torch.testing.assert_close(steps["sharpen"], plain**3 / plain.max() ** 2)
+    assert not torch.equal(steps["sharpen"], plain)
 
 
 # The vision-language family
