@@ -24,6 +24,8 @@ IMAGE = np.zeros((6, 8, 3), np.uint8)
 
 
 class Echo(Pipeline):
+    name, model = "echo", "none"
+
     def __init__(self, make_grounding: MakeGrounding) -> None:
         self.make_grounding = make_grounding
 
