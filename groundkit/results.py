@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from supervision import Detections
 
     from groundkit.masks.evidence import Evidence
+
+
+class Making(TypedDict, total=False):
+    """The fields of a result that say how it was made; see :class:`Grounding`."""
+
+    segmenter: str
+    device: str
+    dtype: str
+    settings: Mapping[str, JsonValue]
+    origins: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # of arrays there is no one truth: a result equals itself

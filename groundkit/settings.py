@@ -120,7 +120,7 @@ class Settings(BaseModel):
         return {name: _tables(getattr(self, name)) for name in type(self).model_fields}
 
     @classmethod
-    def of(cls, settings: BaseModel, **more: Any) -> Self:
+    def of(cls, settings: BaseModel, **more: object) -> Self:
         """The values that other settings have under the same names, and more values by name."""
         shared = {name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)}
         return cls(**{**shared, **more})

@@ -19,7 +19,7 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.devices import choose_device
 from groundkit.progress import Advance, Cancel, Report, watched
-from groundkit.results import Failure, Grounding
+from groundkit.results import Failure, Grounding, Making
 from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
@@ -346,7 +346,7 @@ def check_phrases(given: object) -> list[str]:
     return phrases
 
 
-def made_by(model: Any, segmenter: Segmenter, config: Settings) -> dict[str, Any]:
+def made_by(model: Any, segmenter: Segmenter, config: Settings) -> Making:
     """What a result says of its making: ``segmenter``, ``device``, ``dtype`` (or empty), settings and origins."""
     device, dtype = (str(getattr(model, name, "")).removeprefix("torch.") for name in ("device", "dtype"))
     return {

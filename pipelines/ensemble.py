@@ -24,7 +24,7 @@ from groundkit.pipelines.ensemble_config import PRESETS, EnsembleConfig, read_co
 from groundkit.pipelines.method import Method
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Failure, Grounding
+from groundkit.results import Failure, Grounding, Making
 from groundkit.segmenters.base import MaskProposals, Segmenter
 from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.base import Scene, Stage
@@ -112,7 +112,7 @@ class Ensemble(Method):
     def open(self, image: npt.NDArray[np.uint8]) -> EnsembleLook:
         return EnsembleLook(image, self.segmenter)
 
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self) -> Making:
         return {"segmenter": self.segmenter.name, "settings": self.config.flat(), "origins": self.config.origins}
 
     def attention(self, image: ImageSource, phrase: str, *, seed: int = 0) -> tuple[AttentionMaps, ...]:

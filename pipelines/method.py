@@ -8,7 +8,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
-from groundkit.results import Grounding
+from groundkit.results import Grounding, Making
 from groundkit.stages.negation import is_left
 from groundkit.stages.places import minmax
 from groundkit.stages.trace import Step, Trace
@@ -44,7 +43,7 @@ class Method(Pipeline):
         return self.prompter if isinstance(self.prompter, Peaks) else Peaks.of(self.config)
 
     @abstractmethod
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self) -> Making:
         """What results say of their making, see ``made_by``."""
 
     def point(

@@ -20,7 +20,7 @@ import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ from groundkit.pipelines.base import attempt, check_seed, made_by
 from groundkit.pipelines.method import Method
 from groundkit.pipelines.refam_config import PRESETS, RefAMConfig, read_config
 from groundkit.prompting.base import Heatmap, Prompter
-from groundkit.results import Failure, Grounding
+from groundkit.results import Failure, Grounding, Making
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.negation import Negation
@@ -239,5 +239,5 @@ class RefAM(Method):
     def prompter(self) -> Prompter:
         return self.config.prompter
 
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self) -> Making:
         return made_by(self.diffusion, self.segmenter, self.config)

@@ -47,7 +47,7 @@ from groundkit.pipelines.vlsam_config import (
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
 from groundkit.prompting.point_pair import PointPair
-from groundkit.results import Discovery, Failure, Grounding
+from groundkit.results import Discovery, Failure, Grounding, Making
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.evidence import Evidence
@@ -205,7 +205,7 @@ class VLSAM(Method):
         maps, steps = Scene(look, phrase, self.stages, seed=seed).run()
         return self.point(look, text, Heatmap.of(maps, look.size), Trace(phrase, steps, page="answer"), started)
 
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self) -> Making:
         return made_by(self.vlm, self.segmenter, self.config)
 
     @explain_out_of_memory()
