@@ -17,7 +17,7 @@ from groundkit.weights.training.scenes import STYLES, SceneMaker, SceneStyle
 from groundkit.weights.training.sources import argument_parser, scene_maker
 
 # Evaluation seeds start at 0: no scene is in both.
-FIRST_SEED = {"easy": 20_000_000, "full": 30_000_000, "dense": 40_000_000, "single": 50_000_000}
+FIRST_SEED = {"easy": 20_000_000, "full": 30_000_000, "dense": 40_000_000, "single": 50_000_000, "crowded": 60_000_000}
 CHUNK = 200
 
 Drawn = tuple[np.ndarray, list[list[dict[str, object]]]]

@@ -72,7 +72,8 @@ EASY = SceneStyle(size=128, objects=(1, 3), sides=(0.36, 0.8), plain=0.5)
 # One object that fills the picture: a quarter of the area again, and the words can only mean that object.
 SINGLE = SceneStyle(size=64, objects=(1, 1), sides=(0.6, 1.0))
 DENSE = SceneStyle(size=128, objects=(2, 4), sides=(0.33, 0.7))
-STYLES = {"single": SINGLE, "easy": EASY, "dense": DENSE, "full": FULL}
+CROWDED = SceneStyle(objects=(3, 6), sides=(0.11, 0.42))
+STYLES = {"single": SINGLE, "easy": EASY, "dense": DENSE, "full": FULL, "crowded": CROWDED}
 
 
 class SceneMaker:
