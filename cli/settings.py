@@ -35,7 +35,7 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the Hugging Face Hub.")] = False,
 ) -> None:
-    """List the settings of one method, of following objects through videos (video), or of all.
+    """List the settings of one method, of discovery (discover), of following objects through videos (video), or of all.
 
     Shows the value that is used with the model, and where it comes from: the default, the method, published settings
     of the model's family, the checkpoint's own groundkit.json, a preset, the file (--config) or --set. Later ones win.
@@ -45,7 +45,7 @@ def settings(
     from groundkit.pipelines.resolve import PRESETS, readings_for, resolve, sources_of
     from groundkit.pipelines.video_config import VideoConfig
 
-    names = [*PRESETS, "video"]
+    names = [*PRESETS, "discover", "video"]
     if pipeline is not None and pipeline not in names:
         raise ConfigError(unknown("pipeline", pipeline, names))
     if as_toml and (pipeline is None or as_json):
@@ -59,11 +59,15 @@ def settings(
         if name == "video":
             configs[name] = VideoConfig.read(given)
             continue
-        readings = readings_for(name, model, revision=revision, local_files_only=offline)
+        method = "vlsam" if name == "discover" else name
+        readings = readings_for(method, model, revision=revision, local_files_only=offline)
         if pipeline is not None and not readings.found:
             say(f"{model} is not in a folder or the Hub cache, or is no model for {name}: its own settings are unknown")
-        configs[name], sources[name] = resolve(name, given, readings), sources_of(readings)
-    found = {name: config.list_settings() for name, config in configs.items()}
+        configs[name], sources[name] = resolve(method, given, readings), sources_of(readings)
+    found = {
+        name: [each for each in config.list_settings() if each.full.startswith("discovery.") == (name == "discover")]
+        for name, config in configs.items()
+    }
     if as_toml and pipeline is not None:
         put(_toml(f"{pipeline} with {model}, as groundkit settings {pipeline} --toml prints it", configs[pipeline]))
     elif as_json:

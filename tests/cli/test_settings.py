@@ -96,3 +96,9 @@ def test_an_unknown_pipeline_setting_or_choice_is_told_what_is_most_like_it(comm
     )
     told = command("settings", "vlsam", "--set", "refinement=mask-in").err
     assert told.endswith("should be 'none', 'cascade', 'mask_in' or 'mask_out'; did you mean mask_in?\n")
+
+
+def test_the_settings_of_discovery_are_listed_by_themselves(command):
+    assert "min_support" in rows_of(command, "discover")
+    assert "min_support" not in rows_of(command, "vlsam")
+    assert "layers" not in rows_of(command, "discover")
