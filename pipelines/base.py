@@ -202,14 +202,16 @@ class Pipeline(ABC):
             >>> import groundkit
             >>> pipeline = groundkit.load("refam")
             >>> noisier = pipeline.with_config(noise_level=0.6)
-            >>> noisier.config.noise_level, noisier.diffusion is pipeline.diffusion
+            >>> noisier.config.reading.noise_level, noisier.diffusion is pipeline.diffusion
             (0.6, True)
         """
         held = {each.name: each.value for each in self.config.list_settings() if each.origin != "default"}
         changed = copy.copy(self)
         changed.config = type(self.config).read(Given(held, self.config.origins, lenient=True), changes)
-        for family in self.families:
-            select_layers(family.layer_names, str(getattr(changed.config, "layers", "all")))
+        reading = getattr(changed.config, "reading", None)  # an ensemble's members have theirs
+        if reading is not None:
+            for family in self.families:
+                select_layers(family.layer_names, reading.layers)
         return changed
 
     def attention(self, image: ImageSource, phrase: str, *, seed: int = 0) -> AttentionMaps | tuple[AttentionMaps, ...]:
