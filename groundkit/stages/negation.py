@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.errors import ConfigError
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.places import minmax
 
@@ -20,12 +21,14 @@ LEFT_OVER = 0.5
 
 
 class Negation(Stage):
-    """Subtract the map of what the phrase excludes, if it excludes anything."""
+    """Subtract the map of what the phrase excludes, if it excludes anything; comes after the stage ``tokens``."""
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         if scene.phrase.negated is None:
             return maps
         excluded = scene.maps_of(scene.phrase.negated, excluded=True)
+        if excluded.values.shape != maps.values.shape:
+            raise ConfigError("the stage negation compares one map with one: take tokens before it")
         pairs = zip(maps.by_grid(), excluded.by_grid(), strict=True)
         return maps.on(maps.grids, [leave_out(heat, other) for heat, other in pairs])
 

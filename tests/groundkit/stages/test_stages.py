@@ -159,3 +159,14 @@ def test_a_stage_that_needs_what_the_model_does_not_give_is_refused_before_anyth
 def test_a_stage_goes_to_settings_and_back(name: str) -> None:
     stage: Any = made(name)
     assert type(stage).read(stage.flat()) == stage
+
+
+def test_places_weigh_every_map_and_negation_before_the_tokens_are_combined_is_refused_in_one_line() -> None:
+    look = RandomLook(GRIDS["picture"])
+    merge, weigh = STAGES.load("layers")(), STAGES.load("places")()
+    maps, steps = Scene(look, parse_phrase("the cup on the left"), (merge, weigh)).run()
+    assert maps.values.shape[2] > 1
+    (ramp,) = steps[-1].beside.values()
+    assert ramp.over((4, 6))[0].argmax() == 0
+    with pytest.raises(ConfigError, match=r"^the stage negation compares one map with one: take tokens before it$"):
+        Scene(look, parse_phrase(PHRASE), (merge, Negation())).run()
