@@ -74,14 +74,14 @@ def rungs(last_layer: int, questions: str) -> dict[str, dict[str, Any]]:
 def encode_once(owner: Any, method: str) -> None:
     """Make ``owner`` remember what its method made of the last picture and its four corners."""
     encode = getattr(owner, method)
-    known: dict[tuple[tuple[int, ...], bytes], Any] = {}
+    known: dict[tuple[Any, ...], Any] = {}
 
-    def remembered(image: npt.NDArray[np.uint8]) -> Any:
-        key = (image.shape, image.tobytes())
+    def remembered(image: npt.NDArray[np.uint8], *options: Any) -> Any:
+        key = (image.shape, image.tobytes(), options)
         if key not in known:
             if len(known) == 5:
                 known.pop(next(iter(known)))
-            known[key] = encode(image)
+            known[key] = encode(image, *options)
         return known[key]
 
     setattr(owner, method, remembered)
