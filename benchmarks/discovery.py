@@ -109,7 +109,7 @@ def main() -> None:
     encode_once(loaded.segmenter, "embed")
     words = {"temperature": options.temperature, "top_p": options.top_p, "max_tokens": options.max_tokens}
     ladder = rungs(len(loaded.vlm.layer_names) - 1, options.questions)
-    ladder["default"] = loaded.config.model_dump()
+    ladder["default"] = loaded.config.tables()
     unknown = set(options.rungs or ()) - set(ladder)
     if unknown:
         parser.error(f"no rung named {', '.join(sorted(unknown))}: use {', '.join(ladder)}")

@@ -326,7 +326,7 @@ def _chosen(kind: type[Chosen], info: FieldInfo, key: str, layers: Iterable[Give
             continue
         value = layer[key]
         names = [e.strip() for e in value.split(",") if e.strip()] if isinstance(value, str) else list(map(str, value))
-        if names and all(name[:1] in "+-" for name in names):
+        if names and all(name[:1] in ("+", "-") for name in names):
             for name in names:
                 if name[0] == "-" and name[1:] not in order:
                     raise ConfigError(f"{key}={name}: {name[1:]} is not among {', '.join(order) or 'none'}")
