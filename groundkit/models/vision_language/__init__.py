@@ -9,5 +9,5 @@ FAMILIES = Registry(
     __name__,
     "FAMILY",
     "groundkit.families",
-    frozenset({"base", "families", "picture_sizes"}),
+    frozenset({"base", "families", "look", "picture_sizes"}),
 )
