@@ -99,11 +99,11 @@ def test_several_pipelines_are_each_measured_on_the_same_cases(command, cases, p
 
 
 def test_mean_evidence_stands_in_the_report_and_in_a_line(command, cases, pipeline, monkeypatch):
-    original = pipeline.ground
+    original = pipeline.outcomes
     weighed = {"cup": Evidence(0.0, 0.64, 0.0), "ball": Evidence(0.0, 0.16, 0.0)}  # sqrt(focus / 2): 0.566, 0.283
     monkeypatch.setattr(
         pipeline,
-        "ground",
+        "outcomes",
         lambda *inputs, **options: (
             replace(each, evidence=weighed[each.phrase]) for each in original(*inputs, **options)
         ),

@@ -44,11 +44,6 @@ def test_image_normalisation_makes_each_token_map_sum_to_one() -> None:
     torch.testing.assert_close(merged.sum(dim=(1, 2)), torch.ones(TOKENS))
 
 
-def test_no_normalisation_is_the_mean_over_layers() -> None:
-    maps = torch.rand(LAYERS, TOKENS, SIDE, SIDE)
-    assert torch.equal(competed(maps, Normalisation.NONE), maps.mean(dim=0))
-
-
 def test_a_planted_sink_is_found_and_nothing_else() -> None:
     for sink in range(TOKENS):
         assert find_sinks(attention(sink=sink)).tolist() == [index == sink for index in range(TOKENS)]
