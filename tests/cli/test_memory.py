@@ -12,15 +12,15 @@ import torch
 @pytest.fixture
 def full_at_first(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pipeline of ``command`` meets a full GPU at its first picture."""
-    ground, pictures = pipeline.ground, []
+    ground, pictures = pipeline.outcomes, []
 
     def run(image: Any, *arguments: Any, **options: Any) -> Iterator[Any]:
         pictures.append(image)
         if len(pictures) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")
-        return ground(image, *arguments, **options)
+        yield from ground(image, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "ground", run)
+    monkeypatch.setattr(pipeline, "outcomes", run)
 
 
 def test_segment_tells_of_the_first_picture_and_does_the_second(command: Any, full_at_first: None) -> None:
