@@ -11,9 +11,10 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -61,6 +62,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     Those of the CPU and of the device are put back. With a device other than the CPU, torch seeds all devices of this
     kind: those of other GPUs stay seeded.
     """
+    import torch
+
     on_cpu = device.type == "cpu"
     with _sampling, torch.random.fork_rng([] if on_cpu else [device], device_type=device.type):
         if on_cpu:

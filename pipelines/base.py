@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from groundkit.attention.select import select_layers
 from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError, unknown
@@ -24,6 +23,8 @@ from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
 if TYPE_CHECKING:
+    import torch
+
     from groundkit.attention.maps import AttentionMaps
     from groundkit.loaded import Family
 
@@ -250,6 +251,8 @@ class Pipeline(ABC):
 
     def close(self) -> None:
         """Let go of the models; their memory is free once no other pipeline shares them. A second call does nothing."""
+        import torch
+
         self._closed = True
         for name in ("diffusion", "vlm", "members", "segmenter"):
             vars(self).pop(name, None)

@@ -1,8 +1,13 @@
 """On which device a model runs."""
 
-import torch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from groundkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(name: str) -> torch.device:
@@ -11,6 +16,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: this machine has no such device.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
