@@ -4,7 +4,7 @@
 >>> pipeline = groundkit.load("refam")  # model="black-forest-labs/FLUX.1-schnell", segmenter="facebook/sam-vit-huge"
 >>> found = pipeline("scene.png", "the red cup")
 >>> found
-<Grounding 'the red cup': 1 mask, score 0.98, evidence ..., 256 x 256 pixels, refam on nano, ...>
+<Grounding 'the red cup': 1 mask, score 0.96, evidence ..., 256 x 256 pixels, refam on nano, ...>
 >>> [path.name for path in found.save("out", formats=("png", "overlay"))]
 ['the-red-cup.png', 'the-red-cup-overlay.png']
 

@@ -454,6 +454,7 @@ RENAMED = {
     "filter_sinks": "the stage sinks: stages=-sinks leaves it out",
     "filter_stop_words": "kept_words: all keeps stop words",
     "frames": "max_frames",
+    "grounding": "the method: decaf reads a phrase as grounding=decaf did",
     "keep": "min_mask_score",
     "least_score": "min_tracking_score",
     "least_votes": "min_support",

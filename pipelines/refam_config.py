@@ -56,7 +56,6 @@ class RefAMConfig(StagedSettings):
 
     usual_order = ("sinks", "layers", "compete", "words", "tokens", "places", "negation")
 
-    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
     reading: DiffusionReading = DiffusionReading()
     stages: tuple[SerializeAsAny[Stage], ...] = Field(
         (Sinks(), Layers(), Compete(), Words(), Tokens(), Places(), Negation()),
@@ -65,6 +64,7 @@ class RefAMConfig(StagedSettings):
     prompter: SerializeAsAny[Prompter] = Field(
         Peaks(), description="what draws points from the heatmap: peaks, point_pair or hot_cells"
     )
+    null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
 
     @contextmanager
     def reading_null_phrase(self) -> Iterator[None]:

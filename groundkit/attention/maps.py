@@ -46,7 +46,7 @@ class AttentionMaps:
     >>> import groundkit
     >>> maps = groundkit.load("refam").attention("scene.png", "the red cup")
     >>> maps["cup"].numpy().shape
-    (1, 1, 1, 16, 16)
+    (2, 1, 1, 16, 16)
 
     Attributes:
         values: float32 ``(L, H, T, P)`` on the CPU: layers, heads, text tokens, image tokens. H is 1 where heads were

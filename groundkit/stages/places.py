@@ -44,7 +44,8 @@ class Places(Stage):
         if not whole:
             return maps
         weight = np.concatenate(whole)
-        scene.show("spatial bias", maps.mean_layers().combined(torch.from_numpy(weight).reshape(1, 1, 1, -1)))
+        one = maps if maps.layers == (PICTURE,) else maps.mean_layers()
+        scene.show("spatial bias", one.combined(torch.from_numpy(weight).reshape(1, 1, 1, -1)))
         if maps.layers == (PICTURE,):  # each grid shows the whole picture
             parts = zip(maps.by_grid(), ramps, strict=True)
             return maps.on(maps.grids, [weigh_places(part, ramp, power=self.bias_power) for part, ramp in parts])

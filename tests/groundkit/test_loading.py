@@ -36,9 +36,9 @@ def test_nano_is_loaded_through_the_real_loaders_and_grounds_a_phrase() -> None:
     told = {each.name: each.value for each in shown}
     assert grounding.settings == told  # what groundkit settings shows is what ran
     assert grounding.origins == {each.name: each.origin for each in shown if each.origin != "default"}
-    assert {"evidence": True, "heads": [2], "direction": "text_to_image"}.items() <= told.items()
+    assert {"evidence": True, "layers": "1-2", "direction": "image_to_text"}.items() <= told.items()
     assert record(grounding, "a.png")["settings"] == told
-    assert record(grounding, "a.png")["origins"]["heads"] == "checkpoint"
+    assert record(grounding, "a.png")["origins"]["layers"] == "checkpoint"
 
 
 def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
@@ -62,7 +62,7 @@ def test_the_plain_preset_uses_no_magnet_and_no_filter() -> None:
         ({"device": "0"}, r"no device named '0', did you mean cuda:0\?"),
         (
             {"config": {"magnet": ["a"]}},
-            r"no setting named 'magnet', did you mean magnets\? Use one of stages, ",
+            r"no setting named 'magnet', did you mean magnets\? Use one of prompter, ",
         ),
     ],
 )

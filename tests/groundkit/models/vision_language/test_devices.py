@@ -12,7 +12,9 @@ from devices import Device, each_dtype, on_both
 from fakes import SquareSegmenter
 
 from groundkit.models.vision_language.base import VisionLanguageModel
-from groundkit.pipelines.vlsam import VLSAM, read_config
+from groundkit.pipelines.decaf import DecAF
+from groundkit.pipelines.vlsam import VLSAM
+from groundkit.pipelines.vlsam_config import PRESETS, read_config
 
 # PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,8 +28,7 @@ def outcome(model: VisionLanguageModel) -> dict[str, Any]:
     answer = model.generate(talk, max_tokens=4)
     taught = {"evidence": True, "null_phrase": "ball", "refinement": "none"}
     found = VLSAM(model, SquareSegmenter(half=9), read_config(taught))(PICTURE, PHRASE)
-    rollout = {"flow": "rollout", "head_weights": "image_max", "grounding": "decaf", "evidence": False}
-    decaf = VLSAM(model, SquareSegmenter(half=9), read_config(rollout))
+    decaf = DecAF(model, SquareSegmenter(half=9), read_config(PRESETS["decaf"], {"evidence": False}))
     return {
         "answer": np.array(answer),
         "agreement": np.array(model.agrees(talk), np.float32),
