@@ -223,7 +223,7 @@ def test_each_layer_shows_what_was_found_where_it_is(browser: Any, pictures: Run
     assert np.abs(looks.astype(int) - expected).mean() < 6
 
     only(driver, "mask")
-    mask = np.asarray(Image.open(pictures.folder / record["masks"][0])) > 127
+    mask = np.asarray(Image.open(pictures.folder / "out" / record["masks"][0])) > 127
     assert overlap(browser.look_at(stage), mask) > 0.85
 
     only(driver, "points")

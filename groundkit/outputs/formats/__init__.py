@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundkit.errors import ConfigError, unknown
+from groundkit.plugins import plugins
 
 if TYPE_CHECKING:
     from groundkit.outputs.formats.base import Format
@@ -24,7 +24,7 @@ NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if
 
 def known_formats() -> tuple[str, ...]:
     """The names of all formats, those of installed plug-ins behind groundkit's own."""
-    return *NAMES, *(name for name in sorted(_plugins()) if name not in NAMES)
+    return *NAMES, *(name for name in sorted(plugins("groundkit.formats")) if name not in NAMES)
 
 
 @cache
@@ -32,7 +32,8 @@ def load_format(name: str) -> Format:
     """The format of this name. Raises ConfigError when there is none."""
     if name not in known_formats():
         raise ConfigError(unknown("format", name, known_formats()))
-    found: Format = import_module(f"{__name__}.{name}").FORMAT if name in NAMES else _plugins()[name].load()
+    own = name in NAMES
+    found: Format = import_module(f"{__name__}.{name}").FORMAT if own else plugins("groundkit.formats")[name].load()
     return found
 
 
@@ -42,8 +43,3 @@ def check_formats(names: str | Iterable[str]) -> tuple[str, ...]:
     for name in names:
         load_format(name)
     return tuple(dict.fromkeys(names))
-
-
-@cache
-def _plugins() -> dict[str, EntryPoint]:
-    return {each.name: each for each in entry_points(group="groundkit.formats")}
