@@ -9,6 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from groundkit.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -44,11 +46,17 @@ class Registry:
 
         Raises:
             KeyError: there is none.
+            ConfigError: its file, or the package that it comes from, cannot be loaded.
         """
-        if name in self.own:
+        entry = None if name in self.own else plugins(self.group)[name]
+        try:
+            if entry is not None:
+                return entry.load()
             attribute = self.attribute or name.title().replace("_", "")
             return getattr(import_module(f"{self.package}.{name}"), attribute)
-        return plugins(self.group)[name].load()
+        except (ImportError, AttributeError, SyntaxError) as error:
+            where = entry.value if entry else f"{self.package}.{name}"
+            raise ConfigError(f"{name!r} cannot be loaded from {where}: {error}") from error
 
 
 @cache

@@ -8,7 +8,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from groundkit.outputs.formats import known_formats, load_format
+from groundkit.outputs.formats import working_formats
 
 _LONGEST = 80  # bytes of UTF-8; with a stem and an ending a name stays below the usual limit of 255
 
@@ -16,7 +16,7 @@ _LONGEST = 80  # bytes of UTF-8; with a stem and an ending a name stays below th
 @cache
 def _ending() -> re.Pattern[str]:
     """What formats, numbers of masks and ``explain`` add to a base name."""
-    added = {Path(f"name{load_format(name).ending}").stem.removeprefix("name-") for name in known_formats()} - {"name"}
+    added = {Path(f"name{each.ending}").stem.removeprefix("name-") for each in working_formats().values()} - {"name"}
     return re.compile(rf"(-({'|'.join([*map(re.escape, sorted(added)), 'explain', 'mask[0-9]+'])}))+$")
 
 

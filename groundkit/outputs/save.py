@@ -13,7 +13,7 @@ from PIL import Image
 
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import VIDEO_SUFFIXES
-from groundkit.outputs.formats import check_formats, known_formats, load_format
+from groundkit.outputs.formats import check_formats, load_format, working_formats
 from groundkit.outputs.formats.base import Source
 from groundkit.outputs.names import UniqueNames, slug
 from groundkit.outputs.ours import earlier_masks, owner_of, tell_other_owner
@@ -30,7 +30,7 @@ def save_result(result: Grounding | Discovery, path: Path, formats: str | Sequen
 def names_a_file(path: Path) -> bool:
     """Whether an output path means one file: its suffix is that of pictures, films or a format, and it is no folder."""
     suffix = path.suffix.lower()
-    ours = {Path(f"name{load_format(name).ending}").suffix for name in known_formats()}
+    ours = {Path(f"name{each.ending}").suffix for each in working_formats().values()}
     known = suffix in ours or suffix in VIDEO_SUFFIXES or suffix in Image.registered_extensions()
     return known and not path.is_dir()
 
@@ -171,7 +171,7 @@ def _remove_labels(folder: Path, base: str, formats: Sequence[str], owner: str, 
     """Remove pictures of labels that an earlier discovery of the same input had, in these formats."""
     for path in sorted(folder.glob(f"{glob.escape(base)}-*")):
         name = re.sub(r"-mask\d+(?=\.\w+$)", "", path.name)
-        kinds = [kind for kind in known_formats() if name.endswith(load_format(kind).ending)]
+        kinds = [kind for kind, each in working_formats().items() if name.endswith(each.ending)]
         kind = max(kinds, key=lambda each: len(load_format(each).ending), default="")
         if kind in formats and path not in kept and owner_of(path) == owner:
             path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from groundkit.errors import ConfigError, GroundkitError
 from groundkit.media.deep import Range
 from groundkit.media.inputs import STDIN, Input, unique_stems
 from groundkit.media.paths import real_path
-from groundkit.outputs.formats import known_formats, load_format
+from groundkit.outputs.formats import working_formats
 from groundkit.outputs.names import UniqueNames, shorten, slug
 from groundkit.outputs.ours import resolve_sources
 
@@ -89,7 +89,7 @@ def make_plan(
 
     names = UniqueNames()
     if any(None in phrases for _, phrases, _ in inputs.values()):
-        for run in (load_format(each).run for each in known_formats()):
+        for run in (each.run for each in working_formats().values()):
             names.take(Path(run.file).stem if run else "")  # of files that a picture's own could be taken for
     units = []
     there = [item for item, _, error in inputs.values() if error is None]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from groundkit.errors import ConfigError
 from groundkit.models.vision_language import FAMILIES
 from groundkit.plugins import Registry, plugins
 
@@ -59,3 +60,9 @@ def test_a_family_s_file_bears_the_model_type_of_transformers_that_it_reads(kind
 
     assert kind in CONFIG_MAPPING
     assert isinstance(FAMILIES.load(kind), type)
+
+
+def test_a_file_without_its_object_is_one_line(registry: Registry) -> None:
+    (registry.folder / "square.py").write_text("SIDES = 4\n")
+    with pytest.raises(ConfigError, match=r"'square' cannot be loaded from shapes.square: .*no attribute 'SHAPE'"):
+        registry.load("square")

@@ -7,6 +7,7 @@ A format from outside is an entry point of the group ``groundkit.formats`` that 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -32,8 +33,24 @@ def load_format(name: str) -> Format:
     """The format of this name. Raises ConfigError when there is none."""
     if name not in known_formats():
         raise ConfigError(unknown("format", name, known_formats()))
-    own = name in NAMES
-    found: Format = import_module(f"{__name__}.{name}").FORMAT if own else plugins("groundkit.formats")[name].load()
+    from groundkit.outputs.formats.base import Format
+
+    try:
+        own = name in NAMES
+        found = import_module(f"{__name__}.{name}").FORMAT if own else plugins("groundkit.formats")[name].load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ConfigError(f"the format {name!r} cannot be loaded: {error}") from error
+    if not isinstance(found, Format):
+        raise ConfigError(f"the format {name!r} cannot be loaded: it is not an object of a class of Format")
+    return found
+
+
+def working_formats() -> dict[str, Format]:
+    """All formats by their names, but for those of other packages that cannot be loaded."""
+    found = {}
+    for name in known_formats():
+        with suppress(ConfigError):
+            found[name] = load_format(name)
     return found
 
 

@@ -39,8 +39,8 @@ def count_format(monkeypatch):
     """The format of a plug-in that is installed while the test runs."""
     entry = importlib.metadata.EntryPoint("count", f"{__name__}:FORMAT", formats.__name__)
     monkeypatch.setitem(sys.modules[__name__].__dict__, "FORMAT", Count())
-    monkeypatch.setattr(formats, "entry_points", lambda group: [entry] if group == "groundkit.formats" else [])
-    caches = (formats._plugins, formats.load_format, names._ending)
+    monkeypatch.setattr(formats, "plugins", lambda group: {"count": entry})
+    caches = (formats.load_format, names._ending)
     for each in caches:
         each.cache_clear()
     yield
@@ -153,3 +153,13 @@ def test_npz_holds_the_maps_of_the_reading_and_is_refused_where_a_result_keeps_n
     with pytest.raises(ConfigError, match=r"npz: this result keeps no attention maps"):
         make_grounding().save(tmp_path, "npz")
     assert not formats.load_format("npz").takes_discoveries
+
+
+def test_a_format_that_cannot_be_loaded_stops_those_who_ask_for_it_alone(tmp_path, monkeypatch, make_grounding):
+    broken = {"bad": importlib.metadata.EntryPoint("bad", "no_such_package:FORMAT", "groundkit.formats")}
+    monkeypatch.setattr(formats, "plugins", lambda group: broken)
+    with pytest.raises(ConfigError, match="the format 'bad' cannot be loaded: No module named 'no_such_package'"):
+        formats.check_formats("bad")
+    assert "bad" in formats.known_formats()
+    assert "bad" not in formats.working_formats()
+    assert make_grounding((4, 4, 20, 20)).save(tmp_path, "png") == [tmp_path / "the-red-cup.png"]
