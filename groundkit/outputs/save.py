@@ -169,9 +169,10 @@ def _write(result: Grounding | Discovery, paths: Mapping[str, Path], source: Sou
 
 def _remove_labels(folder: Path, base: str, formats: Sequence[str], owner: str, kept: set[Path]) -> None:
     """Remove pictures of labels that an earlier discovery of the same input had, in these formats."""
+    endings = {kind: each.ending for kind, each in working_formats().items()}
     for path in sorted(folder.glob(f"{glob.escape(base)}-*")):
         name = re.sub(r"-mask\d+(?=\.\w+$)", "", path.name)
-        kinds = [kind for kind, each in working_formats().items() if name.endswith(each.ending)]
-        kind = max(kinds, key=lambda each: len(load_format(each).ending), default="")
+        kinds = [kind for kind, ending in endings.items() if name.endswith(ending)]
+        kind = max(kinds, key=lambda each: len(endings[each]), default="")
         if kind in formats and path not in kept and owner_of(path) == owner:
             path.unlink(missing_ok=True)

@@ -9,37 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundkit.errors import ConfigError, unknown
-from groundkit.plugins import plugins
+from groundkit.plugins import Registry
 
 if TYPE_CHECKING:
     from groundkit.outputs.formats.base import Format
 
-NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "base")))
+FORMATS = Registry(Path(__file__).parent, __name__, "FORMAT", "groundkit.formats")
+NAMES = FORMATS.own
 """The formats that come with groundkit."""
 
 
 def known_formats() -> tuple[str, ...]:
     """The names of all formats, those of installed plug-ins behind groundkit's own."""
-    return *NAMES, *(name for name in sorted(plugins("groundkit.formats")) if name not in NAMES)
+    return FORMATS.names
 
 
 @cache
 def load_format(name: str) -> Format:
-    """The format of this name. Raises ConfigError when there is none."""
+    """The format of this name. Raises ConfigError when there is none, or it cannot be loaded."""
     if name not in known_formats():
         raise ConfigError(unknown("format", name, known_formats()))
     from groundkit.outputs.formats.base import Format
 
     try:
-        own = name in NAMES
-        found = import_module(f"{__name__}.{name}").FORMAT if own else plugins("groundkit.formats")[name].load()
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise ConfigError(f"the format {name!r} cannot be loaded: {error}") from error
+        found = FORMATS.load(name)
+    except ConfigError as error:
+        raise ConfigError(f"the format {name!r} cannot be loaded: {error.__cause__}") from error
     if not isinstance(found, Format):
         raise ConfigError(f"the format {name!r} cannot be loaded: it is not an object of a class of Format")
     return found

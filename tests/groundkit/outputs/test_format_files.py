@@ -39,7 +39,9 @@ def count_format(monkeypatch):
     """The format of a plug-in that is installed while the test runs."""
     entry = importlib.metadata.EntryPoint("count", f"{__name__}:FORMAT", formats.__name__)
     monkeypatch.setitem(sys.modules[__name__].__dict__, "FORMAT", Count())
-    monkeypatch.setattr(formats, "plugins", lambda group: {"count": entry})
+    monkeypatch.setattr(
+        "groundkit.plugins.plugins", lambda group: {"count": entry} if group == "groundkit.formats" else {}
+    )
     caches = (formats.load_format, names._ending)
     for each in caches:
         each.cache_clear()
@@ -157,7 +159,7 @@ def test_npz_holds_the_maps_of_the_reading_and_is_refused_where_a_result_keeps_n
 
 def test_a_format_that_cannot_be_loaded_stops_those_who_ask_for_it_alone(tmp_path, monkeypatch, make_grounding):
     broken = {"bad": importlib.metadata.EntryPoint("bad", "no_such_package:FORMAT", "groundkit.formats")}
-    monkeypatch.setattr(formats, "plugins", lambda group: broken)
+    monkeypatch.setattr("groundkit.plugins.plugins", lambda group: broken if group == "groundkit.formats" else {})
     with pytest.raises(ConfigError, match="the format 'bad' cannot be loaded: No module named 'no_such_package'"):
         formats.check_formats("bad")
     assert "bad" in formats.known_formats()
