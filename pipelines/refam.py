@@ -42,6 +42,7 @@ from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.results import Failure, Grounding, Making
 from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
+from groundkit.stages.evidence import reading_null_phrase
 from groundkit.stages.negation import Negation
 from groundkit.stages.places import Places, minmax
 from groundkit.stages.slices import Slices
@@ -213,7 +214,7 @@ class RefAM(Method):
         """The null phrase up to step 4, where evidence is asked for."""
         if not self.config.weighs_evidence:
             return None
-        with self.config.reading_null_phrase():
+        with reading_null_phrase(self.config.null_phrase):
             return self._scene(look, self.config.null_phrase, seed).through(self._before_bias())
 
     def _see(self, scene: Scene, null: Scene | None) -> Seen:

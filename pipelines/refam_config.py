@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny
 
 from groundkit.attention.choices import AttentionDirection
-from groundkit.errors import ConfigError, PhraseError
 from groundkit.language.magnets import DEFAULT_MAGNETS
 from groundkit.pipelines.shared_config import StagedSettings
 from groundkit.prompting.base import Prompter
@@ -65,17 +62,6 @@ class RefAMConfig(StagedSettings):
         Peaks(), description="what draws points from the heatmap: peaks, point_pair or hot_cells"
     )
     null_phrase: str = Field("thing", description="what a phrase's map is compared with for evidence")
-
-    @contextmanager
-    def reading_null_phrase(self) -> Iterator[None]:
-        """Raise what is wrong with the null phrase as a ConfigError: nobody else knows this phrase."""
-        try:
-            yield
-        except PhraseError as error:
-            raise ConfigError(
-                f"null_phrase={self.null_phrase!r}, which evidence is measured against, cannot be read ({error}): set "
-                "another null_phrase, or evidence=false"
-            ) from error
 
 
 PRESETS: dict[str, dict[str, Any]] = {
