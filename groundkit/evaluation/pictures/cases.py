@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.errors import InputError
+from groundkit.evaluation.text import read_text
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,7 @@ def read_cases(path: Path, limit: int | None = None) -> list[Case]:
     Raises:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
+    lines = read_text(path).splitlines()
     cases: list[Case] = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and (limit is None or len(cases) < limit):

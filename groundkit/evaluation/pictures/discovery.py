@@ -14,6 +14,7 @@ import numpy.typing as npt
 from groundkit.errors import InputError
 from groundkit.evaluation.metrics import Interval, bootstrap_ratios
 from groundkit.evaluation.pictures.cases import Case, read_mask
+from groundkit.evaluation.text import read_text
 from groundkit.language.tagging import lemma
 from groundkit.language.words import plain
 from groundkit.masks.geometry import mask_iou
@@ -72,10 +73,7 @@ def read_discovery_cases(path: Path, limit: int | None = None) -> list[Discovery
     Raises:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
+    lines = read_text(path).splitlines()
     cases = []
     for number, line in list(enumerate(lines, start=1))[:limit]:
         try:

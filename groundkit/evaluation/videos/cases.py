@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from groundkit.errors import InputError
+from groundkit.evaluation.text import read_text
 from groundkit.masks.rle import RunLength, decode
 from groundkit.media.images import read_image
 from groundkit.media.inputs import PICTURE_SUFFIXES
@@ -86,7 +87,7 @@ def read_video_cases(path: Path, limit: int | None = None) -> list[VideoCase]:
         InputError: when the file cannot be read, has no cases, or has a bad line; file and line are named.
     """
     cases: list[VideoCase] = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip() and (limit is None or len(cases) < limit):
             try:
                 cases.append(_case(line, path.parent, number))
@@ -123,7 +124,7 @@ def read_ref_davis(folder: Path, limit: int | None = None, split: str = "val") -
     davis = folder / "DAVIS" if (folder / "DAVIS").is_dir() else folder
     phrases = _davis_phrases(texts)
     cases: list[VideoCase] = []
-    for sequence in _read_text(davis / "ImageSets" / "2017" / f"{split}.txt").split():
+    for sequence in read_text(davis / "ImageSets" / "2017" / f"{split}.txt").split():
         if sequence not in phrases or (limit is not None and len(cases) >= limit):
             continue
         frames = _pictures(davis / "JPEGImages" / "480p" / sequence)
@@ -271,7 +272,7 @@ def _davis_phrases(folder: Path) -> dict[str, list[tuple[int, str, str]]]:
         if not path.is_file():
             continue
         # The second annotator's files are not in UTF-8.
-        for number, line in enumerate(_read_text(path, fallback="cp1252").split("\n"), start=1):
+        for number, line in enumerate(read_text(path, fallback="cp1252").split("\n"), start=1):
             if not line.strip():
                 continue
             found = re.fullmatch(r"(\S+)\s+(\d+)\s+(.*)", line.strip())
@@ -374,22 +375,9 @@ def _read_mask(path: Path, object_id: int | None) -> npt.NDArray[np.bool_]:
     return np.logical_or.reduce(mask, axis=2) if mask.ndim == 3 else mask
 
 
-def _read_text(path: Path, fallback: str | None = None) -> str:
-    try:
-        data = path.read_bytes()
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            if fallback is None:
-                raise
-            return data.decode(fallback)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(_read_text(path))
+        fields = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is no valid JSON: {error.msg} at line {error.lineno}") from error
     if not isinstance(fields, dict):
