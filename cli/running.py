@@ -18,6 +18,7 @@ from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, silence_libraries
 from groundkit.cli.results import describe
 from groundkit.run.runner import Listener, RunSettings, Summary, run
+from groundkit.weights.catalog import is_embedded
 from groundkit.wording import count_of
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class BatchDisplay(Display):
         from groundkit.run.engines import choose_workers, find_engine
 
         if name == "local":
-            small = self._chosen.model == "nano" and self._chosen.device in ("auto", "cpu")
+            small = is_embedded(self._chosen.model) and self._chosen.device in ("auto", "cpu")
             workers = workers or choose_workers(units, small=small)
         if name != "local" or workers != 1:
             silence_libraries()

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from groundkit.media.paths import expand_home
-from groundkit.weights.catalog import NANO
+from groundkit.weights.catalog import NANO, is_embedded
 
 _END = 1 << 16  # bytes at each end of a file that are read: its header, and numbers that any training changes
 
@@ -21,7 +21,7 @@ def weights_digest(source: str) -> str | None:
     """
     digest, found = hashlib.sha256(), False
     for one in source.split(","):
-        place = NANO if one == "nano" else expand_home(one)
+        place = NANO if is_embedded(one) else expand_home(one)
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if not file.is_file():
                 continue
