@@ -29,6 +29,7 @@ if not Path(__file__).with_name("pipelines").is_dir():
         "`git config core.symlinks true` and `git checkout -- groundkit` (on Windows, in developer mode)"
     )
 
+from groundkit.clock import timings
 from groundkit.errors import (
     AttentionError,
     CancelledError,
@@ -71,6 +72,7 @@ __all__ = [
     "VideoGrounding",
     "follow",
     "load",
+    "timings",
     "trace",
 ]
 

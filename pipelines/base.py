@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from groundkit import clock
 from groundkit.attention.select import select_layers
 from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError, unknown
 from groundkit.exclusive import lock_of
@@ -296,7 +297,8 @@ class Pipeline(ABC):
         Raises:
             ConfigError: a setting that the model refuses: no other phrase or picture would fare better.
         """
-        yield from one_outcome_each(self.outcomes(image, phrases, seed=seed), phrases)
+        outcomes = clock.each("ours", self.outcomes(image, phrases, seed=seed))
+        yield from one_outcome_each(outcomes, phrases)
 
     @abstractmethod
     def outcomes(

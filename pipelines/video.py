@@ -23,6 +23,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from groundkit import clock
 from groundkit.errors import InputError
 from groundkit.masks.geometry import mask_iou
 from groundkit.masks.rle import encode
@@ -152,7 +153,8 @@ class Following:
         self._ahead: Iterator[AnyFrame] | None = None  # the frames behind the first, where that is the key frame
         self._open = ExitStack()  # closes what is read
         self._before: deque[AnyFrame] = deque()  # the last frames before the key frame, as far as they were passed
-        self.key_place, self._key, self.key = self._find_key(count)
+        with clock.part("ours"):
+            self.key_place, self._key, self.key = self._find_key(count)
         self.key_frame = self._key.index
         self._spent += time.perf_counter() - started
 
@@ -165,7 +167,8 @@ class Following:
         with self._open, closing(self._walk()) as steps:
             while True:
                 started = time.perf_counter()
-                step = next(steps, None)
+                with clock.part("ours"):
+                    step = next(steps, None)
                 self._spent += time.perf_counter() - started
                 if step is None:
                     return
@@ -273,7 +276,9 @@ class Following:
         since = 0
         for frame in way:
             since += 1
-            tracked = track.follow(frame.image) if track else Tracked(np.zeros(frame.image.shape[:2], np.bool_), 0.0)
+            with clock.part("tracker"):
+                nothing = Tracked(np.zeros(frame.image.shape[:2], np.bool_), 0.0)
+                tracked = track.follow(frame.image) if track else nothing
             unsure = tracked.score < config.min_tracking_score or not tracked.mask.any()
             due = config.ground_every and since >= config.ground_every
             sought = track is None or (unsure and config.reground_lost)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from groundkit import clock
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import PhraseError
 from groundkit.language import Phrase, Role, Token, parse_phrase
@@ -237,4 +238,5 @@ class VLSAM(Method):
             ImageError: a picture that cannot be read.
             ConfigError: a seed that is not a whole number from 0 to 2**62.
         """
-        return discover(self, image, seed=seed)
+        with clock.part("ours"):
+            return discover(self, image, seed=seed)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from groundkit import clock
 from groundkit.attention.fused import attend
 from groundkit.attention.softmax import AttentionCall, Heads, attention_entries
 from groundkit.errors import AttentionError
@@ -186,7 +187,8 @@ class AttentionTap:
         for visit in self._visits:
             for name, selection in self._selections.items():
                 try:
-                    self._entries[visit.layer, name] = selection.read(call, log_sum_exp, self._row_chunk)
+                    with clock.part("ours"):
+                        self._entries[visit.layer, name] = selection.read(call, log_sum_exp, self._row_chunk)
                 except IndexError as error:
                     raise AttentionError(
                         f"selection {name!r} goes beyond {visit.layer}, which has {call.query.shape[2]} queries and "

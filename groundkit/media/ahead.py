@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
+from groundkit import clock
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _DEPTH = 4  # items that wait in memory; the slower side decides the pace, so that more would not help
@@ -20,13 +22,22 @@ def read_ahead(items: Generator[Item]) -> Generator[Item]:
     """
     end = object()
     with closing(items), ThreadPoolExecutor(1, "groundkit-frames") as pool:
-        ahead = deque(pool.submit(next, items, end) for _ in range(_DEPTH))
+        ahead = deque(pool.submit(_next, items, end) for _ in range(_DEPTH))
         try:
-            while (item := ahead.popleft().result()) is not end:
-                ahead.append(pool.submit(next, items, end))
+            while True:
+                with clock.part("reading"):
+                    item = ahead.popleft().result()
+                if item is end:
+                    return
+                ahead.append(pool.submit(_next, items, end))
                 yield item  # type: ignore[misc]  # whatever is not the end is an item
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@clock.timed("reading")
+def _next(items: Generator[Item], end: object) -> object:
+    return next(items, end)
 
 
 def map_ahead(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Generator[Made]:

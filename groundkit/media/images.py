@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 from PIL.ExifTags import Base
 
+from groundkit import clock
 from groundkit.errors import GroundkitError, ImageError
 from groundkit.media.deep import Range, parse_range, read_deep, tell_if_flat, to_8_bits
 from groundkit.media.heif import is_heif, open_heif
@@ -31,6 +32,7 @@ _ZEROS = 64  # bytes at the end of a file that are too many to be a part of a pi
 _JPEG_END = b"\xff\xd9"
 
 
+@clock.timed("reading")
 def read_image(source: ImageSource, *, range: Range = "full") -> npt.NDArray[np.uint8]:
     """Read a picture as RGB, upright, at full resolution.
 

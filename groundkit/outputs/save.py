@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from groundkit import clock
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import VIDEO_SUFFIXES
 from groundkit.outputs.formats import check_formats, load_format, working_formats
@@ -72,6 +73,7 @@ def file_names(path: Path, base: str, formats: Iterable[str]) -> dict[str, Path]
     return {name: path.with_name(path.stem + ending) for name, ending in endings.items()}
 
 
+@clock.timed("files")
 def write_result(
     result: Grounding | Discovery,
     output: Path,
@@ -150,6 +152,7 @@ class RunFiles:
         for run, _ in self._runs:
             run.add(result, source)
 
+    @clock.timed("files")
     def finish(self) -> list[Path]:
         """Write the files, and return them. Raises InputError when the place cannot be written to."""
         return [file for run, path in self._runs for file in run.finish(path)]

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from groundkit import clock
 from groundkit.errors import InputError
 from groundkit.media.inputs import VIDEO_SUFFIXES, Input
 
 _MAX_FILES = 100  # files that are looked at; the others are read when it is their turn
 
 
+@clock.timed("reading")
 def find_unreadable(found: Sequence[Input], *, videos: bool) -> dict[Input, InputError]:
     """Why inputs cannot be used, for those of the first files whose beginning tells.
 

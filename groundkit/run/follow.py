@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from groundkit import clock
 from groundkit.errors import GroundkitError, InputError
 from groundkit.media.ahead import read_ahead
 from groundkit.media.videos import Frame, Video
@@ -77,12 +78,13 @@ def follow_video(
             for frame, found in following:
                 assert isinstance(frame, Frame)
                 mask, score = found.mask, np.array([found.score], np.float32)
-                overlay.add(frame, mask[None], score)
-                if run_lengths is not None and folder is not None:
-                    run_lengths.add(frame.name, frame.seconds, mask[None], score)
-                    folder.add(frame.name, mask)
-                if strip is not None:
-                    strip.add(frame, found)
+                with clock.part("files"):
+                    overlay.add(frame, mask[None], score)
+                    if run_lengths is not None and folder is not None:
+                        run_lengths.add(frame.name, frame.seconds, mask[None], score)
+                        folder.add(frame.name, mask)
+                    if strip is not None:
+                        strip.add(frame, found)
         except GroundkitError:
             refuse_changed()
             raise

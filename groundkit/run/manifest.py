@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from groundkit import clock
 from groundkit.errors import ConfigError, InputError
 from groundkit.outputs.atomic import atomic_path, os_errors_as_input_errors
 from groundkit.outputs.locks import locked
@@ -75,6 +76,7 @@ class Manifest:
         self._open: dict[Path, BinaryIO] = {}  # files that records are read from
         self._reading = threading.Lock()
 
+    @clock.timed("files")
     def append(self, record: Record) -> None:
         """Add a record: written and synchronised with the disk when this returns.
 
@@ -136,6 +138,7 @@ class Manifest:
         """The records of tasks that were done in the order of the plan, and those of earlier plans behind them."""
         return (self._read(entry) for entry in self._in_order(units))
 
+    @clock.timed("files")
     def settle(self, units: Iterable[Unit]) -> None:
         """Write the file again with ``all_records``.
 

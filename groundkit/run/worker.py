@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from groundkit import clock
 from groundkit.errors import ConfigError, GroundkitError, InputError
 from groundkit.media.videos import read_video
 from groundkit.memory import explain_out_of_memory
@@ -171,7 +172,9 @@ class Worker:
         unit, reading = self._ahead.popleft()
         left = deque(unit.tasks)
         try:
-            for make in self._results(unit, reading.result()):
+            with clock.part("reading"):
+                read = reading.result()
+            for make in self._results(unit, read):
                 self._writing.append(_Writing(unit, left.popleft(), self._pool.submit(make)))
                 yield from self._written(all_of_them=not self.job.jobs or unit.item.is_video)
         except ConfigError:
@@ -189,7 +192,8 @@ class Worker:
             all_of_them or self._writing[0].record.done() or len(self._writing) > 2 * self.job.jobs
         ):
             unit, task, written = self._writing.popleft()
-            error = written.exception()
+            with clock.part("files"):
+                error = written.exception()
             yield self._failed(unit, task, error) if error else written.result()
 
     def _failed(self, unit: Unit, task: Task, error: BaseException) -> Record:
@@ -230,6 +234,7 @@ class Worker:
         for task, outcome in zip(unit.tasks, outcomes, strict=True):
             yield partial(self._write, unit, task, outcome, read.fingerprint)
 
+    @clock.timed("files")
     def _write(self, unit: Unit, task: Task, found: Grounding | Discovery | Failure, known: Record) -> Record:
         if isinstance(found, Failure):
             raise found.error

@@ -10,6 +10,7 @@ import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from groundkit import clock
 from groundkit.exclusive import exclusive
 from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import MaskProposals
@@ -44,6 +45,9 @@ class OriginalSam:
         self.dtype = dtype
         self.model = model.to(device).eval().requires_grad_(False)
         self.model.image_encoder.to(dtype)
+        clock.watch(self.model.image_encoder, "SAM encoder")
+        clock.watch(self.model.prompt_encoder, "SAM decoder", passes=0)
+        clock.watch(self.model.mask_decoder, "SAM decoder")
         self.input_size: int = model.image_encoder.img_size
 
     @classmethod

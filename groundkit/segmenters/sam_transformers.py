@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from transformers import SamImageProcessor, SamModel
 
+from groundkit import clock
 from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import SEGMENTER, locate, not_wanted
@@ -48,6 +49,9 @@ class TransformersSam:
         self.model = cast(Any, model)
         self.model.to(device).eval().requires_grad_(False)
         self.model.vision_encoder.to(dtype)
+        clock.watch(self.model.vision_encoder, "SAM encoder")
+        clock.watch(self.model.prompt_encoder, "SAM decoder", passes=0)
+        clock.watch(self.model.mask_decoder, "SAM decoder")
         self.processor = cast(Any, processor)
         self.input_size: int = self.model.config.vision_config.image_size
 

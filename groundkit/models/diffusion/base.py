@@ -33,6 +33,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from groundkit import clock
 from groundkit.attention.between import Across
 from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
@@ -267,7 +268,8 @@ class DiffusionModel(ABC):
             resized.append(resized[-1])
         pixels = torch.from_numpy(np.stack(resized)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         self.tile_large(len(resized), height, width)
-        latents = self.latents_of(pixels.to(self.device, self.pipeline.vae.dtype)).float().cpu()
+        with clock.part("VAE", passes=1):
+            latents = self.latents_of(pixels.to(self.device, self.pipeline.vae.dtype)).float().cpu()
         (slices, side), sizes = self.patch, latents.shape[2:]
         shape = (sizes[0] // slices, sizes[1] // side, sizes[2] // side)
         # A patch of several slices ends where the last of them does, and begins where the patch before it ended.
@@ -331,7 +333,7 @@ class DiffusionModel(ABC):
             joint=self.joint,
             keep_heads=options.keep_heads,
         )
-        with across.tap:
+        with across.tap, clock.part("transformer", passes=1, tokens=patches + states):
             self.run(noisy, text, options)
         return across.maps()
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from groundkit import clock
 from groundkit.attention.maps import AttentionMaps, check_finite
 from groundkit.language import Phrase, Role, Token, tokenize
 from groundkit.language.tokens import MagnetTokenisation
@@ -76,7 +77,9 @@ class DiffusionLook(Look):
                 magnet_tokenisation=self._tokenisation,
                 max_tokens=self._model.max_tokens,
             )
-            self._texts[phrase] = tokens, self._model.encode_text(self._pieces(tokens), phrase.text)
+            pieces = self._pieces(tokens)
+            with clock.part("text encoder", passes=len(pieces), tokens=len(tokens)):
+                self._texts[phrase] = tokens, self._model.encode_text(pieces, phrase.text)
         return self._texts[phrase]
 
     def _pieces(self, tokens: Sequence[Token]) -> list[list[int]]:

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
+from groundkit import clock
 from groundkit.attention.grids import WHOLE, Box, TokenGrid
 from groundkit.attention.heads import HeadWeights, WeighedHeads
 from groundkit.attention.layers import LayerAttention
@@ -152,6 +153,8 @@ class VisionLanguageModel(ABC):
         elif not getattr(model, "is_quantized", False):  # what is quantised was loaded to its device, and stays there
             model.to(device)
         self.model = model.eval()
+        clock.watch(model, "language model", passes=0)  # with the head, which a decoder has not
+        clock.watch(model.get_decoder(), "language model")
         self.model.generation_config = GenerationConfig(
             **{name: getattr(model.generation_config, name, None) for name in _TOKEN_SETTINGS}
         )
@@ -320,7 +323,8 @@ class VisionLanguageModel(ABC):
             for name, value in inputs.items()
             if name in self.pixel_inputs(inputs)
         }
-        return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
+        with clock.part("vision tower", passes=1):
+            return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
 
     def _refuse_marks(self, text: str) -> None:
         if mark := next((mark for mark in self._marks if mark in text), None):
