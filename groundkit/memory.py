@@ -6,8 +6,12 @@ import gc
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from groundkit.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    import torch
 
 # What torch says of it as a plain RuntimeError: on MPS, of main memory, and in the libraries of CUDA.
 _SIGNS = (
@@ -29,6 +33,22 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     is_from_library = isinstance(error, RuntimeError) or type(error).__module__.startswith("cv2")
     return is_from_library and any(sign in str(error) for sign in _SIGNS)
+
+
+def free_bytes(device: torch.device | None = None) -> int:
+    """How much memory a device has left, in bytes; by default main memory.
+
+    What torch keeps of a GPU for later counts as free.
+    """
+    import psutil
+    import torch
+
+    if device is None or device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
 
 
 @contextmanager

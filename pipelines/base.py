@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from groundkit import clock
 from groundkit.attention.select import select_layers
+from groundkit.batches import BatchSize
 from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError, unknown
 from groundkit.exclusive import lock_of
 from groundkit.media.images import ImageSource, read_image
@@ -57,9 +58,11 @@ class Pipeline(ABC):
         segmenter: what draws the masks.
         config: the settings that it runs with.
         reads_clips: whether it looks at several frames of a video at once.
+        batch_size: how much goes through the model at once: noise samples, phrases or questions of one picture.
     """
 
     reads_clips: bool = False
+    batch_size: BatchSize = "auto"
     name: str
     model: str
     segmenter: Segmenter

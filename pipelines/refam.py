@@ -112,6 +112,7 @@ class RefAM(Method):
             noise_level=reading.noise_level,
             guidance=reading.guidance,
             keep_heads=keep_heads,
+            batch_size=self.batch_size,
         )
         return DiffusionLook(
             self.diffusion,

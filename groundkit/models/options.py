@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from groundkit.attention.choices import AttentionDirection, Flow, HeadWeights, Regulariser
+from groundkit.batches import BatchSize
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class LoadOptions:
         revision: branch, tag or commit on the Hub.
         variant: of the weight files, such as ``fp16``.
         local_files_only: never ask the Hub.
+        batch_size: how much goes through the model at once, see :func:`~groundkit.batches.in_batches`.
     """
 
     name: str | None = None
@@ -30,6 +32,7 @@ class LoadOptions:
     revision: str | None = None
     variant: str | None = None
     local_files_only: bool = False
+    batch_size: BatchSize = "auto"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ReadOptions:
         guidance: guidance value of guidance-distilled models.
         seed: of the noise.
         keep_heads: keep every head by itself instead of their mean.
+        batch_size: how much goes through the model at once, see :func:`~groundkit.batches.in_batches`.
     """
 
     layers: str = "all"
@@ -53,6 +57,7 @@ class ReadOptions:
     guidance: float = 3.5
     seed: int = 0
     keep_heads: bool = False
+    batch_size: BatchSize = "auto"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class FlowOptions:
         weights: how much each head counts, VL-SAM's equation 1.
         flow: how the layers are joined, equation 3.
         regulariser: where the columns are damped; None for the end of a flow, and nowhere else.
+        batch_size: how much goes through the model at once, see :func:`~groundkit.batches.in_batches`.
     """
 
     layers: str = "all"
@@ -72,3 +78,4 @@ class FlowOptions:
     weights: HeadWeights = HeadWeights.MAX
     flow: Flow = Flow.FLOW
     regulariser: Regulariser | None = None
+    batch_size: BatchSize = "auto"
