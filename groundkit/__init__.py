@@ -39,6 +39,7 @@ from groundkit.errors import (
     InputError,
     ModelError,
     PhraseError,
+    StageError,
 )
 from groundkit.loading import load
 from groundkit.version import __version__ as __version__
@@ -68,6 +69,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "PhraseError",
+    "StageError",
     "Trace",
     "VideoGrounding",
     "follow",

@@ -8,6 +8,7 @@ GroundkitError
 │   ├── AttentionError  a wanted layer whose attention could not be read
 │   └── OutOfMemoryError  memory ran out, on the GPU or the main memory
 ├── ConfigError         a setting that does not exist or has no valid value (a usage error)
+├── StageError          a stage that returned what no stage may: a fault of the stage, whatever the picture
 └── CancelledError      the caller's ``cancel`` stopped a call
 """
 
@@ -50,6 +51,14 @@ class ConfigError(GroundkitError):
     """A setting that does not exist, or a value it cannot take."""
 
     exit_code = 2
+
+
+class StageError(GroundkitError):
+    """A stage returned something other than attention maps that fit together: the stage must be mended."""
+
+
+STOPS = (ConfigError, StageError)
+"""Errors that end a run: no other phrase or picture would fare better."""
 
 
 class CancelledError(GroundkitError):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from groundkit import clock
 from groundkit.attention.select import select_layers
 from groundkit.batches import BatchSize
-from groundkit.errors import ConfigError, GroundkitError, ImageError, PhraseError, unknown
+from groundkit.errors import STOPS, ConfigError, GroundkitError, ImageError, PhraseError, unknown
 from groundkit.exclusive import lock_of
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
@@ -151,6 +151,7 @@ class Pipeline(ABC):
         Raises:
             ImageError, PhraseError: the first input that cannot be used.
             ConfigError: a setting, seed or ``on_error`` that does not exist.
+            StageError: a stage of a plug-in that returns no attention maps that fit together.
             CancelledError: ``cancel`` said so.
             OutOfMemoryError: memory ran out.
 
@@ -298,7 +299,8 @@ class Pipeline(ABC):
             One outcome per phrase, in their order, also where the whole picture fails.
 
         Raises:
-            ConfigError: a setting that the model refuses: no other phrase or picture would fare better.
+            ConfigError, StageError: a setting that the model refuses, or a faulty stage: no other phrase or picture
+                would fare better.
         """
         outcomes = clock.each("ours", self.outcomes(image, phrases, seed=seed))
         yield from one_outcome_each(outcomes, phrases)
@@ -314,17 +316,17 @@ def one_outcome_each(outcomes: Iterator[Grounding | Failure], phrases: Sequence[
     """One outcome per phrase: what is raised on the way is the failure of every phrase that is left.
 
     Raises:
-        ConfigError: see ``Pipeline.ground_each``.
+        ConfigError, StageError: see ``Pipeline.ground_each``.
     """
     answered = 0
     try:
         with explain_out_of_memory():
             for outcome in outcomes:
-                if isinstance(outcome, Failure) and isinstance(outcome.error, ConfigError):
+                if isinstance(outcome, Failure) and isinstance(outcome.error, STOPS):
                     raise outcome.error
                 answered += 1
                 yield outcome
-    except ConfigError:
+    except STOPS:
         raise
     except GroundkitError as error:
         for phrase in phrases[answered:]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit import clock
-from groundkit.errors import ConfigError, GroundkitError, InputError
+from groundkit.errors import STOPS, GroundkitError, InputError
 from groundkit.media.videos import read_video
 from groundkit.memory import explain_out_of_memory
 from groundkit.outputs.formats import known_formats
@@ -152,7 +152,7 @@ class Worker:
             A record per task, in the order of the units, soon after its files are there.
 
         Raises:
-            ConfigError: a setting that the model refuses.
+            ConfigError, StageError: a setting that the model refuses, or a faulty stage.
         """
         try:
             for unit in units:
@@ -177,7 +177,7 @@ class Worker:
             for make in self._results(unit, read):
                 self._writing.append(_Writing(unit, left.popleft(), self._pool.submit(make)))
                 yield from self._written(all_of_them=not self.job.jobs or unit.item.is_video)
-        except ConfigError:
+        except STOPS:
             raise
         except Exception as error:  # of a file or picture that cannot be used, or a fault of ours: the others go on
             for task in left:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, GroundkitError, StageError
+from groundkit.memory import is_out_of_memory
 from groundkit.plugins import Registry
 from groundkit.settings import Chosen
 
@@ -131,6 +132,7 @@ class Scene:
 
         Raises:
             ConfigError: a stage that needs what the model cannot give; nothing has run by then.
+            StageError: a stage that fails, or returns what no stage may.
             PhraseError, AttentionError: see ``Look.read``.
         """
         from groundkit.stages.trace import Step
@@ -147,7 +149,10 @@ class Scene:
                 if maps is None:
                     name, maps = "read", self.look.read(self.phrase, seed=self.seed, excluded=self.excluded)
                 else:
-                    name, maps = self.stages[count - 1].kind_name(), self.stages[count - 1](maps, before)
+                    name, maps = (
+                        self.stages[count - 1].kind_name(),
+                        _taken_through(self.stages[count - 1], maps, before),
+                    )
                 is_merged = maps.values.shape[:2] == (1, 1)
                 step = Step(name, maps if is_merged else maps.mean_layers(), before._beside)
                 self._known[key] = (maps if is_merged else None, step)  # the maps of all layers may fill the memory
@@ -159,6 +164,35 @@ class Scene:
         other = copy.copy(self)
         vars(other).update(changes)
         return other
+
+
+def _taken_through(stage: Stage, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+    """What a stage makes of maps. Raises StageError, which names the stage, where that is not what it should be."""
+    import torch
+
+    from groundkit.attention.maps import AttentionMaps
+
+    name = stage.kind_name()
+    try:
+        after: object = stage(maps, scene)
+    except GroundkitError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise StageError(f"the stage {name} fails ({type(error).__name__}: {error}); {_mend(name)}") from error
+    if not isinstance(after, AttentionMaps):
+        raise StageError(f"the stage {name} must return AttentionMaps, not {type(after).__name__}; {_mend(name)}")
+    if after.values.dtype != torch.float32:
+        dtype = str(after.values.dtype).removeprefix("torch.")
+        raise StageError(f"the stage {name} must return values in float32, not in {dtype}; {_mend(name)}")
+    if after.values is not maps.values and not bool(after.values.isfinite().all()):
+        raise StageError(f"the stage {name} makes values that are not finite; {_mend(name)}")
+    return after
+
+
+def _mend(name: str) -> str:
+    return f"mend the stage, or leave it out with stages=-{name}"
 
 
 def check_needs(stages: Sequence[Stage], look: Look) -> None:

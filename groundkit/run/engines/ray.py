@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundkit.errors import ConfigError, GroundkitError, ModelError
+from groundkit.errors import STOPS, ConfigError, GroundkitError, ModelError
 from groundkit.run.manifest import Record
 from groundkit.run.plan import Unit
 from groundkit.run.worker import Job, Worker
@@ -39,7 +39,7 @@ def on_ray(
     Raises:
         ConfigError: when Ray is not installed, or the cluster does not answer.
         ModelError: when the actors cannot load the models.
-        ConfigError: a setting that the models refuse.
+        ConfigError, StageError: a setting that the models refuse, or a faulty stage.
     """
     try:
         import ray
@@ -118,5 +118,5 @@ class _Actor:
         try:
             for record in self._worker.work([pickle.loads(unit) for unit in batch["unit"]]):
                 yield {"record": [json.dumps(record)], "refusal": [b""]}
-        except ConfigError as error:  # a setting that the model refuses
+        except STOPS as error:  # a setting that the model refuses, or a faulty stage
             yield {"record": [""], "refusal": [pickle.dumps(error)]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, StageError
 from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.models.look import Look
 from groundkit.stages.base import STAGES, Scene, Stage
@@ -170,3 +171,37 @@ def test_places_weigh_every_map_and_negation_before_the_tokens_are_combined_is_r
     assert ramp.over((4, 6))[0].argmax() == 0
     with pytest.raises(ConfigError, match=r"^the stage negation compares one map with one: take tokens before it$"):
         Scene(look, parse_phrase(PHRASE), (merge, Negation())).run()
+
+
+FAULTS: dict[str, tuple[Callable[[AttentionMaps], object], str]] = {
+    "nothing": (lambda maps: None, "must return AttentionMaps, not NoneType"),
+    "a tensor": (lambda maps: maps.values, "must return AttentionMaps, not Tensor"),
+    "float64": (
+        lambda maps: replace(maps, values=maps.values.double()),
+        "must return values in float32, not in float64",
+    ),
+    "tokens that do not fit": (
+        lambda maps: replace(maps, values=maps.values[:, :, :1]),
+        r"fails \(ValueError: values must",
+    ),
+    "places that do not fit": (
+        lambda maps: replace(maps, values=maps.values[..., :5]),
+        r"fails \(ValueError: values must",
+    ),
+    "a NaN": (lambda maps: replace(maps, values=maps.values * float("nan")), "makes values that are not finite"),
+    "an exception": (lambda maps: maps.values @ maps.values[..., :1], "fails .RuntimeError: "),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_a_faulty_stage_returns_is_told_with_the_name_of_the_stage(fault: str, nested: bool) -> None:
+    make, message = FAULTS[fault]
+
+    class Faulty(Probe):
+        def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
+            return make(maps)  # type: ignore[return-value]
+
+    stages = (Faulty(), Probe()) if nested else (STAGES.load("sinks")(), Faulty())
+    with pytest.raises(StageError, match=f"^the stage test_stages {message}.*mend the stage, or leave it out"):
+        Scene(RandomLook(GRIDS["picture"]), parse_phrase(PHRASE), stages).run()
