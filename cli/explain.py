@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from groundkit import clock
 from groundkit.cli.arguments import split_arguments
 from groundkit.cli.console import put, say
 from groundkit.cli.options import PipelineOptions, RangeOption, with_pipeline_options
@@ -64,4 +65,5 @@ def explain(
     (grounding,) = loaded.ground(image, [phrase], seed=chosen.seed)
     if not chosen.quiet:
         say(describe(record(grounding, found[0].name)))
-    put(write_png(target, draw_explanation(grounding)))
+    with clock.part("files"):
+        put(write_png(target, draw_explanation(grounding)))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundkit import clock
 from groundkit.batches import read_batch_size
 from groundkit.cli.console import keep_quiet_of_what_is_logged, progress, say, say_what_is_logged
 from groundkit.errors import ConfigError
@@ -125,6 +126,13 @@ class PipelineOptions:
             "--verbose",
             "-v",
             help="Print the device, dtype, segmenter and settings that are used, and the peak memory.",
+        ),
+    ] = False
+    timings: Annotated[
+        bool,
+        typer.Option(
+            "--timings",
+            help="Print where the time went: seconds, passes and tokens of each part, and the peak memory.",
         ),
     ] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages and no progress.")] = False
@@ -297,7 +305,8 @@ def _with_options(
         values = {name: _expanded(name, value) for name, value in values.items()}
         chosen = PipelineOptions(**{name: values.pop(name) for name in names})
         try:
-            command(**values, chosen=chosen)
+            with _telling_timings() if chosen.timings else contextlib.nullcontext():
+                command(**values, chosen=chosen)
         finally:
             if chosen.verbose:
                 keep_quiet_of_what_is_logged()
@@ -309,19 +318,21 @@ def _with_options(
     return run
 
 
+@contextlib.contextmanager
+def _telling_timings() -> Iterator[None]:
+    """Print at the end of the ``with`` block where its time went, however it ends."""
+    measured = clock.Timings()
+    try:
+        with clock.timings() as measured, clock.part("command line"):
+            yield
+    finally:
+        say(f"timings\n{measured}")
+
+
 def _tell_memory() -> None:
     """Print the peak memory of this process, and on the GPU."""
-    parts = []
-    with contextlib.suppress(ImportError):  # Windows does not tell
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        parts.append(f"{peak / 2**30:.2f} GiB")
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU")
-    if parts:
-        say(f"peak memory: {', '.join(parts)}")
+    if memory := clock.peak_told(clock.peak_memory(), clock.peak_gpu()):
+        say(memory)
 
 
 def _expanded(name: str, value: Any) -> Any:

@@ -17,6 +17,7 @@ from groundkit.cli.console import Progress, progress, put, say
 from groundkit.cli.errors import tell_error
 from groundkit.cli.options import PipelineOptions, silence_libraries
 from groundkit.cli.results import describe
+from groundkit.errors import ConfigError
 from groundkit.run.runner import Listener, RunSettings, Summary, run
 from groundkit.weights.catalog import is_embedded
 from groundkit.wording import count_of
@@ -58,8 +59,10 @@ class Display(Listener):
 
         load = self._chosen.loader(config, self._output)
         load = partial(self._load, load) if self._engine is None else load
-        common = {"command": self._command, "seed": self._chosen.seed, "debug": self._chosen.debug, "jobs": 0}
-        return Job(**{"load": load, "output": self._output, "formats": formats, **common, **options})
+        chosen = self._chosen
+        common = {"seed": chosen.seed, "debug": chosen.debug, "timed": chosen.timings, "jobs": 0}
+        options = {"command": self._command, **common, **options}
+        return Job(load=load, output=self._output, formats=formats, **options)
 
     def following(self, config: VideoConfig, tracker: str = "flow") -> dict[str, Any]:
         """Fields of ``Job`` for videos."""
@@ -183,6 +186,8 @@ class BatchDisplay(Display):
             small = is_embedded(self._chosen.model) and self._chosen.device in ("auto", "cpu")
             workers = workers or choose_workers(units, small=small)
         if name != "local" or workers != 1:
+            if name != "local" and self._chosen.timings:
+                raise ConfigError(f"--timings measures processes of this machine, and not those of --engine {name}")
             silence_libraries()
             self._engine = find_engine(name, workers, address=address, gpus=self._chosen.device != "cpu")
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import threading
 import time
@@ -38,6 +39,7 @@ Item = TypeVar("Item")
 Given = ParamSpec("Given")
 
 ORDER = (
+    "command line",
     "loading",
     "reading",
     "text encoder",
@@ -52,7 +54,7 @@ ORDER = (
     "files",
 )
 """The parts in the order of the table; others come behind them, ``other`` last."""
-MODELS = ORDER[2:9]
+MODELS = ORDER[3:10]
 """The parts that are passes of models."""
 WAITING = "waiting for workers"  # counted once, by the workers
 
@@ -90,12 +92,14 @@ class Timings:
         seconds: of the wall; of several processes their sum.
         peak_memory: in bytes, of this process since its start; of several, the highest.
         peak_gpu: in bytes allocated by torch on the GPU.
+        processes: the ids of those that were measured.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory: int = 0
     peak_gpu: int = 0
+    processes: frozenset[int] = frozenset()
 
     def __getitem__(self, name: str) -> Part:
         """A part; an empty one where nothing of it was done."""
@@ -113,6 +117,7 @@ class Timings:
         self.seconds += other.seconds
         self.peak_memory = max(self.peak_memory, other.peak_memory)
         self.peak_gpu = max(self.peak_gpu, other.peak_gpu)
+        self.processes |= other.processes
 
     def __str__(self) -> str:
         """The table, one part per line."""
@@ -125,12 +130,11 @@ class Timings:
             counts = (f"{each:,}" if each else "" for each in (part.passes, part.tokens))
             beside = f"{part.beside:.3f}" if part.beside else ""
             rows.append((name, f"{part.seconds:.3f}", f"{100 * share:.1f} %", *counts, beside))
-        rows.append(("total", f"{self.seconds:.3f}", f"models {100 * self.models:.1f} %", "", "", ""))
+        total = f"{len(self.processes)} processes" if len(self.processes) > 1 else "total"
+        rows.append((total, f"{self.seconds:.3f}", f"models {100 * self.models:.1f} %", "", "", ""))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-        memory = [f"{self.peak_memory / 2**30:.2f} GiB"] if self.peak_memory else []
-        memory += [f"{self.peak_gpu / 2**30:.2f} GiB on the GPU"] if self.peak_gpu else []
-        return "\n".join([*lines, *([f"peak memory: {', '.join(memory)}"] if memory else [])])
+        return "\n".join([*lines, peak_told(self.peak_memory, self.peak_gpu)]).rstrip()
 
 
 class _Clock:
@@ -170,7 +174,7 @@ class _Clock:
             taken, self.timings = self.timings, Timings()
         started, self._started = self._started, now()
         waited = taken.parts.pop(WAITING, Part()).seconds
-        own = Timings({}, self._started - started - waited, peak_memory(), peak_gpu())
+        own = Timings({}, self._started - started - waited, peak_memory(), peak_gpu(), frozenset({os.getpid()}))
         taken.add(own)
         covered = sum(part.seconds for part in taken.parts.values())
         taken.parts.setdefault("other", Part()).seconds += taken.seconds - covered
@@ -331,6 +335,13 @@ def merge(measured: Timings) -> None:
     """Add what a worker process has measured."""
     if _clock is not None:
         _clock.merge(measured)
+
+
+def peak_told(memory: int, gpu: int) -> str:
+    """``peak memory: 1.05 GiB, 2.50 GiB on the GPU``, of bytes; "" where the system tells nothing."""
+    parts = [f"{memory / 2**30:.2f} GiB"] if memory else []
+    parts += [f"{gpu / 2**30:.2f} GiB on the GPU"] if gpu else []
+    return f"peak memory: {', '.join(parts)}" if parts else ""
 
 
 def peak_memory() -> int:

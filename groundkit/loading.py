@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from groundkit import clock
 from groundkit.batches import BatchSize, read_batch_size
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.memory import explain_out_of_memory
@@ -58,6 +59,7 @@ def load(pipeline: Literal["decaf"], **options: Unpack[LoadKeywords]) -> DecAF: 
 def load(pipeline: Literal["ensemble"], **options: Unpack[LoadKeywords]) -> Ensemble: ...
 @overload
 def load(pipeline: str, **options: Unpack[LoadKeywords]) -> RefAM | VLSAM | Ensemble: ...
+@clock.timed("loading")
 @explain_out_of_memory()
 def load(
     pipeline: str = "refam",

@@ -77,6 +77,7 @@ class Job:
         taken: names that labels of a discovery must not take.
         change: given the pipeline, what is done with each of its discoveries.
         debug: show the tracebacks of failures.
+        timed: whether worker processes tell where their time goes, see ``groundkit.timings``.
     """
 
     load: Callable[[], Pipeline]
@@ -89,6 +90,7 @@ class Job:
     seed: int = 0
     jobs: int = 1
     debug: bool = False
+    timed: bool = False
     kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
     command: str = "batch"
     recorded: bool = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from groundkit import clock
 from groundkit.memory import explain_out_of_memory
 from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
 
 
 @explain_out_of_memory()
+@clock.timed("loading")
 def load_tracker(name: str, segmenter: Segmenter, *, device: str = "auto", local_files_only: bool = False) -> Tracker:
     """``flow``, optical flow that redraws with ``segmenter``; or a SAM 2 or EdgeTAM by its Hub id or folder.
 

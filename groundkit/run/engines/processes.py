@@ -13,13 +13,14 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from groundkit import clock
 from groundkit.errors import GroundkitError, ModelError
 from groundkit.outputs.record import failure
 from groundkit.run.manifest import Record
@@ -46,7 +47,8 @@ def on_processes(job: Job, units: Sequence[Unit], count: int) -> Generator[Recor
         while todo or any(each.busy for each in team):
             for each in team:
                 each.submit(todo)
-            ready = wait([each.connection for each in team])
+            with clock.part(clock.WAITING):
+                ready = wait([each.connection for each in team])
             for each in [each for each in team if each.connection in ready]:
                 try:
                     yield from each.receive()
@@ -102,6 +104,9 @@ class _WorkerHandle:
             raise EOFError from error
         if isinstance(message, GroundkitError):
             raise message
+        if isinstance(message, clock.Timings):
+            clock.merge(message)
+            return
         if message == _READY:
             self.ready = True
             return
@@ -152,10 +157,12 @@ def _serve(connection: Connection, job: Job, count: int) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _share_cores(count)
     try:
-        worker = Worker(job)
-        with suppress(EOFError, ConnectionError):  # there is no more to do
+        with clock.timings() if job.timed else nullcontext(), suppress(EOFError, ConnectionError):  # no more to do
+            worker = Worker(job)
             connection.send(_READY)
             for record in worker.work(_received(connection, worker)):
+                if job.timed:
+                    connection.send(clock.take())  # before the record: after the last one nobody listens
                 connection.send(record)
     except GroundkitError as error:  # models that cannot be loaded, or a setting that they refuse
         connection.send(error)
@@ -173,7 +180,9 @@ def _received(connection: Connection, worker: Worker) -> Iterator[Unit | None]:
         if worker.busy and not connection.poll():
             yield None
         else:
-            yield connection.recv()
+            with clock.part(clock.WAITING):
+                unit = connection.recv()
+            yield unit
 
 
 def _share_cores(count: int) -> None:

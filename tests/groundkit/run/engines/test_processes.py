@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import groundkit
+from groundkit import clock
 from groundkit.errors import ConfigError, ModelError
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import read_config
@@ -49,6 +51,18 @@ def test_two_processes_find_and_write_what_one_does(nano, plan, tmp_path):
     assert {path.name: path.read_bytes() for path in nano.output.iterdir()} == written
     assert len(together) == 2 * len(plan)
     assert multiprocessing.active_children() == []
+
+
+def test_the_times_of_two_processes_are_summed(nano, plan):
+    with clock.timings() as measured:
+        records = list(on_processes(replace(nano, timed=True), plan, 2))
+    read = [record for record in records if "error" not in record]
+    assert measured["text encoder"].passes >= len(read) > 0
+    assert measured["SAM encoder"].passes == len({record["input"] for record in read})
+    assert os.getpid() in measured.processes
+    assert len(measured.processes) > 1
+    assert clock.WAITING not in measured.parts
+    assert sum(part.seconds for part in measured.parts.values()) == pytest.approx(measured.seconds)
 
 
 def test_a_worker_that_dies_fails_what_it_was_on_and_another_does_the_rest(nano, plan):
