@@ -1,6 +1,7 @@
 """The command line: ``segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval``, ``models``, ``settings``.
 
-Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP), 141
+where nobody reads our output any more (``groundkit settings | head``), as tools that SIGPIPE ends.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from groundkit.cli.segment import segment
 from groundkit.cli.settings import settings
 from groundkit.cli.signals import interrupted_by_signals
 from groundkit.errors import GroundkitError, explain_opencv
+
+CLOSED_PIPE = 128 + 13  # what a shell tells of a process that SIGPIPE ended
 
 app = typer.Typer(
     name="groundkit",
@@ -80,7 +83,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
                     warnings.simplefilter("default", UserWarning)  # told once, and never an error
                 app(arguments, prog_name="groundkit")
             sys.stdout.flush()
+        except BrokenPipeError:
+            return _flushed(CLOSED_PIPE)
         except SystemExit as stop:
+            if isinstance(stop.__context__, BrokenPipeError):  # click and rich exit with 1 there
+                return _flushed(CLOSED_PIPE)
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
             return _flushed(interruption.exit_code if code == 130 else code)
         except (GroundkitError, ImportError) as error:
@@ -97,14 +104,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flushed(code: int) -> int:
-    """``code``, or 1 when the reader of our output has gone (``groundkit models | head -1``)."""
+    """``code``, or that of a closed pipe where all went well but the reader of our output has gone."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes once more at exit and would complain.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return code or CLOSED_PIPE
     return code
 
 

@@ -110,7 +110,11 @@ class PipelineOptions:
     ] = None
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="TOML or JSON file of such fields; --set goes over it."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML or JSON file of such fields, and the pipeline that they are for; --set goes over it.",
+        ),
     ] = None
     evidence: Annotated[
         bool,
@@ -157,7 +161,7 @@ class PipelineOptions:
         from groundkit.pipelines.resolve import resolve
         from groundkit.pipelines.video_config import VideoConfig
 
-        given = read_settings(self.config_file, self.settings or [])
+        given = read_settings(self.config_file, self.settings or [], pipeline=self.pipeline)
         if min_evidence is not None:
             given.add({"min_evidence": min_evidence}, "--min-evidence")
         if not self.evidence:
@@ -212,9 +216,13 @@ class PipelineOptions:
         if self.segmenter == "auto" and self.sam != "nano" and not self.quiet:
             say(f"using the segmenter {self.sam}; choose another with --segmenter")
         if self.verbose:
+            from groundkit.settings import as_text
+
             say_what_is_logged()
             effective = self.effective(config)
-            told = (f"{e.name}={e.value}{'' if e.origin == 'default' else f' ({e.origin})'}" for e in effective)
+            told = (
+                f"{e.name}={as_text(e.value)}{'' if e.origin == 'default' else f' ({e.origin})'}" for e in effective
+            )
             say(f"settings: {', '.join(told)}")
         import groundkit
 
@@ -344,20 +352,39 @@ def _expanded(name: str, value: Any) -> Any:
     return value
 
 
-def read_settings(config_file: Path | None, assignments: list[str]) -> Given:
+def read_settings(config_file: Path | None, assignments: list[str], *, pipeline: str | None = None) -> Given:
     """Merge a configuration file and ``key=value`` texts, which win.
 
+    Args:
+        config_file: TOML or JSON; its key ``pipeline`` says which one it is for, and is no setting.
+        assignments: ``key=value`` texts.
+        pipeline: which one the settings are read for; None for any.
+
     Raises:
-        ConfigError: for a file that cannot be read or an assignment that is none.
+        ConfigError: for a file that cannot be read or is for another pipeline, or an assignment that is none.
     """
 
     from groundkit.settings import Given
 
     given = Given()
     if config_file is not None:
-        given.add(read_config_file(config_file), "file")
+        held = read_config_file(config_file)
+        meant = held.pop("pipeline", None)
+        if meant is not None and pipeline not in (None, meant):
+            raise ConfigError(f"{config_file} holds settings of {meant}, not of {pipeline}: use --pipeline {meant}")
+        given.add(held, "file")
     given.add(read_assignments(assignments), "--set")
     return given
+
+
+def pipeline_of(config_file: Path | None) -> str | None:
+    """The pipeline that a configuration file is for, where it says so.
+
+    Raises:
+        ConfigError: for a file that cannot be read.
+    """
+    meant = None if config_file is None else read_config_file(config_file).get("pipeline")
+    return None if meant is None else str(meant)
 
 
 def read_assignments(assignments: list[str]) -> dict[str, Any]:

@@ -404,6 +404,13 @@ def _json(value: Any) -> Any:
     return getattr(value, "value", value)  # of an enumeration
 
 
+def as_text(value: JsonValue) -> str:
+    """A setting's value, in the types of JSON, as ``--set`` takes it: ``null``, ``true``, ``none`` for no values."""
+    if isinstance(value, list):
+        return ",".join(map(as_text, value)) or "none"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _tables(value: Any) -> Any:
     if isinstance(value, Settings):
         named = {"name": value.kind_name()} if isinstance(value, Chosen) else {}

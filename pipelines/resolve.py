@@ -52,14 +52,18 @@ def resolve(
 
     Args:
         pipeline: its name.
-        given: the settings that are given; of a ``Given`` it is known where they come from.
+        given: the settings that are given; of a ``Given`` it is known where they come from. ``pipeline`` may say which
+            one they are for.
         readings: what is known of the model; None where that is not known yet: then only what is given is checked.
 
     Raises:
-        ConfigError: an unknown pipeline, preset or setting, or a value that a setting cannot take.
+        ConfigError: an unknown pipeline, preset or setting, a value that a setting cannot take, or settings for another
+            pipeline.
     """
     given = Given(given or {})
-    name = given.pop("preset", None)
+    name, meant = given.pop("preset", None), given.pop("pipeline", pipeline)
+    if meant != pipeline:
+        raise ConfigError(f"these settings are for {meant}, not for {pipeline}: use the pipeline {meant}")
     kind = _kind(pipeline)
     method = Given(PRESETS[pipeline], "method")
     brought = [_checked(each, method, kind, readings) for each in _chosen(readings, name)]

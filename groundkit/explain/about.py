@@ -8,6 +8,7 @@ from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH
 from groundkit.outputs.drawing import fit_text, text_width
 from groundkit.outputs.letters import font
 from groundkit.results import Grounding
+from groundkit.settings import as_text
 
 _LINE = 24  # pixels
 
@@ -31,8 +32,7 @@ def draw_settings(grounding: Grounding) -> Image.Image:
         lines.append(f"{origin}:")
         for name, value in grounding.settings.items():
             if grounding.origins.get(name, "default") == origin:
-                text = f"{name}={','.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
-                text = fit_text(text, face, INNER)
+                text = fit_text(f"{name}={as_text(value)}", face, INNER)
                 longer = f"{lines[-1]}   {text}"
                 if text_width(longer, face) <= INNER:
                     lines[-1] = longer
