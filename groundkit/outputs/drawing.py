@@ -59,15 +59,16 @@ def stroke(image: npt.NDArray[np.uint8], share: float = 1 / 260) -> int:
 
 def tint(canvas: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: Colour, opacity: float = 0.45) -> None:
     """Colour the masked pixels of uint8 ``(height, width, 3)`` RGB, in place."""
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     inside = np.s_[y : y + height, x : x + width]
-    blended = canvas[inside][mask[inside]] * (1 - opacity) + np.array(colour) * opacity
-    canvas[inside][mask[inside]] = np.rint(blended).astype(np.uint8)
+    # Each of the 256 values of a channel has one blend: no pixel is turned into floats.
+    blends = np.rint(np.arange(256)[None, :, None] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
+    cv2.copyTo(cv2.LUT(canvas[inside], blends), mask[inside].view(np.uint8), canvas[inside])
 
 
 def outline(canvas: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: Colour, width: int) -> None:
     """Draw the mask's contour with a thin white rim around it, in place."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(canvas, contours, -1, WHITE, width + 2 * max(1, width // 2), cv2.LINE_AA)
     cv2.drawContours(canvas, contours, -1, colour, width, cv2.LINE_AA)
 

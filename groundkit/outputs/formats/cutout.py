@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.outputs.formats.base import Format, Part, Source
-from groundkit.outputs.formats.png import write_each
+from groundkit.outputs.formats.png import grey_of, write_each
 from groundkit.results import Discovery, Grounding
 
 
@@ -25,11 +25,11 @@ def cut_out(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *, crop: 
         uint8 RGBA; alpha is 255 on the object and 0 off it. Colours stay under transparent pixels, so that the mask
         can still be widened in a picture editor.
     """
-    picture = np.dstack([image, mask.astype(np.uint8) * 255])
-    if not crop or not mask.any():
-        return picture
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return picture[y : y + height, x : x + width].copy()
+    if crop and mask.any():
+        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+        inside = np.s_[y : y + height, x : x + width]
+        image, mask = image[inside], mask[inside]
+    return np.dstack([image, grey_of(mask)])
 
 
 class Cutout(Format):

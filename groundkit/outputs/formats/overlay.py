@@ -79,11 +79,9 @@ def _paint(image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_]) -> npt.ND
 
 
 def _announce(canvas: npt.NDArray[np.uint8], text: str) -> npt.NDArray[np.uint8]:
-    if min(canvas.shape[:2]) < _SMALLEST_LABELLED:
-        return canvas
-    drawing = Image.fromarray(canvas)
-    _label(drawing, text, 0, 0, (71, 85, 105))
-    return np.array(drawing)
+    if min(canvas.shape[:2]) >= _SMALLEST_LABELLED:
+        _label(canvas, text, 0, 0, (71, 85, 105))
+    return canvas
 
 
 def _name(
@@ -92,38 +90,42 @@ def _name(
     labels: Sequence[str],
     scores: npt.NDArray[np.float32] | None,
 ) -> npt.NDArray[np.uint8]:
-    """Write each mask's label, and its score, at its top left."""
+    """Write each mask's label, and its score, at its top left, in place."""
     if min(canvas.shape[:2]) < _SMALLEST_LABELLED:
         return canvas
-    drawing = Image.fromarray(canvas)
     for index, (mask, colour) in enumerate(zip(masks, itertools.cycle(MASK_COLOURS), strict=False)):
-        if not mask.any():  # out of sight on this frame
-            continue
-        score = "" if scores is None else f"  {scores[index]:.2f}"
-        x, y, _, _ = cv2.boundingRect(mask.astype(np.uint8))
-        _label(drawing, labels[index], x, y, colour, score)
-    return np.array(drawing)
+        x, y, width, _ = cv2.boundingRect(mask.view(np.uint8))
+        if width:  # it is in sight on this frame
+            score = "" if scores is None else f"  {scores[index]:.2f}"
+            _label(canvas, labels[index], x, y, colour, score)
+    return canvas
 
 
-def _label(drawing: Image.Image, text: str, x: int, bottom: int, colour: Colour, score: str = "") -> None:
-    """Write on a box of ``colour`` that stands on the line y = ``bottom`` but never leaves the picture.
+def _label(canvas: npt.NDArray[np.uint8], text: str, x: int, bottom: int, colour: Colour, score: str = "") -> None:
+    """Write on a box of ``colour`` that stands on the line y = ``bottom`` but never leaves the picture, in place.
 
     A text for whose letters there is no font is left out.
     """
-    size = int(np.clip(min(drawing.size) / 24, 11, 96))
+    size = int(np.clip(min(canvas.shape[:2]) / 24, 11, 96))
     text, face = legible(text, size, bold=True)
     if not text and not score:
         return
     pad = max(2, size // 3)
-    room = drawing.width - 2 * pad
+    room = canvas.shape[1] - 2 * pad
     text = fit_text(text, face, room - text_width(score, face)) + (score if text else score.strip())
     width, height = text_width(text, face) + 2 * pad, size + 2 * pad
-    left = int(np.clip(x, 0, max(0, drawing.width - width)))
-    top = int(np.clip(bottom - height, 0, max(0, drawing.height - height)))
+    left = int(np.clip(x, 0, max(0, canvas.shape[1] - width)))
+    top = int(np.clip(bottom - height, 0, max(0, canvas.shape[0] - height)))
+    # The label and what is right around it, where accents may reach: Pillow draws on a copy.
+    above, before = max(0, top - size), max(0, left - size)
+    around = canvas[above : top + height + size, before : left + width + size]
+    top, left = top - above, left - before
+    drawing = Image.fromarray(around)
     brush = ImageDraw.Draw(drawing)
     brush.rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
     dark = sum(colour) > 480
     brush.text((left + pad, top + height / 2), text, font=face, fill=(17, 24, 39) if dark else WHITE, anchor="lm")
+    around[:] = np.asarray(drawing)
 
 
 class Overlay(Format):

@@ -6,7 +6,8 @@ Folders are written frame by frame, in ``with`` blocks, and appear under their n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from PIL import Image
 
 from groundkit.errors import InputError
 from groundkit.outputs.atomic import os_errors_as_input_errors, temporary_name
+from groundkit.outputs.formats.png import grey_of, save_png
 from groundkit.outputs.ours import png_mark, remove_ours
 
 _MAX_OBJECTS = 255  # ids in a picture with 8-bit indices, of which 0 is the background
@@ -52,9 +54,10 @@ class _PictureFolder:
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def _write(self, name: str, picture: Image.Image) -> None:
+    @contextmanager
+    def _file(self, name: str) -> Iterator[Path]:
         with os_errors_as_input_errors(self.folder):
-            picture.save(self._temporary / f"{_part(name)}.png", format="PNG", pnginfo=png_mark())
+            yield self._temporary / f"{_part(name)}.png"
 
     def _publish(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,8 @@ class MaskFolder(_PictureFolder):
 
     def add(self, name: str, mask: npt.NDArray[np.bool_]) -> None:
         """Write the mask of one frame, bool ``(height, width)``; ``name`` is that of the frame, such as ``00005``."""
-        self._write(name, Image.fromarray(mask.astype(np.uint8) * 255))
+        with self._file(name) as file:
+            save_png(file, grey_of(mask))
 
 
 class IndexedFolder(_PictureFolder):
@@ -107,7 +111,8 @@ class IndexedFolder(_PictureFolder):
             labels[mask] = number
         picture = Image.fromarray(labels)
         picture.putpalette(davis_palette().tobytes())
-        self._write(name, picture)
+        with self._file(name) as file:
+            picture.save(file, format="PNG", pnginfo=png_mark())
 
 
 def davis_palette() -> npt.NDArray[np.uint8]:
