@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from groundkit.errors import CancelledError
 
+Item = TypeVar("Item")
 Report = Callable[[int, int | None], None]
 """Is told how many steps are done, and of how many; None where that is not known."""
 
@@ -54,6 +55,16 @@ def watched(
 
         check()
         yield advance
+
+
+def watched_steps(
+    items: Sequence[Item], progress: bool | Report = False, cancel: Cancel | None = None, what: str = "groundkit"
+) -> Iterator[Item]:
+    """Each item of a loop whose body is one step; see ``watched``."""
+    with watched(len(items), progress, cancel, what) as advance:
+        for item in items:
+            yield item
+            advance()
 
 
 @contextmanager

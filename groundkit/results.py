@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from supervision import Detections
 
     from groundkit.masks.evidence import Evidence
+    from groundkit.media.videos import Video
 
 
 class Making(TypedDict, total=False):
@@ -388,6 +389,33 @@ class VideoGrounding:
             f"<VideoGrounding {self.phrase!r}: {_count(len(self.frames), 'frame')} of {_size(self.key.image)}, "
             f"{self.pipeline} on {self.model}, {self.tracker}, {self.seconds:.2f} s>"
         )
+
+    def save(
+        self, path: str | Path, video: str | Path | Video | Sequence[npt.NDArray[np.uint8]] | None = None
+    ) -> list[Path]:
+        """Write the files of ``groundkit follow``: a film with the mask drawn in, run lengths, and one mask per frame.
+
+        Args:
+            path: a folder, or the name of the film alone, ending in ``.mp4``.
+            video: the video that was followed, for the film: a file, a folder of frames, or frames, all of them also
+                where a ``stride`` left some out. Without it no film is written, and files are named ``video``.
+
+        Returns:
+            ``<video>-<phrase>.mp4``, ``<video>-<phrase>.jsonl`` and the folder ``<video>/<phrase>``.
+
+        Raises:
+            ConfigError: a film without the video.
+            ImageError, InputError: the video cannot be read or is another one, or the place cannot be written to.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.follow("clip.mp4", "the red cup", max_frames=3)
+            >>> [path.name for path in found.save("out", "clip.mp4")]
+            ['clip-the-red-cup.mp4', 'clip-the-red-cup.jsonl', 'the-red-cup']
+        """
+        from groundkit.outputs.video.files import save_video
+
+        return save_video(self, Path(path), video)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ suffices where no other part has it.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from abc import ABC
 from collections import Counter
@@ -383,7 +384,8 @@ def _made(kind: type[Any], values: Mapping[str, Any], table: _Table, scope: _Sco
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         names = [str(each) for each in first["loc"]]
-        field = ".".join([table.short(scope, names[0]), *names[1:]]) if names else scope.name
+        own = scope.full if scope.several else functools.partial(table.short, scope)  # a stage is told with its name
+        field = ".".join([own(names[0]), *names[1:]]) if names else scope.name
         reason = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{field}={first['input']}: {reason[0].lower()}{reason[1:]}{_hint(first)}") from None
 

@@ -20,7 +20,7 @@ from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.devices import choose_device
 from groundkit.progress import Advance, Cancel, Report, watched
-from groundkit.results import Failure, Grounding, Making
+from groundkit.results import Discovery, Failure, Grounding, Making
 from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
@@ -228,6 +228,16 @@ class Pipeline(ABC):
             ConfigError: a method that reads no attention.
         """
         raise ConfigError(f"{self.name} reads no attention")
+
+    def discover(
+        self, image: ImageSource, *, seed: int = 0, progress: bool | Report = False, cancel: Cancel | None = None
+    ) -> Discovery:
+        """Find everything that the model names; ``vlsam`` and ``decaf`` can, see ``VLSAM.discover``.
+
+        Raises:
+            ConfigError: a method that looks for a given phrase.
+        """
+        raise ConfigError(f"{self.name} looks for a given phrase: discover with groundkit.load('vlsam', model=...)")
 
     @property
     def families(self) -> tuple[Family, ...]:

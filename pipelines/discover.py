@@ -39,6 +39,7 @@ from groundkit.models.look import Look
 from groundkit.models.vision_language.look import Reading, VisionLanguageLook
 from groundkit.pipelines.base import check_seed
 from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, DiscoverySettings
+from groundkit.progress import Cancel, Report, watched_steps
 from groundkit.prompting.base import Heatmap
 from groundkit.prompting.point_pair import MIN_RELATIVE_HEAT
 from groundkit.results import Discovery
@@ -73,7 +74,14 @@ class Answer:
         return [i for i, (start, end) in enumerate(self.offsets) if start < name.end and end > name.start]
 
 
-def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
+def discover(
+    pipeline: VLSAM,
+    image: ImageSource,
+    *,
+    seed: int,
+    progress: bool | Report = False,
+    cancel: Cancel | None = None,
+) -> Discovery:
     """Find everything that a pipeline's model names; see ``VLSAM.discover``."""
     check_seed(seed)
     started = time.perf_counter()
@@ -82,7 +90,7 @@ def discover(pipeline: VLSAM, image: ImageSource, *, seed: int) -> Discovery:
     answers: list[str] = []
     asked: Sequence[str] = ()
     of_whole: Belief | None = None
-    for crop in crops(pixels, config.discovery.crop_shares):
+    for crop in watched_steps(crops(pixels, config.discovery.crop_shares), progress, cancel, "views"):
         look = pipeline.open(crop.pixels, whole=pixels)
         asked = asked or questions(pipeline, look, seed)  # those for the whole picture serve its crops
         of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look))

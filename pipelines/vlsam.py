@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundkit import clock
 from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import PhraseError
 from groundkit.language import Phrase, Role, Token, parse_phrase
@@ -45,6 +44,7 @@ from groundkit.pipelines.vlsam_config import (
     VLSAMConfig,
     read_config,
 )
+from groundkit.progress import Cancel, Report
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
 from groundkit.prompting.point_pair import PointPair
@@ -234,16 +234,27 @@ class VLSAM(Method):
         return self.open(read_image(image)).attention(parse_phrase(phrase))
 
     @explain_out_of_memory()
-    def discover(self, image: ImageSource, *, seed: int = 0) -> Discovery:
+    def discover(
+        self, image: ImageSource, *, seed: int = 0, progress: bool | Report = False, cancel: Cancel | None = None
+    ) -> Discovery:
         """Find everything that the model names.
 
         Args:
             image: a path, a PIL image or an array, uint8 ``(height, width, 3)`` RGB.
             seed: of the model's words, where the temperature is above 0.
+            progress: told how many views are searched, the whole picture and its crops, and of how many; True draws a
+                bar on stderr.
+            cancel: asked before the first view and after each one whether to stop: a function, or a
+                ``threading.Event``.
 
         Raises:
             ImageError: a picture that cannot be read.
             ConfigError: a seed that is not a whole number from 0 to 2**62.
+            CancelledError: ``cancel`` said so.
+
+        Example:
+            >>> import groundkit
+            >>> groundkit.load("vlsam").discover("scene.png", progress=lambda done, total: None)
+            <Discovery: ...>
         """
-        with clock.part("ours"):
-            return discover(self, image, seed=seed)
+        return discover(self, image, seed=seed, progress=progress, cancel=cancel)

@@ -90,7 +90,13 @@ class AttentionMaps:
 
         Raises:
             KeyError: no token belongs to it.
+            TypeError: not a word: layers and heads are selected by ``layer`` and ``head``.
         """
+        if not isinstance(word, str):
+            raise TypeError(
+                f'maps are selected by a word, maps["cup"], not by {word!r}; layers and heads by maps.layer(0) and '
+                "maps.head(0), and maps.values is the tensor (layers, heads, tokens, patches)"
+            )
         wanted = word.casefold().split()
         kept = [any(_names(token, each) for each in wanted) for token in self.tokens]
         if not any(kept):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,8 @@ from groundkit import clock
 from groundkit.errors import GroundkitError, InputError
 from groundkit.media.ahead import read_ahead
 from groundkit.media.videos import Frame, Video
-from groundkit.outputs.names import slug
-from groundkit.outputs.save import names_a_film
-from groundkit.outputs.video.folders import IndexedFolder, MaskFolder
-from groundkit.outputs.video.overlay import open_overlay
-from groundkit.outputs.video.run_lengths import open_rle_lines
+from groundkit.outputs.video.files import open_video_files
+from groundkit.outputs.video.folders import IndexedFolder
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.report.page import video_entry
 from groundkit.report.video import Strip
@@ -40,9 +36,8 @@ def follow_video(
 ) -> tuple[VideoGrounding, list[Path], str]:
     """Ground a phrase in a video and write what was found.
 
-    In ``output``: ``<video>-<phrase>.mp4``, the video with the mask over it; ``<video>-<phrase>.jsonl``, one line per
-    frame with the mask as COCO run-length encoding; ``<video>/<phrase>/<frame>.png``, one mask per frame. Where
-    ``output`` is a name in ``.mp4``, the film alone is written there. All is written while the frames go by.
+    The files are those of :func:`~groundkit.outputs.video.files.open_video_files`, and are written while the frames go
+    by.
 
     Args:
         stride, max_frames: which frames are read, as in ``Video.frames``.
@@ -65,33 +60,21 @@ def follow_video(
 
     before, count = stamp_of(video.path), video.count(stride, max_frames)
     following = pipeline.follow(frames, phrase, seed=seed, count=count, advance=advance)
-    expression = expression or slug(phrase)
-    alone = names_a_film(output)
-    film = output if alone else output / f"{video.name}-{expression}.mp4"
-    lines = output / f"{video.name}-{expression}.jsonl"
     strip = Strip(count, following.key_place, following.key) if report else None
-    with ExitStack() as stack:
-        overlay = stack.enter_context(open_overlay(film, phrase))
-        run_lengths = None if alone else stack.enter_context(open_rle_lines(lines))
-        folder = None if alone else stack.enter_context(MaskFolder(output, video.name, expression))
+    with open_video_files(output, video.name, phrase, expression=expression) as files:
         try:
             for frame, found in following:
                 assert isinstance(frame, Frame)
-                mask, score = found.mask, np.array([found.score], np.float32)
                 with clock.part("files"):
-                    overlay.add(frame, mask[None], score)
-                    if run_lengths is not None and folder is not None:
-                        run_lengths.add(frame.name, frame.seconds, mask[None], score)
-                        folder.add(frame.name, mask)
+                    files.add(frame, found)
                     if strip is not None:
                         strip.add(frame, found)
         except GroundkitError:
             refuse_changed()
             raise
         refuse_changed()
-    files = [film] if alone else [film, lines, output / video.name / expression]
     found_all = following.found()
-    return found_all, files, video_entry(str(video.path), phrase, found_all, frames, strip) if report else ""
+    return found_all, files.paths, video_entry(str(video.path), phrase, found_all, frames, strip) if report else ""
 
 
 def write_indexed(output: Path, stem: str, masks: Mapping[int, Path]) -> Path:

@@ -155,7 +155,14 @@ def trace(
         2
     """
     from diffusers import DiffusionPipeline
+    from torch.nn import Module
 
+    if not isinstance(model, DiffusionPipeline | Module):
+        raise ConfigError(
+            "trace watches a call of your own model: give a loaded diffusers pipeline, or a transformers model and its "
+            f"processor, not {model if isinstance(model, str) else type(model).__name__!r}; to read a phrase and a "
+            "picture by name: groundkit.load(...).attention(picture, phrase)"
+        )
     wanted = None if heads is None else tuple(heads)
     if isinstance(model, DiffusionPipeline):
         from groundkit.models.diffusion.families import family_around

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from files import tree
 
 import groundkit
-from groundkit.errors import CancelledError, ConfigError, GroundkitError, ImageError, PhraseError
+from groundkit.errors import CancelledError, ConfigError, GroundkitError, ImageError, InputError, PhraseError
+from groundkit.media.videos import read_video
+from groundkit.outputs.video.mp4 import write_mp4
 from groundkit.pipelines.base import Pipeline
+from groundkit.pipelines.video import VideoPipeline
 from groundkit.results import Failure, Grounding
+from groundkit.run.follow import follow_video
 from groundkit.tracking.base import Tracked
 
 CLIP = np.zeros((7, 12, 16, 3), np.uint8)
@@ -119,3 +125,37 @@ def test_what_is_no_video_phrase_or_setting_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(error, match=r"^[^\n]+$"):
         follow(**arguments)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_what_was_found_is_saved_as_the_command_writes_it(tmp_path: Path, stride: int) -> None:
+    write_mp4(tmp_path / "clip.mp4", CLIP, rate=10)
+    (tmp_path / "command").mkdir()
+    video = read_video(tmp_path / "clip.mp4")
+    pipeline = VideoPipeline(Bright(), Brighter())
+    _, files, _ = follow_video(pipeline, video, "the cup", tmp_path / "command", stride=stride)
+    found = follow(tmp_path / "clip.mp4", "the cup", stride=stride)
+    saved = found.save(tmp_path / "saved", tmp_path / "clip.mp4")
+    assert [path.relative_to(tmp_path / "saved") for path in saved] == [
+        path.relative_to(tmp_path / "command") for path in files
+    ]
+    assert tree(tmp_path / "saved") == tree(tmp_path / "command")
+    assert found.save(tmp_path / "alone.mp4", video) == [tmp_path / "alone.mp4"]
+    assert (tmp_path / "alone.mp4").read_bytes() == saved[0].read_bytes()
+
+
+def test_without_the_video_masks_are_saved_and_a_film_is_refused(tmp_path: Path) -> None:
+    found = follow(CLIP, max_frames=2)
+    assert [path.name for path in found.save(tmp_path)] == ["video-cup.jsonl", "cup"]
+    assert found.save(tmp_path / "film", list(CLIP))[0].name == "video-cup.mp4"
+    with pytest.raises(ConfigError, match=r"film\.mp4: a film shows the video, so give it, too"):
+        found.save(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize("other", [CLIP[:1], np.zeros((7, 14, 16, 3), np.uint8)])
+def test_another_video_than_the_one_followed_is_refused_and_leaves_nothing(
+    tmp_path: Path, other: npt.NDArray[np.uint8]
+) -> None:
+    with pytest.raises(InputError, match="this is not the video that was followed"):
+        follow(CLIP).save(tmp_path / "out", other)
+    assert not tree(tmp_path)

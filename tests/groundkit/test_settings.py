@@ -118,6 +118,7 @@ def test_a_setting_of_a_part_that_is_off_is_refused_with_how_to_switch_it_on_unl
         ({"flor": 1}, "no setting named 'flor', did you mean floor?"),
         ({"floor": 2}, "floor=2: input should be less than or equal to 1"),
         ({"smooth.sigma": 0}, "smooth.sigma=0: input should be greater than 0"),
+        ({"places.floor": 2}, "places.floor=2: input should be less than or equal to 1"),
         ({"direction": "to-image"}, "did you mean to_image?"),
     ],
 )

@@ -118,6 +118,24 @@ def test_progress_counts_phrases_and_cancel_stops_between_two_of_them(loaded: di
         loaded["refam"](SCENE, "the red cup", cancel=lambda: True, on_error="return")
 
 
+def test_discover_counts_views_and_cancel_stops_between_two_of_them(loaded: dict[str, Any]) -> None:
+    told: list[tuple[int, int | None]] = []
+    pipeline = loaded["vlsam"].with_config(crop_shares=(0.6,), min_verification=0)
+    pipeline.discover(SCENE, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    with pytest.raises(CancelledError, match="cancelled after 1 of 5 steps"):
+        pipeline.discover(SCENE, progress=lambda done, total: told.append((done, total)), cancel=lambda: len(told) > 5)
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize("method", ["refam", "ensemble"])
+def test_a_method_that_needs_a_phrase_says_which_one_discovers(loaded: dict[str, Any], method: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"^{method} looks for a given phrase: discover with groundkit\.load\('vlsam'"
+    ):
+        loaded[method].discover(SCENE)
+
+
 def test_a_bar_is_drawn_on_stderr_alone(loaded: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     loaded["refam"](SCENE, ["the red cup", "the bear"], progress=True)
     printed = capsys.readouterr()

@@ -56,6 +56,14 @@ def test_a_word_that_no_token_belongs_to_is_named_with_the_nearest_one(maps: Att
         maps["larges"]
 
 
+@pytest.mark.parametrize("index", [0, (0, 1), slice(2), None])
+def test_an_index_in_place_of_a_word_is_refused_with_what_selects_layers_and_heads(
+    maps: AttentionMaps, index: object
+) -> None:
+    with pytest.raises(TypeError, match=r'^maps are selected by a word, maps\["cup"\], not by .*maps\.layer\(0\)'):
+        maps[index]  # type: ignore[index]
+
+
 def test_layers_and_heads_are_selected_by_index_range_and_name(maps: AttentionMaps) -> None:
     for wanted, found in ((1, [1]), ("1-2", [1, 2]), ("a,c", [0, 2]), ("all", [0, 1, 2])):
         assert torch.equal(maps.layer(wanted).values, maps.values[found])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -223,6 +224,11 @@ def test_what_cannot_be_traced_is_refused_in_one_line(load_tiny: Callable[..., A
         trace(flux, layers="90-99")
     with pytest.raises(ConfigError, match=r"traced with its processor: groundkit\.trace\(model, processor\)"):
         trace(qwen.model)
+    for given in ("nano", Path("nano"), object()):
+        with pytest.raises(
+            ConfigError, match=r"give a loaded diffusers pipeline, .*groundkit\.load\(\.\.\.\)\.attention"
+        ):
+            trace(given)
     with pytest.raises(ModelError, match="this is a t5 model, not a vision-language model"):
         trace(flux.text_encoder_2, qwen.processor)
     with pytest.raises(AttentionError, match="nothing was read"):
