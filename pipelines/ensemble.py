@@ -60,6 +60,9 @@ class EmbeddedOnce:
     def segment(self, embedding: Any, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
         return self._segmenter.segment(embedding, prompts, **prompt)
 
+    def enlarge(self, embedding: Any, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        return self._segmenter.enlarge(embedding, logits)
+
 
 class EnsembleLook(Look):
     """A picture as the members of an ensemble see it: a heatmap of each."""

@@ -14,7 +14,7 @@ class MaskProposals:
     """The masks a segmenter proposes for one object.
 
     Attributes:
-        masks: bool ``(C, height, width)`` at the resolution of the original picture.
+        masks: bool ``(C, height, width)`` over the whole picture, at its size or another one.
         scores: float32 ``(C,)``, the segmenter's own estimate of each mask's IoU.
         logits: float32 ``(C, s, s)``, the masks as the decoder made them, in its own small square: a mask prompt.
     """
@@ -40,6 +40,7 @@ class Propose(Protocol):
         mask: npt.NDArray[np.float32] | None = None,
         box: npt.NDArray[np.float32] | None = None,
         several: bool = True,
+        size: tuple[int, int] | None = None,
     ) -> MaskProposals: ...
 
 
@@ -59,6 +60,7 @@ class Segmenter(Protocol):
         mask: npt.NDArray[np.float32] | None = None,
         box: npt.NDArray[np.float32] | None = None,
         several: bool = True,
+        size: tuple[int, int] | None = None,
     ) -> MaskProposals:
         """Propose masks for the one object that ``prompts`` describe.
 
@@ -66,4 +68,11 @@ class Segmenter(Protocol):
             mask: float32 ``(s, s)``, one of the ``logits`` of an earlier proposal, to refine.
             box: float32 ``(4,)``, XYXY pixels, around the object.
             several: False for the one mask that fits best, whether it is a part or the whole.
+            size: (height, width) of the masks; the picture's by default. Points and box stay in the picture's pixels.
+        """
+
+    def enlarge(self, embedding: Any, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """One of the ``logits`` of a proposal, ``(s, s)``, as a mask of the picture's size, bool ``(height, width)``.
+
+        It is the very mask that ``segment`` proposes at that size.
         """

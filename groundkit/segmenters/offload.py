@@ -37,3 +37,7 @@ class OffloadedSegmenter:
         with self._stage.lock:
             self._stage.enter(self.model)
             return self._segmenter.segment(embedding, prompts, **prompt)
+
+    def enlarge(self, embedding: Any, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """See ``Segmenter.enlarge``."""
+        return self._segmenter.enlarge(embedding, logits)

@@ -41,18 +41,25 @@ class SamEmbedding:
         scaled = xy * np.array([input_width / width, input_height / height], dtype=np.float32) - np.float32(0.5)
         return torch.from_numpy(scaled).to(self.features.device)
 
-    def to_proposals(self, masks: torch.Tensor, scores: torch.Tensor, logits: torch.Tensor) -> MaskProposals:
-        """Wrap bool ``(C, padded height, padded width)`` masks, ``(C,)`` scores and ``(C, s, s)`` logits."""
-        height, width = self.original_size
-        return MaskProposals(
-            masks=np.ascontiguousarray(masks[:, :height, :width].cpu().numpy()),
-            scores=scores.float().cpu().numpy(),
-            logits=logits.float().cpu().numpy(),
-        )
+    def padded(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """``padded_size`` where masks are ``size`` large instead of ``original_size``."""
+        sides = zip(self.padded_size, size or self.original_size, self.original_size, strict=True)
+        height, width = (round(padded * side / original) for padded, side, original in sides)
+        return height, width
 
-    def no_proposals(self) -> MaskProposals:
+    def to_masks(self, masks: torch.Tensor, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+        """Bool ``(C, height, width)`` of ``size``, by default the picture's, cut out of padded masks."""
+        height, width = size or self.original_size
+        return np.ascontiguousarray(masks[:, :height, :width].cpu().numpy())
+
+    def no_proposals(self, size: tuple[int, int] | None) -> MaskProposals:
         """What a segmenter proposes when it is given no point: nothing."""
-        return MaskProposals(np.zeros((0, *self.original_size), dtype=np.bool_), np.zeros(0, dtype=np.float32))
+        return MaskProposals(np.zeros((0, *(size or self.original_size)), np.bool_), np.zeros(0, np.float32))
+
+
+def proposals_of(masks: npt.NDArray[np.bool_], scores: torch.Tensor, logits: torch.Tensor) -> MaskProposals:
+    """Masks with their scores ``(C,)`` and logits ``(C, s, s)`` on any device."""
+    return MaskProposals(masks, scores.float().cpu().numpy(), logits.float().cpu().numpy())
 
 
 def pad_thin_image(image: npt.NDArray[np.uint8], input_size: int) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
-from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image, proposals_of
 
 
 class OriginalSam:
@@ -86,13 +86,14 @@ class OriginalSam:
         mask: npt.NDArray[np.float32] | None = None,
         box: npt.NDArray[np.float32] | None = None,
         several: bool = True,
+        size: tuple[int, int] | None = None,
     ) -> MaskProposals:
         """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
 
         Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
         """
         if len(prompts.xy) == 0:
-            return embedding.no_proposals()
+            return embedding.no_proposals(size)
         device = self.model.device
         labels = torch.from_numpy(prompts.labels).to(device)
         sparse, dense = self.model.prompt_encoder(
@@ -107,5 +108,16 @@ class OriginalSam:
             dense_prompt_embeddings=dense,
             multimask_output=several,
         )
-        logits = self.model.postprocess_masks(small, embedding.input_size, embedding.padded_size)
-        return embedding.to_proposals(logits[0] > self.model.mask_threshold, scores[0], small[0])
+        return proposals_of(self._masks(embedding, small, size), scores[0], small[0])
+
+    @exclusive
+    @torch.inference_mode()
+    def enlarge(self, embedding: SamEmbedding, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """See ``Segmenter.enlarge``."""
+        return self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None])[0]
+
+    def _masks(
+        self, embedding: SamEmbedding, logits: torch.Tensor, size: tuple[int, int] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        large = self.model.postprocess_masks(logits, embedding.input_size, embedding.padded(size))
+        return embedding.to_masks(large[0] > self.model.mask_threshold, size)

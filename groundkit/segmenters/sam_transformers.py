@@ -18,7 +18,7 @@ from groundkit.models.options import LoadOptions
 from groundkit.models.weights_check import load_weights
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
-from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image, proposals_of
 
 
 class TransformersSam:
@@ -113,13 +113,14 @@ class TransformersSam:
         mask: npt.NDArray[np.float32] | None = None,
         box: npt.NDArray[np.float32] | None = None,
         several: bool = True,
+        size: tuple[int, int] | None = None,
     ) -> MaskProposals:
         """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
 
         Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
         """
         if len(prompts.xy) == 0:
-            return embedding.no_proposals()
+            return embedding.no_proposals(size)
         device = self.model.device
         output = self.model(
             image_embeddings=embedding.features,
@@ -129,5 +130,18 @@ class TransformersSam:
             input_masks=None if mask is None else torch.from_numpy(mask).to(device)[None, None],
             multimask_output=several,
         )
-        masks = self.processor.post_process_masks(output.pred_masks, [embedding.padded_size], [embedding.input_size])
-        return embedding.to_proposals(masks[0][0], output.iou_scores[0, 0], output.pred_masks[0, 0])
+        return proposals_of(
+            self._masks(embedding, output.pred_masks, size), output.iou_scores[0, 0], output.pred_masks[0, 0]
+        )
+
+    @exclusive
+    @torch.inference_mode()
+    def enlarge(self, embedding: SamEmbedding, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """See ``Segmenter.enlarge``."""
+        return self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None, None])[0]
+
+    def _masks(
+        self, embedding: SamEmbedding, logits: torch.Tensor, size: tuple[int, int] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        large = self.processor.post_process_masks(logits, [embedding.padded(size)], [embedding.input_size])
+        return embedding.to_masks(large[0][0], size)

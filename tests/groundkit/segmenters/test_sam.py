@@ -106,6 +106,23 @@ def test_pictures_of_any_shape_get_masks_of_their_size(
     assert proposals.scores.dtype == np.float32
 
 
+@pytest.mark.parametrize("size", [(64, 64), (200, 300), (1, 300), (300, 1), (65, 63)])
+def test_logits_are_enlarged_to_the_very_mask_of_the_picture_and_masks_of_another_size_are_the_same_object(
+    segmenter: Segmenter, size: tuple[int, int], make_picture: Callable[[int, int], np.ndarray]
+) -> None:
+    image = make_picture(*size)
+    embedding, prompts = segmenter.embed(image), two_points(image)
+    full, same = segmenter.segment(embedding, prompts), segmenter.segment(embedding, prompts, size=size)
+    half = segmenter.segment(embedding, prompts, size=(max(1, size[0] // 2), max(1, size[1] // 2)))
+    np.testing.assert_array_equal(same.masks, full.masks)
+    np.testing.assert_array_equal(half.logits, full.logits)
+    assert half.masks.shape == (3, max(1, size[0] // 2), max(1, size[1] // 2))
+    for index in range(3):
+        np.testing.assert_array_equal(segmenter.enlarge(embedding, half.logits[index]), full.masks[index])
+    if min(size) >= 200:  # smaller than the decoder's own square, masks lose detail
+        np.testing.assert_allclose(half.masks.mean(axis=(1, 2)), full.masks.mean(axis=(1, 2)), atol=0.01)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 40), (1, 50)])
 def test_a_picture_1_or_3_pixels_high_keeps_its_colours(
     size: tuple[int, int],
