@@ -114,7 +114,8 @@ class OriginalSam:
     @torch.inference_mode()
     def enlarge(self, embedding: SamEmbedding, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """See ``Segmenter.enlarge``."""
-        return self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None])[0]
+        (mask,) = self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None])
+        return np.asarray(mask)
 
     def _masks(
         self, embedding: SamEmbedding, logits: torch.Tensor, size: tuple[int, int] | None = None

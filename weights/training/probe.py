@@ -28,8 +28,13 @@ class WholeImage:
     def embed(self, image: npt.NDArray[np.uint8]) -> tuple[int, int]:
         return image.shape[0], image.shape[1]
 
-    def segment(self, embedding: tuple[int, int], prompts: PointPrompts, **_: object) -> MaskProposals:
-        return MaskProposals(np.ones((1, *embedding), dtype=bool), np.ones(1, dtype=np.float32))
+    def segment(
+        self, embedding: tuple[int, int], prompts: PointPrompts, *, size: tuple[int, int] | None = None, **_: object
+    ) -> MaskProposals:
+        return MaskProposals(np.ones((1, *(size or embedding)), dtype=bool), np.ones(1, dtype=np.float32))
+
+    def enlarge(self, embedding: tuple[int, int], logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        return np.ones(embedding, dtype=bool)
 
 
 def main() -> None:
