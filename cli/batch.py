@@ -173,6 +173,8 @@ def _depends_on(
     tracker = others["tracker"]
     settings = {
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
+        # Named where it is asked for, so that runs of earlier versions go on.
+        **({} if chosen.segmenter_dtype == "auto" else {"segmenter_dtype": chosen.segmenter_dtype}),
         **{"segmenter": chosen.sam, "seed": chosen.seed, **others},
         "config": {each.name: each.value for each in effective},
         "weights": [

@@ -91,6 +91,13 @@ class PipelineOptions:
             "float32; nano is always in float32."
         ),
     ] = "auto"
+    segmenter_dtype: Annotated[
+        str,
+        typer.Option(
+            help="Type of numbers of the segmenter's image encoder, and of a SAM 2 or EdgeTAM that follows: float32, "
+            "bfloat16, float16, or auto: --dtype where it is named, else float32."
+        ),
+    ] = "auto"
     batch_size: Annotated[
         str,
         typer.Option(
@@ -170,7 +177,7 @@ class PipelineOptions:
             given.add({"evidence": False}, "--no-evidence")
         method = {key: value for key, value in given.items() if key not in VideoConfig.model_fields}
         resolve(self.pipeline, method)
-        check_names(self.device, self.dtype)
+        check_names(self.device, self.dtype, self.segmenter_dtype)
         read_batch_size(self.batch_size)
         return given
 
@@ -193,7 +200,8 @@ class PipelineOptions:
                 device, dtype = (str(getattr(model, each, "?")).removeprefix("torch.") for each in ("device", "dtype"))
                 asked = f"--device {self.device}, --dtype {self.dtype}"
                 say(f"{member.name}: {member.model} on {device} in {dtype} ({asked})")
-            say(f"segmenter: {self.sam}")
+            sam_dtype = str(getattr(getattr(loaded, "segmenter", None), "dtype", "?")).removeprefix("torch.")
+            say(f"segmenter: {self.sam} in {sam_dtype} (--segmenter-dtype {self.segmenter_dtype})")
         return loaded
 
     @property
@@ -233,6 +241,7 @@ class PipelineOptions:
             segmenter=None if self.segmenter == "auto" else self.segmenter,
             device=self.device,
             dtype=self.dtype,
+            segmenter_dtype=self.segmenter_dtype,
             offload=self.offload,
             revision=self.revision,
             variant=self.variant,

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ class LoadKeywords(TypedDict, total=False):
     segmenter: str | Path | Segmenter | None
     device: str | torch.device
     dtype: str | torch.dtype
+    segmenter_dtype: str | torch.dtype
     offload: bool
     revision: str | None
     variant: str | None
@@ -68,6 +70,7 @@ def load(
     segmenter: str | Path | Segmenter | None = None,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    segmenter_dtype: str | torch.dtype = "auto",
     offload: bool = False,
     revision: str | None = None,
     variant: str | None = None,
@@ -93,7 +96,9 @@ def load(
         device: ``auto`` (CUDA, then Apple's MPS, then the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: of the model: ``float32``, ``bfloat16``, ``float16`` or ``auto``, see
             :func:`~groundkit.models.dtypes.choose_dtype`: bfloat16 where GPU or processor computes in it, else float32,
-            always float32 for nano. The segmenter always runs in float32.
+            always float32 for nano.
+        segmenter_dtype: of the segmenter's image encoder, and of a SAM 2 or EdgeTAM that follows; by default (``auto``)
+            ``dtype`` where one is named, else float32. Prompts and masks of pictures are always computed in float32.
         offload: keep on the GPU only the part that runs: one text encoder, the autoencoder, the transformer or the
             segmenter; of a vision-language model one block of layers.
         revision: branch, tag or commit of the model on the hub.
@@ -130,8 +135,9 @@ def load(
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"config is a mapping of settings to values, not {type(config).__name__}")
     checked = resolve(pipeline, config)
-    device, dtype = str(device), str(dtype).removeprefix("torch.")
-    check_names(device, dtype)
+    device = str(device)
+    dtype, segmenter_dtype = (str(each).removeprefix("torch.") for each in (dtype, segmenter_dtype))
+    check_names(device, dtype, segmenter_dtype)
     batch_size = read_batch_size(batch_size)
     settings = checked if isinstance(checked, ensemble_config.EnsembleConfig) else None
     names = [check_pipeline(name) for name in settings.members] if settings else [pipeline]
@@ -171,7 +177,7 @@ def load(
         for name, source in zip(names, sources, strict=True)
     ]
     # The segmenter comes first: it is small, and what is missing should be found before the large model is loaded.
-    sam = _load_segmenter(segmenter, sources, replace(options, revision=None, variant=None))
+    sam = _load_segmenter(segmenter, sources, replace(options, revision=None, variant=None), segmenter_dtype, dtype)
     made: RefAM | VLSAM | Ensemble
     if settings is None:
         made = makers[0](sam)
@@ -187,13 +193,20 @@ def load(
     return made
 
 
-def _load_segmenter(segmenter: str | Path | Segmenter | None, models: list[Any], options: LoadOptions) -> Segmenter:
+def _load_segmenter(
+    segmenter: str | Path | Segmenter | None, models: list[Any], options: LoadOptions, dtype: str, of_model: str
+) -> Segmenter:
+    """``dtype`` auto is that which the model was asked to run in, or float32."""
     from groundkit.segmenters.load import load_segmenter
 
     if segmenter is not None and not isinstance(segmenter, (str, Path)):
         if not (hasattr(segmenter, "embed") and hasattr(segmenter, "segment")):
             raise ConfigError(f"segmenter is a name, a path or a segmenter, not {type(segmenter).__name__}")
+        if dtype != "auto":
+            raise ConfigError("segmenter_dtype is for a segmenter that is loaded by name; this one is loaded already")
         return segmenter
+    named = next((each for each in (dtype, of_model) if each != "auto"), "float32")
+    options = replace(options, dtype=_named_dtype(named, options.device))
     if segmenter is not None and str(segmenter) != "auto":
         return load_segmenter(source_of(segmenter, "sam"), replace(options, name=str(segmenter)))
     usual = default_segmenter(",".join(str(getattr(model, "name", model)) for model in models))
@@ -285,26 +298,26 @@ def _check_attention_backend() -> None:
         )
 
 
-def check_names(device: str, dtype: str) -> None:
+def check_names(device: str, *dtypes: str) -> None:
     """Raises ConfigError for a device or dtype that exists on no machine, before torch is imported to ask for it."""
     if not re.fullmatch(r"auto|(cpu|mps|cuda)(:\d+)?", device):
         meant = {"gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps"}.get(device.lower())
         if device.isdecimal():
             meant = f"cuda:{device}"
         raise ConfigError(unknown("device", device, ("auto", "cpu", "cuda", "cuda:1", "mps"), meant))
-    if dtype not in DTYPES:
-        short = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
-        raise ConfigError(unknown("dtype", dtype, DTYPES, short.get(dtype.lower())))
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            short = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+            raise ConfigError(unknown("dtype", dtype, DTYPES, short.get(dtype.lower())))
 
 
 def _dtype(
     name: str, device: torch.device, source: str | Path, located: Located | None = None, revision: str | None = None
 ) -> torch.dtype:
     """What a name stands for with a model; ``located`` may say in which it was published."""
-    import torch
-
     if name != "auto":
-        return getattr(torch, name)  # type: ignore[no-any-return]
+        return _named_dtype(name, device)
+
     from groundkit.models.dtypes import choose_dtype
 
     published = None
@@ -319,3 +332,17 @@ def _dtype(
     choice = choose_dtype(device, embedded=is_embedded(source), published=published)
     _log.info("%s runs in %s: %s", source, str(choice.dtype).removeprefix("torch."), choice.reason)
     return choice.dtype
+
+
+def _named_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of a name; warns of the one that is slow there."""
+    import torch
+
+    if name == "float16" and device.type == "cpu":
+        warnings.warn(
+            "float16 is about three times slower than float32 on a CPU, which has no kernels for it: "
+            'dtype="bfloat16" takes as little memory',
+            stacklevel=2,
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

@@ -42,6 +42,7 @@ class EmbeddedOnce:
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.name = segmenter.name
+        self.dtype = getattr(segmenter, "dtype", torch.float32)
         self._segmenter = segmenter
         self._last: tuple[npt.NDArray[np.uint8], Any] | None = None
 

@@ -16,12 +16,13 @@ class OffloadedSegmenter:
     """Takes its turn on the GPU with the parts of the models that are offloaded, see :class:`Stage`.
 
     Args:
-        segmenter: one with a ``model``, which is on the CPU.
+        segmenter: one with a ``model``, which is on the CPU, and a ``dtype``.
         stage: of the GPU.
     """
 
     def __init__(self, segmenter: Any, stage: Stage) -> None:
         self.name: str = segmenter.name
+        self.dtype = segmenter.dtype
         self.model = segmenter.model
         self._segmenter: Segmenter = segmenter
         self._stage = stage

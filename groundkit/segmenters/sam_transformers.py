@@ -45,6 +45,7 @@ class TransformersSam:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.name = name
+        self.dtype = dtype
         # Any, here and below: the library's annotations do not describe its own calls.
         self.model = cast(Any, model)
         self.model.to(device).eval().requires_grad_(False)

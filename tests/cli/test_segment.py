@@ -210,10 +210,10 @@ def test_a_real_model_without_a_segmenter_is_told_which_one_it_gets(command, pip
 
 def test_verbose_says_what_is_used_and_how_much_memory(command):
     lines = command("segment", "a.png", "cup", "--verbose", "--set", "max_peaks=2").err.splitlines()
-    assert lines[0].startswith("groundkit: settings: evidence=True, ")
+    assert lines[0].startswith("groundkit: settings: evidence=true, ")
     assert ", max_peaks=2 (--set), " in lines[0]
     assert lines[1] == "groundkit: refam: fake on ? in ? (--device auto, --dtype auto)"
-    assert lines[2] == "groundkit: segmenter: nano"
+    assert lines[2] == "groundkit: segmenter: nano in ? (--segmenter-dtype auto)"
     assert re.fullmatch(r"groundkit: peak memory: \d+\.\d\d GiB", lines[-1])
 
 
@@ -244,7 +244,8 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
             "--device",
             "cpu",
         ),
-        *("--dtype", "float32", "--offload", "--revision", "r", "--variant", "v", "--seed", "7", "--offline"),
+        *("--dtype", "float32", "--segmenter-dtype", "bfloat16", "--batch-size", "4", "--offload"),
+        *("--revision", "r", "--variant", "v", "--seed", "7", "--offline"),
         *("--config", "my.toml", "--set", "layers=10-18"),
     )
     assert answer.code == 0
@@ -254,6 +255,8 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
         "segmenter": "s",
         "device": "cpu",
         "dtype": "float32",
+        "segmenter_dtype": "bfloat16",
+        "batch_size": 4,
         "offload": True,
         "revision": "r",
         "variant": "v",

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,12 +85,43 @@ def test_a_missing_model_and_a_missing_segmenter_are_refused_in_one_line(tmp_pat
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_dtype_is_that_of_the_diffusion_model_and_sam_stays_in_float32(dtype: str) -> None:
-    pipeline = groundkit.load(device="cpu", dtype=dtype)
-    assert pipeline.diffusion.pipeline.transformer.dtype == getattr(torch, dtype)  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("asked", "of_model", "of_segmenter"),
+    [
+        ({}, "float32", "float32"),
+        ({"dtype": "bfloat16"}, "bfloat16", "bfloat16"),
+        ({"dtype": "bfloat16", "segmenter_dtype": "float32"}, "bfloat16", "float32"),
+        ({"segmenter_dtype": torch.bfloat16}, "float32", "bfloat16"),
+        ({"dtype": "float32", "segmenter_dtype": "auto"}, "float32", "float32"),
+    ],
+)
+def test_the_segmenters_encoder_runs_in_the_dtype_that_is_named_for_it_or_for_the_model(
+    asked: dict[str, Any], of_model: str, of_segmenter: str
+) -> None:
+    pipeline: Any = groundkit.load(device="cpu", local_files_only=True, **asked)
+    assert pipeline.diffusion.pipeline.transformer.dtype == getattr(torch, of_model)
+    assert pipeline.segmenter.dtype == pipeline.segmenter.model.vision_encoder.dtype == getattr(torch, of_segmenter)
+    assert pipeline.segmenter.model.mask_decoder.upscale_conv1.weight.dtype == torch.float32
 
 
+def test_a_dtype_for_a_segmenter_that_is_loaded_already_is_refused() -> None:
+    loaded = groundkit.load(device="cpu", local_files_only=True).segmenter
+    with pytest.raises(ConfigError, match="segmenter_dtype is for a segmenter that is loaded by name"):
+        groundkit.load(device="cpu", local_files_only=True, segmenter=loaded, segmenter_dtype="bfloat16")
+
+
+@pytest.mark.parametrize("option", ["dtype", "segmenter_dtype"])
+def test_float16_on_a_cpu_works_and_is_told_to_be_slow(option: str) -> None:
+    picture = Path(__file__).parents[2] / "samples" / "scene_1.png"
+    exact = groundkit.load("vlsam", device="cpu", local_files_only=True)(picture, "the red cup")
+    asked: dict[str, Any] = {option: "float16"}
+    with pytest.warns(UserWarning, match="three times slower") as told:
+        half = groundkit.load("vlsam", device="cpu", local_files_only=True, **asked)(picture, "the red cup")
+    assert len({str(each.message) for each in told}) == 1
+    assert mask_iou(exact.mask, half.mask) > 0.95
+
+
+@pytest.mark.filterwarnings("ignore:float16 is about three times slower")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("pipeline", ["vlsam", "decaf"])
 def test_nanos_vision_language_model_finds_in_half_precision_what_it_finds_in_float32(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -34,6 +35,7 @@ import groundkit.tracking.sam2
 from groundkit.errors import ModelError
 from groundkit.models.options import LoadOptions
 from groundkit.tracking.base import Tracked
+from groundkit.tracking.load import load_tracker
 from groundkit.tracking.sam2 import Sam2Tracker
 
 Pixels = npt.NDArray[np.uint8]
@@ -304,6 +306,16 @@ def test_half_precision_changes_scores_little(folders: dict[str, Path], kind: st
     for one, other in zip(found[torch.float32], found[dtype], strict=True):
         assert one.score == pytest.approx(other.score, abs=0.02)
         assert (one.mask != other.mask).mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_tracker_runs_in_the_dtype_of_the_segmenter(
+    folders: dict[str, Path], kind: str, dtype: torch.dtype
+) -> None:
+    segmenter: Any = SimpleNamespace(dtype=dtype)
+    loaded: Any = load_tracker(str(folders[kind]), segmenter, device="cpu", local_files_only=True)
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {dtype}
 
 
 def test_the_model_s_input_size_decides_not_the_processor_s(folders: dict[str, Path], tmp_path: Path) -> None:
