@@ -60,7 +60,7 @@ class WeighedHeads:
                 f"attention flow needs one forward pass over one whole sequence, got {call.query.shape[0]} sequences "
                 f"of {size} queries and {call.key.shape[2]} keys: run the model without a key cache"
             )
-        taken = self._taken(heads)
+        taken = self.taken(heads)
         call = replace(call, key=without_repeats(call.key), value=call.value.new_empty(0))
         layer = KeptQueries(size, taken, call, log_sum_exp, taken, row_chunk)
         weights = self._weigh(layer) * taken
@@ -71,7 +71,7 @@ class WeighedHeads:
             return layer.detached()
         return layer.as_matrix(dtype)
 
-    def _taken(self, heads: int) -> Tensor:
+    def taken(self, heads: int) -> Tensor:
         """1 for each head that takes part, else 0."""
         if self.heads is None:
             return torch.ones(heads, dtype=torch.float32)
@@ -89,7 +89,9 @@ class WeighedHeads:
                 entries = entries[..., image[image < entries.shape[-1]].to(entries.device)]
             if entries.shape[-1]:
                 total = total + entries.amax(-1).sum(-1).cpu()
-        weights = total / layer.size
-        if self.weights is HeadWeights.IMAGE_MAX:
-            weights /= weights.max().clamp_min(1e-12)
-        return weights
+        return self.of_peaks(total, layer.size)
+
+    def of_peaks(self, total: Tensor, size: int) -> Tensor:
+        """The weights ``(H,)`` of the heads, from the sum of the largest entries of their N rows."""
+        weights = total / size
+        return weights / weights.max().clamp_min(1e-12) if self.weights is HeadWeights.IMAGE_MAX else weights

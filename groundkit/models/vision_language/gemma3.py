@@ -22,6 +22,7 @@ class Gemma3Model(VisionLanguageModel):
     """
 
     causal = False
+    keeps_prefix = False
 
     def views(self, inputs: Mapping[str, Tensor], picture: npt.NDArray[np.uint8]) -> tuple[PlacedGrid, ...]:
         positions = self.image_tokens(inputs)

@@ -14,12 +14,14 @@ import torch
 
 from groundkit.attention.flow import Flow, Regulariser, image_flow
 from groundkit.attention.maps import AttentionMaps, check_finite
+from groundkit.attention.select import select_layers
 from groundkit.language.tokens import Token
 from groundkit.media.resize import resize
 from groundkit.models.look import Look
 from groundkit.models.options import FlowOptions
 from groundkit.models.vision_language.base import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.models.vision_language.picture_sizes import Framing
+from groundkit.models.vision_language.prefix import Wanted
 
 if TYPE_CHECKING:
     from groundkit.segmenters.base import Segmenter
@@ -91,7 +93,16 @@ class VisionLanguageLook(Look):
         allowed = 1.0 if self.pixels is None else (self.pixels / (height * width)) ** 0.5
         size = tuple(max(1, round(side * allowed * self.scale)) for side in (height, width))
         image = self.image if size == (height, width) else resize(self.image, *size)
-        return self.model.encode(image, self.framing)
+        encoded = self.model.encode(image, self.framing)
+        encoded.kept.wanted = Wanted(
+            select_layers(self.model.layer_names, self.options.layers), self.options.weights, self._reads_directly
+        )
+        return encoded
+
+    @property
+    def _reads_directly(self) -> bool:
+        """Whether the attention is followed by one step: then rows of the picture's tokens are only weighed."""
+        return self.options.flow is Flow.MEAN
 
     def ask(self, question: str, answer: Sequence[int] = ()) -> Conversation:
         """A question about the picture, perhaps with the token ids of its answer."""
@@ -101,9 +112,15 @@ class VisionLanguageLook(Look):
         """The attention flow from tokens to the image tokens, VL-SAM's equations 1 to 3: ``(1, 1, T, P)``."""
         talk, positions = reading.talk, reading.positions
         options = self.options
-        rows = torch.zeros(len(positions), talk.inputs["input_ids"].shape[1], dtype=torch.float32)
+        rows = torch.zeros(len(positions), len(talk.ids), dtype=torch.float32)
         rows[range(len(rows)), list(positions)] = 1
-        layers = self.model.read_layers(talk, weights=options.weights, heads=options.heads, layers=options.layers)
+        layers = self.model.read_layers(
+            talk,
+            weights=options.weights,
+            heads=options.heads,
+            layers=options.layers,
+            direct=self._reads_directly and min(positions) > int(talk.image_positions.max()),
+        )
         # Without a causal mask nothing piles up on the first tokens, and there is nothing to regularise.
         by_default = Regulariser.END if options.flow is Flow.FLOW else Regulariser.NONE
         regulariser = (options.regulariser or by_default) if self.model.causal else Regulariser.NONE

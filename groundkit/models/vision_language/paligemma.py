@@ -34,6 +34,7 @@ class PaliGemmaModel(VisionLanguageModel):
     """
 
     causal = False
+    keeps_prefix = False
     answer_marks: ClassVar[Mapping[str, int]] = {"attention_mask": 1, "token_type_ids": 1}
     listing_questions: ClassVar[tuple[str, ...]] = (
         "answer en What objects are in the image?",

@@ -31,7 +31,7 @@ def save(folder: Path) -> None:
                 image_size=side,
                 patch_size=16,
             ),
-            text_config=MistralConfig(vocab_size=len(words), **TEXT),
+            text_config=MistralConfig(vocab_size=len(words), sliding_window=None, **TEXT),
             image_token_id=words.convert_tokens_to_ids("[IMG]"),
             vision_feature_layer=-1,
             vision_feature_select_strategy="full",

@@ -77,18 +77,19 @@ def test_a_question_is_laid_out_as_the_processor_itself_lays_it_out(
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("keep", ["matrix", "queries"])
+@pytest.mark.parametrize("keep", ["matrix", "queries", "prefix"])
 def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
     model: VisionLanguageModel, picture: npt.NDArray[np.uint8], keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "groundkit.models.vision_language.base.WeighedHeads", functools.partial(WeighedHeads, keep=keep)
-    )
     talk = conversation(model, picture)
+    if keep != "prefix":
+        talk.picture.kept.max_bytes = 0
+        monkeypatch.setattr(
+            "groundkit.models.vision_language.base.WeighedHeads", functools.partial(WeighedHeads, keep=keep)
+        )
     layers = model.read_layers(talk, weights=HeadWeights.MAX)
-    size = talk.inputs["input_ids"].shape[1]
-    with Softmaxes(size) as reference:
-        model.logits(talk)
+    with Softmaxes(len(talk.ids)) as reference:
+        model.model(**model._arguments(talk), use_cache=False, logits_to_keep=1)
     assert len(layers) == len(reference.found) == len(model.layer_names)
     for layer, attention in zip(layers, reference.found, strict=True):
         weights = attention.amax(-1).mean(-1)
