@@ -75,6 +75,8 @@ class AttentionTap:
         layers: a name for each module whose forward makes exactly one attention call, such as a transformer block.
         selections: a name for each thing to read, the same for every layer.
         row_chunk: query rows worked on at a time; extra memory grows with it (see ``attention_entries``).
+        stop: end the pass in the attention call of the last layer, once all is read. Then nothing behind it is run,
+            neither of the model nor of the ``with`` block.
 
     Raises:
         AttentionError: on entering it in a second thread while it is active; while the model runs, when a layer makes a
@@ -83,13 +85,19 @@ class AttentionTap:
     """
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], selections: Mapping[str, Reading], *, row_chunk: int = 128
+        self,
+        layers: Mapping[str, nn.Module],
+        selections: Mapping[str, Reading],
+        *,
+        row_chunk: int = 128,
+        stop: bool = False,
     ) -> None:
         if not layers or not selections or row_chunk < 1:
             raise ValueError("an AttentionTap needs at least one layer, one selection and one row in a chunk")
         self._layers = dict(layers)
         self._selections = dict(selections)
         self._row_chunk = row_chunk
+        self._stop = stop
         self._entries: dict[tuple[str, str], Any] = {}  # (layer, selection)
         self._visits: list[_Visit] = []
         self._ran: set[str] = set()
@@ -119,12 +127,14 @@ class AttentionTap:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self._depth -= 1
-        if self._depth == 0:
-            self._cleanup.close()
-            if kind is None:
-                self._require_all_layers()
+        if self._depth > 0:
+            return False
+        self._cleanup.close()
+        if kind is None:
+            self._require_all_layers()
+        return isinstance(error, _Enough) and error.tap is self
 
     def read(self, selection: str) -> Tensor:
         """The entries of one selection, the layers in the order they were given.
@@ -194,7 +204,17 @@ class AttentionTap:
                         f"selection {name!r} goes beyond {visit.layer}, which has {call.query.shape[2]} queries and "
                         f"{call.key.shape[2]} keys: choose positions within them"
                     ) from error
+        if self._stop and self._visits and len(self._entries) == len(self._layers) * len(self._selections):
+            raise _Enough(self)
         return output, log_sum_exp
+
+
+class _Enough(Exception):  # noqa: N818 (it is no error)
+    """Ends a pass of which all is read. No BaseException: torch calls hooks behind an ``Exception`` alone."""
+
+    def __init__(self, tap: AttentionTap) -> None:
+        super().__init__("the pass has ended early")
+        self.tap = tap
 
 
 @dataclass

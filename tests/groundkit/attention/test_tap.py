@@ -333,6 +333,33 @@ def test_a_second_pass_overwrites_the_first(flux: FluxTransformer2DModel) -> Non
 
 
 @torch.no_grad()
+def test_a_pass_that_stops_early_reads_the_same_and_leaves_the_model_and_taps_around_it_as_found(
+    flux: FluxTransformer2DModel,
+) -> None:
+    run, layers = flux_run(flux), flux_layers(flux)
+    plain, whole = run(), solo(flux, run, list(layers)[:2], IMAGE_TO_TEXT)
+    begun: list[str] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, name=name: begun.append(name)) for name, layer in layers.items()
+    ]
+    behind = False
+    with AttentionTap({"double 0": layers["double 0"]}, {"map": IMAGE_TO_TEXT}) as around:
+        with AttentionTap(dict(list(layers.items())[:2]), {"map": IMAGE_TO_TEXT}, stop=True) as tap:
+            run()
+            behind = True
+        assert torch.equal(around.read("map")[0], whole[0])
+    assert begun == ["double 0", "double 1"]
+    assert not behind
+    assert torch.equal(tap.read("map"), whole)
+    for hook in hooks:
+        hook.remove()
+    assert_as_found(flux)
+    assert torch.equal(run(), plain)
+    with pytest.raises(ZeroDivisionError), tap:  # another error is not taken for the end
+        raise ZeroDivisionError
+
+
+@torch.no_grad()
 def test_entering_anew_forgets_and_entering_again_while_active_does_not(flux: FluxTransformer2DModel) -> None:
     run = flux_run(flux)
     tap = AttentionTap(flux_layers(flux), {"map": IMAGE_TO_TEXT})
