@@ -1,11 +1,11 @@
-"""Working ahead: what comes next is made in threads while what came before is used."""
+"""Working ahead and behind: what comes next is made, and what came before is used, in threads."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from groundkit import clock
@@ -38,6 +38,30 @@ def read_ahead(items: Generator[Item]) -> Generator[Item]:
 @clock.timed("reading")
 def _next(items: Generator[Item], end: object) -> object:
     return next(items, end)
+
+
+@contextmanager
+def behind(work: Callable[[Item], object]) -> Iterator[Callable[[Item], None]]:
+    """Do ``work`` for one item after another in a thread, in their order.
+
+    Gives what takes an item. It waits only where a few items wait already. What ``work`` raises is raised there when a
+    later item is given, or at the end of the block, which ends when all is done. Where the block raises, Ctrl-C
+    included, items that wait are dropped, and the thread has ended before the exception goes on.
+    """
+    waiting: deque[Future[object]] = deque()
+
+    def give(item: Item) -> None:
+        while waiting and (waiting[0].done() or len(waiting) == _DEPTH):
+            waiting.popleft().result()
+        waiting.append(pool.submit(work, item))
+
+    with ThreadPoolExecutor(1, "groundkit-behind") as pool:
+        try:
+            yield give
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def map_ahead(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Generator[Made]:

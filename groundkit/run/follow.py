@@ -10,14 +10,14 @@ from PIL import Image
 
 from groundkit import clock
 from groundkit.errors import GroundkitError, InputError
-from groundkit.media.ahead import read_ahead
+from groundkit.media.ahead import behind, read_ahead
 from groundkit.media.videos import Frame, Video
 from groundkit.outputs.video.files import open_video_files
 from groundkit.outputs.video.folders import IndexedFolder
 from groundkit.pipelines.video import VideoPipeline
 from groundkit.report.page import video_entry
 from groundkit.report.video import Strip
-from groundkit.results import VideoGrounding
+from groundkit.results import FrameMask, VideoGrounding
 from groundkit.run.fingerprint import stamp_of
 
 
@@ -36,8 +36,8 @@ def follow_video(
 ) -> tuple[VideoGrounding, list[Path], str]:
     """Ground a phrase in a video and write what was found.
 
-    The files are those of :func:`~groundkit.outputs.video.files.open_video_files`, and are written while the frames go
-    by.
+    The files are those of :func:`~groundkit.outputs.video.files.open_video_files`, and are drawn and written while the
+    frames go by, in a thread behind them.
 
     Args:
         stride, max_frames: which frames are read, as in ``Video.frames``.
@@ -62,13 +62,19 @@ def follow_video(
     following = pipeline.follow(frames, phrase, seed=seed, count=count, advance=advance)
     strip = Strip(count, following.key_place, following.key) if report else None
     with open_video_files(output, video.name, phrase, expression=expression) as files:
+
+        @clock.timed("files")
+        def write(step: tuple[Frame, FrameMask]) -> None:
+            files.add(*step)
+            if strip is not None:
+                strip.add(*step)
+
         try:
-            for frame, found in following:
-                assert isinstance(frame, Frame)
-                with clock.part("files"):
-                    files.add(frame, found)
-                    if strip is not None:
-                        strip.add(frame, found)
+            with behind(write) as give:
+                for frame, found in following:
+                    assert isinstance(frame, Frame)
+                    with clock.part("files"):
+                        give((frame, found))
         except GroundkitError:
             refuse_changed()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from groundkit.segmenters.base import Segmenter
 from groundkit.tracking.base import Tracker
 from groundkit.wording import for_command_line
 
+_PATIENCE = 0.02  # of the time that a result took: so long the next one waits for it to be written, and told
 Picture = npt.NDArray[np.uint8]
 Advance = Callable[[str, float], None]
 """Told what is worked on, and which share of a result was done since."""
@@ -71,8 +73,8 @@ class Job:
         video: fields of ``VideoConfig``.
         stride, max_frames: which frames of videos are read, as in ``Video.frames``.
         seed: of the pipeline's noise.
-        jobs: threads that read the next pictures and write the last results while the model runs. With 0, each result
-            is written and told before the next phrase.
+        jobs: threads that read the next pictures, and as many that write the last results, while the model runs. No
+            more than twice as many results wait in memory.
         spared: inputs in the folder for the results, which are never overwritten.
         taken: names that labels of a discovery must not take.
         change: given the pipeline, what is done with each of its discoveries.
@@ -131,7 +133,8 @@ class Worker:
         self._pipeline = job.load()
         self._change = job.change(self._pipeline) if job.change else None
         self._videos: VideoPipeline | None = None
-        self._pool = ThreadPoolExecutor(max(1, job.jobs), "groundkit")
+        self._readers = ThreadPoolExecutor(job.jobs, "groundkit-reader")
+        self._writers = ThreadPoolExecutor(job.jobs, "groundkit-writer")
         self._ahead: deque[tuple[Unit, Future[_Read]]] = deque()
         self._writing: deque[_Writing] = deque()
         self._names = UniqueNames()
@@ -159,11 +162,14 @@ class Worker:
         try:
             for unit in units:
                 if unit is not None:
-                    self._ahead.append((unit, self._pool.submit(self._read, unit)))
+                    self._ahead.append((unit, self._readers.submit(self._read, unit)))
                 if unit is None or len(self._ahead) > self.job.jobs:
                     yield from self._step()
             while self.busy:
                 yield from self._step()
+        except KeyboardInterrupt:
+            yield from self._written(all_of_them=True)  # what was found until then is not lost
+            raise
         finally:
             wait([each.record for each in self._writing])  # when interrupted: nothing is written once it has ended
 
@@ -176,9 +182,11 @@ class Worker:
         try:
             with clock.part("reading"):
                 read = reading.result()
+            started = time.monotonic()
             for make in self._results(unit, read):
-                self._writing.append(_Writing(unit, left.popleft(), self._pool.submit(make)))
-                yield from self._written(all_of_them=not self.job.jobs or unit.item.is_video)
+                self._writing.append(_Writing(unit, left.popleft(), self._writers.submit(make)))
+                yield from self._written(patience=_PATIENCE * (time.monotonic() - started))
+                started = time.monotonic()
         except STOPS:
             raise
         except Exception as error:  # of a file or picture that cannot be used, or a fault of ours: the others go on
@@ -186,16 +194,19 @@ class Worker:
                 failed: Future[Record] = Future()
                 failed.set_exception(error)
                 self._writing.append(_Writing(unit, task, failed))
-        yield from self._written(all_of_them=not self.job.jobs)
+        yield from self._written()
 
-    def _written(self, *, all_of_them: bool) -> Iterator[Record]:
-        """The records of results that are on disk; those that wait hold their pictures in memory, so they are few."""
-        while self._writing and (
-            all_of_them or self._writing[0].record.done() or len(self._writing) > 2 * self.job.jobs
-        ):
-            unit, task, written = self._writing.popleft()
+    def _written(self, *, patience: float = 0.0, all_of_them: bool = False) -> Iterator[Record]:
+        """The records of results that are on disk, in their order; ``patience``: seconds to wait for each."""
+        while self._writing:
+            unit, task, written = self._writing[0]
             with clock.part("files"):
-                error = written.exception()
+                full = len(self._writing) > 2 * self.job.jobs  # those that wait hold their pictures in memory
+                wait([written], None if full or all_of_them else patience)
+            if not written.done():
+                return
+            self._writing.popleft()
+            error = written.exception()
             yield self._failed(unit, task, error) if error else written.result()
 
     def _failed(self, unit: Unit, task: Task, error: BaseException) -> Record:

@@ -229,7 +229,11 @@ def read_true_masks(case: VideoCase) -> npt.NDArray[np.bool_]:
             path = case.truth.paths[index]
             seen, name = [_read_mask(path, case.truth.object_id)], str(path)
         else:
-            seen, name = [decode(runs) for runs in case.truth.frames[index]], f"of frame {case.frames[index].stem}"
+            name = f"of frame {case.frames[index].stem}"
+            try:
+                seen = [decode(runs) for runs in case.truth.frames[index]]
+            except ValueError as error:
+                raise InputError(f"mask {name} cannot be decoded: {error}") from error
         for each in seen:
             if each.shape != mask.shape:
                 raise InputError(f"mask {name} is {each.shape[1]}x{each.shape[0]}, its video {width}x{height}")

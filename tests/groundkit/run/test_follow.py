@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import av
 import numpy as np
@@ -12,7 +15,10 @@ import pytest
 
 from groundkit.errors import InputError
 from groundkit.media.videos import Frame, Video, read_video
+from groundkit.outputs.video.folders import MaskFolder
 from groundkit.outputs.video.mp4 import open_mp4, write_mp4
+from groundkit.outputs.video.overlay import open_overlay
+from groundkit.outputs.video.run_lengths import open_rle_lines
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline, read_config
 from groundkit.results import Grounding
@@ -158,3 +164,57 @@ def test_what_a_damaged_file_still_holds_is_followed_and_told(
     assert len(told) == 1
     assert 4 < len(found.frames) < 12
     assert len(list(read_video(files[0]).frames())) == len(found.frames)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    tmp_path: Path, everything: Callable[..., VideoPipeline], largest_file: Callable[..., AbstractContextManager[None]]
+) -> None:
+    pictures = [np.random.default_rng(index).integers(0, 256, (64, 64, 3), np.uint8) for index in range(12)]
+    path = write_mp4(tmp_path / "a.mp4", pictures, rate=10)
+    with largest_file(5000), pytest.raises(InputError, match=r"cannot write .*a-all\.mp4: "):
+        follow_video(everything(), read_video(path), "all", tmp_path / "out")
+    assert not (tmp_path / "out" / "a-all.mp4").exists()
+    assert not [file for file in tmp_path.rglob("*") if file.name.startswith(".")]
+
+
+def test_an_interrupt_while_a_frame_is_written_leaves_nothing(
+    tmp_path: Path, everything: Callable[..., VideoPipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_mp4(tmp_path / "a.mp4", PICTURES, rate=10)
+    pipeline, writes, interrupted = everything(), Event(), Event()
+    original = MaskFolder.add
+
+    def add(self: MaskFolder, *arguments: Any) -> None:
+        writes.set()
+        assert interrupted.wait(20)
+        original(self, *arguments)
+
+    def interrupt(frames: int) -> None:
+        if frames and writes.wait(20):
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    calls = iter([lambda _: None, interrupt])  # the first frame is given away
+    monkeypatch.setattr(MaskFolder, "add", add)
+    with pytest.raises(KeyboardInterrupt):
+        follow_video(
+            pipeline, read_video(path), "all", tmp_path / "out", advance=lambda frames: next(calls, interrupt)(frames)
+        )
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+
+
+def test_what_is_written_in_a_thread_is_what_is_written_frame_by_frame(
+    tmp_path: Path, everything: Callable[..., VideoPipeline]
+) -> None:
+    pictures = [np.random.default_rng(index).integers(0, 256, (64, 96, 3), np.uint8) for index in range(12)]
+    video = read_video(write_mp4(tmp_path / "a.mp4", pictures, rate=10))
+    found, (film, lines, folder), _ = follow_video(everything(), video, "all", tmp_path / "out")
+    with open_overlay(tmp_path / "b.mp4", "all") as overlay, open_rle_lines(tmp_path / "b.jsonl") as runs:
+        for frame, mask in zip(video.frames(), found.frames, strict=True):
+            overlay.add(frame, mask.mask[None], np.array([mask.score], np.float32))
+            runs.add(frame.name, frame.seconds, mask.mask[None], np.array([mask.score], np.float32))
+    assert lines.read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert [path.stem for path in sorted(folder.iterdir())] == [frame.name for frame in found.frames]
+    for drawn, expected in zip(read_video(film).frames(), read_video(tmp_path / "b.mp4").frames(), strict=True):
+        np.testing.assert_array_equal(drawn.image, expected.image)
+        assert drawn.seconds == expected.seconds

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from groundkit.outputs.save import save_result
 from groundkit.pipelines.base import Pipeline
 from groundkit.report.page import picture_entry
 from groundkit.results import Discovery, Failure
+from groundkit.run import worker
 from groundkit.run.plan import make_plan
 from groundkit.run.runner import Listener, RunSettings, run
 from groundkit.run.worker import Job
@@ -60,7 +62,7 @@ def segment(make_grounding, tmp_path):
     def call(paths, phrases, formats, output=tmp_path / "out", pipeline=None, **options):
         pipeline = pipeline or Rectangles(make_grounding)
         plan = make_plan([(str(path), phrases) for path in paths], output)
-        job = Job(lambda: pipeline, output, tuple(formats), command="segment", jobs=0)
+        job = Job(lambda: pipeline, output, tuple(formats), command="segment")
         listener = Listens()
         return listener.records, run(RunSettings(plan, job, **options), listener)
 
@@ -90,27 +92,121 @@ def test_an_unreadable_picture_fails_for_each_phrase_and_the_others_go_on(segmen
     assert pipeline.encoded == 1
 
 
-def test_every_result_is_told_before_the_next_phrase_is_looked_for(make_grounding, pictures, tmp_path):
-    told = []
+@pytest.fixture
+def watched(make_grounding, pictures, tmp_path):
+    """Run phrases over a picture, by a pipeline that calls ``ask`` with the number of phrases it was asked for."""
 
-    class Watched(Rectangles):
-        def outcomes(self, image, phrases, *, seed=0):
-            for number, outcome in enumerate(super().outcomes(image, phrases, seed=seed)):
-                assert len(told) == number
-                yield outcome
+    def call(ask, phrases="abc"):
+        class Watched(Rectangles):
+            def outcomes(self, image, phrases, *, seed=0):
+                for number, outcome in enumerate(super().outcomes(image, phrases, seed=seed)):
+                    ask(number)
+                    yield outcome
 
-    class Tells(Listener):
+        plan = make_plan([(str(pictures[0]), list(phrases))])
+        job = Job(lambda: Watched(make_grounding), tmp_path / "out", ("png",), command="segment")
+        run(RunSettings(plan, job), listener)
+
+    class Tells(Listens):
         def result(self, record):
             assert all((tmp_path / "out" / file).exists() for file in record["files"])
-            told.append(record)
+            super().result(record)
 
-    plan = make_plan([(str(pictures[0]), ["a", "b", "c"])])
-    job = Job(lambda: Watched(make_grounding), tmp_path / "out", ("png",), command="segment", jobs=0)
-    run(RunSettings(plan, job), Tells())
+    listener = Tells()
+    return call, listener.records
+
+
+def test_a_result_is_told_before_the_next_phrase_is_looked_for_where_the_phrase_took_much_longer_than_its_files(
+    watched, monkeypatch
+):
+    call, told = watched
+    monkeypatch.setattr(worker, "_PATIENCE", 1e9)  # a phrase took a billionth of the time
+
+    def ask(number):
+        assert len(told) == number
+
+    call(ask)
     assert len(told) == 3
 
 
-@pytest.mark.filterwarnings("ignore:no installed font has the letters")
+def test_files_are_written_while_the_next_phrase_is_looked_for(watched, monkeypatch):
+    call, told = watched
+    monkeypatch.setattr(worker, "_PATIENCE", 0)
+    asked = Event()
+    original = worker.write_result
+
+    def write(*arguments):
+        assert asked.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(worker, "write_result", write)
+    call(lambda number: asked.set() if number else None)
+    assert [record["phrase"] for record in told] == ["a", "b", "c"]
+
+
+def test_few_results_wait_for_their_files(watched, monkeypatch):
+    call, told = watched
+    asked, seen = [], []
+    waiting = Event()
+    original = worker.write_result
+
+    def ask(number):
+        asked.append(number)
+        if len(asked) == 3:
+            waiting.set()
+
+    def write(*arguments):
+        assert waiting.wait(20)
+        seen.append(len(asked) - len(told))
+        return original(*arguments)
+
+    monkeypatch.setattr(worker, "write_result", write)
+    call(ask, "abcdefghij")
+    assert len(told) == 10
+    assert max(seen) <= 4  # one in work, two that wait, and the next phrase
+
+
+def test_an_interrupt_while_files_are_written_loses_no_result_and_leaves_nothing_half_written(
+    watched, monkeypatch, tmp_path
+):
+    call, told = watched
+    interrupted = Event()
+    original = worker.write_result
+
+    def write(*arguments):
+        assert interrupted.wait(20)
+        return original(*arguments)
+
+    def ask(number):
+        if number == 2:
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "write_result", write)
+    with pytest.raises(KeyboardInterrupt):
+        call(ask)
+    assert [record["phrase"] for record in told] == ["a", "b"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-a.png", "a-b.png"]
+
+
+def test_a_full_disk_fails_the_result_it_belongs_to_and_leaves_nothing_half_written(
+    segment, make_grounding, tmp_path, pictures, largest_file
+):
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    Image.fromarray(noise).save(pictures[0])
+    with largest_file(10_000):
+        records, summary = segment(pictures, ["cup", "ball"], ["overlay"])
+    assert [("error" in record, record["phrase"]) for record in records] == [
+        (True, "cup"),
+        (True, "ball"),
+        (False, "cup"),
+        (False, "ball"),
+    ]
+    assert records[0]["error"].startswith(f"cannot write {tmp_path / 'out' / 'a-cup-overlay.png'}: ")
+    assert summary.failed == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b-ball-overlay.png", "b-cup-overlay.png"]
+
+
 def test_every_result_has_files_of_its_own(segment, tmp_path, pictures):
     phrases = ["Red cup", "red-cup", "red cup overlay", "红色", "🧸", "🎈"]
     records, _ = segment(pictures, phrases, ["png", "overlay"])
@@ -241,7 +337,7 @@ def discovered(folder, formats, pictures, **options):
         Image.new("RGB", (8, 8), (grey, grey, grey)).save(folder / name)
     plan = make_plan([(str(folder / name), [None]) for name in pictures], folder / "out", videos=False)
     load = lambda: Knows(list(pictures.values()))  # noqa: E731
-    job = Job(load, folder / "out", tuple(formats), command="discover", jobs=0)
+    job = Job(load, folder / "out", tuple(formats), command="discover")
     listener = Listens()
     summary = run(RunSettings(plan, job, **options), listener)
     assert summary.failures == {}
