@@ -9,6 +9,7 @@ import codecs
 import io
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,3 +170,11 @@ def _encode(error: UnicodeError) -> tuple[bytes, int]:
         is_byte = 0xDC80 <= code <= 0xDCFF
         written += bytes([code - 0xDC00]) if is_byte else character.encode("ascii", "backslashreplace")
     return written, error.end
+
+
+def silence_libraries() -> None:
+    """No bars and notices of theirs, where nobody looks or several processes would write over each other."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")

@@ -16,6 +16,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from groundkit.cli import models
 from groundkit.cli.batch import batch
 from groundkit.cli.command import Command
 from groundkit.cli.console import accept_any_text, say
@@ -24,7 +25,6 @@ from groundkit.cli.errors import for_command_line
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
 from groundkit.cli.follow import follow
-from groundkit.cli.models import models
 from groundkit.cli.segment import segment
 from groundkit.cli.settings import settings
 from groundkit.cli.signals import interrupted_by_signals
@@ -66,7 +66,7 @@ app.command("discover", cls=Command)(discover)
 app.command("follow", cls=Command)(follow)
 app.command("explain", cls=Command)(explain)
 app.command("eval", cls=Command)(evaluate)
-app.command("models", cls=Command)(models)
+app.add_typer(models.app, name="models")
 app.command("settings", cls=Command)(settings)
 
 

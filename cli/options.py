@@ -18,7 +18,8 @@ import typer
 
 from groundkit import clock
 from groundkit.batches import read_batch_size
-from groundkit.cli.console import keep_quiet_of_what_is_logged, progress, say, say_what_is_logged
+from groundkit.cli.console import keep_quiet_of_what_is_logged, progress, say, say_what_is_logged, silence_libraries
+from groundkit.cli.first_model import offer_real_model
 from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
 from groundkit.outputs.formats import NAMES
@@ -74,7 +75,10 @@ class PipelineOptions:
     pipeline: Annotated[
         str, typer.Option(metavar="NAME", help="Method: refam, cross-attention, vlsam, decaf or ensemble.")
     ] = "refam"
-    model: Annotated[str, typer.Option(metavar="ID", help="Model to read: a Hub id, a folder, or nano.")] = "nano"
+    model: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Model to read: a Hub id or its alias (groundkit models), a folder, or nano."),
+    ] = "nano"
     segmenter: Annotated[
         str,
         typer.Option(
@@ -270,14 +274,6 @@ def _holds_results(output: Path | None) -> bool:
     return output is not None and output.is_dir() and any(output.iterdir())
 
 
-def silence_libraries() -> None:
-    """No bars and notices of theirs, where nobody looks or several processes would write over each other."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-
-
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
     """Imports make a million objects that all stay; searching them for garbage repeatedly takes about a second."""
@@ -318,8 +314,10 @@ def _with_options(
     own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "chosen"]
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
+    def run(*, context: typer.Context, **values: Any) -> None:
         values = {name: _expanded(name, value) for name, value in values.items()}
+        if {"model", "pipeline"} <= {*names}:
+            values = offer_real_model(context, values)
         chosen = PipelineOptions(**{name: values.pop(name) for name in names})
         try:
             with _telling_timings() if chosen.timings else contextlib.nullcontext():
@@ -329,7 +327,8 @@ def _with_options(
                 keep_quiet_of_what_is_logged()
                 _tell_memory()
 
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [context, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared))]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
@@ -353,10 +352,13 @@ def _tell_memory() -> None:
 
 
 def _expanded(name: str, value: Any) -> Any:
-    """A path or a model's place with ``~/`` for the home folder, also where no shell has seen it."""
+    """A path or a model with ``~/`` for the home folder, also where no shell has seen it; an alias as its Hub id."""
     if isinstance(value, Path):
         return expand_home(value)
     if isinstance(value, str) and name in ("model", "segmenter", "tracker", "vocabulary_model"):
+        from groundkit.weights.catalog import full_name
+
+        value = full_name(value)
         return ",".join(str(expand_home(each)) if each.startswith("~") else each for each in value.split(","))
     return value
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from groundkit.cli.console import Progress, progress, put, say
+from groundkit.cli.console import Progress, progress, put, say, silence_libraries
 from groundkit.cli.errors import tell_error
-from groundkit.cli.options import PipelineOptions, silence_libraries
+from groundkit.cli.options import PipelineOptions
 from groundkit.cli.results import describe
 from groundkit.errors import ConfigError
 from groundkit.run.runner import Listener, RunSettings, Summary, run

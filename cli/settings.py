@@ -48,7 +48,9 @@ def settings(
     from groundkit.pipelines.resolve import PRESETS, readings_for, resolve, sources_of
     from groundkit.pipelines.video_config import VideoConfig
     from groundkit.settings import as_text
+    from groundkit.weights.catalog import full_name
 
+    model = full_name(model)
     names = [*PRESETS, "discover", "video"]
     pipeline = pipeline or pipeline_of(config_file)
     if pipeline is not None and pipeline not in names:

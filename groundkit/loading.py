@@ -17,7 +17,7 @@ from groundkit import clock
 from groundkit.batches import BatchSize, read_batch_size
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
 from groundkit.memory import explain_out_of_memory
-from groundkit.weights.catalog import default_segmenter, is_embedded, source_of
+from groundkit.weights.catalog import default_segmenter, full_name, is_embedded, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,8 @@ def load(
         model: hub id or folder of a FLUX.1 pipeline, or of one for videos (Mochi, Wan, CogVideoX, HunyuanVideo or
             LTX-Video), which looks at clips; of a vision-language model for ``vlsam`` and ``decaf``; or ``nano``, the
             embedded one of either kind. Or what is loaded already: a pipeline of diffusers, a pair of a transformers
-            model and its processor, or a family of groundkit. For an ensemble, one for each member: a list, or names
+            model and its processor, or a family of groundkit. An alias that ``groundkit models`` lists, such as
+            ``smolvlm``, stands for its hub id. For an ensemble, one for each member: a list, or names
             joined by commas.
         segmenter: hub id or folder of a SAM model, a ``.pth`` file of the segment-anything package, ``nano``, or one
             that is loaded already (``pipeline.segmenter``). By default nano's own for nano models and
@@ -144,6 +145,7 @@ def load(
     sources: list[Any] = list(model) if isinstance(model, list) else [model]
     if settings and isinstance(model, (str, Path)):
         sources = str(model).split(",")
+    sources = [full_name(str(source)) if isinstance(source, (str, Path)) else source for source in sources]
     if len(sources) != len(names):
         raise ConfigError(f"{pipeline} needs {len(names)} models, for {' and '.join(names)}: join them by a comma")
     from groundkit.models.devices import choose_device
@@ -208,7 +210,8 @@ def _load_segmenter(
     named = next((each for each in (dtype, of_model) if each != "auto"), "float32")
     options = replace(options, dtype=_named_dtype(named, options.device))
     if segmenter is not None and str(segmenter) != "auto":
-        return load_segmenter(source_of(segmenter, "sam"), replace(options, name=str(segmenter)))
+        name = full_name(str(segmenter))
+        return load_segmenter(source_of(name, "sam"), replace(options, name=name))
     usual = default_segmenter(",".join(str(getattr(model, "name", model)) for model in models))
     try:
         return load_segmenter(source_of(usual, "sam"), replace(options, name=usual))

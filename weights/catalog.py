@@ -1,7 +1,10 @@
 """Checkpoints that groundkit is made for: where they are, how large, under which licence."""
 
 import difflib
+import functools
+import os
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +13,7 @@ from groundkit.errors import ModelError
 from groundkit.media.paths import expand_home
 
 NANO = Path(__file__).parent / "nano"
+CATALOG = Path(__file__).parent / "catalog.toml"
 NanoPart = Literal["flux", "llava", "sam"]
 Kind = Literal["pipeline", "segmenter", "tracker"]
 REAL_READER = "HuggingFaceTB/SmolVLM-500M-Instruct"  # the one to begin with
@@ -21,14 +25,16 @@ class Entry:
     """One checkpoint.
 
     Attributes:
-        name: short name for people.
+        name: for people.
         kind: ``pipeline`` for what ``--model`` takes, ``segmenter`` and ``tracker`` for what the options of these names
             take.
         source: hub id, or the word that the option takes.
+        licence: its licence.
         size_gb: download size in gigabytes, to plan by: as published, or computed from the number of parameters; None
             where we know of no figure.
-        licence: its licence.
+        needs: the kind of machine that can be expected to run it: laptop or GPU.
         note: what to know before use.
+        alias: a short name that options take for the source; empty for none.
         sha256: first digits of the file's SHA-256 where its publisher states them.
         embedded: for a model that comes with groundkit, its part of nano.
     """
@@ -36,9 +42,11 @@ class Entry:
     name: str
     kind: Kind
     source: str
-    size_gb: float | None
     licence: str
-    note: str
+    size_gb: float | None = None
+    needs: Literal["laptop", "GPU"] = "laptop"
+    note: str = ""
+    alias: str = ""
     sha256: str = ""
     embedded: NanoPart | None = None
 
@@ -80,63 +88,22 @@ def entries() -> list[Entry]:
         _embedded("nano FLUX", "pipeline", "flux", "for refam; synthetic scenes only"),
         _embedded("nano LLaVA", "pipeline", "llava", "for vlsam, decaf; synthetic scenes only"),
         _embedded("nano SAM", "segmenter", "sam", "synthetic scenes only"),
-        Entry("FLUX.1 schnell", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", "12 B parameters"),
-        Entry(
-            "FLUX.1 dev",
-            "pipeline",
-            "black-forest-labs/FLUX.1-dev",
-            33.7,
-            "FLUX.1 [dev] Non-Commercial",
-            "gated: accept the licence on its page, then set HF_TOKEN",
-        ),
-        Entry(
-            "SmolVLM 500M",
-            "pipeline",
-            REAL_READER,
-            1.02,
-            "Apache-2.0",
-            "for vlsam, decaf; runs on a laptop",
-        ),
-        Entry(
-            "SmolVLM 256M",
-            "pipeline",
-            "HuggingFaceTB/SmolVLM-256M-Instruct",
-            0.51,
-            "Apache-2.0",
-            "for vlsam, decaf; smallest",
-        ),
-        Entry("Qwen2.5-VL 3B", "pipeline", "Qwen/Qwen2.5-VL-3B-Instruct", None, "Qwen Research", "for vlsam, decaf"),
-        Entry("Qwen2.5-VL 7B", "pipeline", "Qwen/Qwen2.5-VL-7B-Instruct", 16.58, "Apache-2.0", "for vlsam, decaf"),
-        Entry("LLaVA-1.5 7B", "pipeline", "llava-hf/llava-1.5-7b-hf", None, "Llama 2", "for vlsam, decaf"),
-        Entry(
-            "Mochi 1",
-            "pipeline",
-            "genmo/mochi-1-preview",
-            None,
-            "Apache-2.0",
-            "for videos; --variant bf16 is half the size",
-        ),
-        Entry("Wan 2.1 1.3B", "pipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", None, "Apache-2.0", "for videos"),
-        Entry("CogVideoX 2B", "pipeline", "THUDM/CogVideoX-2b", None, "Apache-2.0", "for videos"),
-        Entry(
-            "HunyuanVideo",
-            "pipeline",
-            "hunyuanvideo-community/HunyuanVideo",
-            None,
-            "Tencent Hunyuan Community",
-            "for videos",
-        ),
-        Entry("LTX-Video", "pipeline", "Lightricks/LTX-Video", None, "LTX-Video Open Weights", "for videos"),
-        Entry("SAM 2.1 tiny", "tracker", "facebook/sam2.1-hiera-tiny", None, "Apache-2.0", "fastest"),
-        Entry("SAM 2.1 large", "tracker", "facebook/sam2.1-hiera-large", None, "Apache-2.0", "best"),
-        Entry("EdgeTAM", "tracker", "yonigozlan/EdgeTAM-hf", None, "Apache-2.0", "for small machines"),
-        Entry("SAM ViT-B", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "fastest"),
-        Entry("SAM ViT-L", "segmenter", "facebook/sam-vit-large", 1.25, "Apache-2.0", ""),
-        Entry("SAM ViT-H", "segmenter", "facebook/sam-vit-huge", 2.56, "Apache-2.0", "best"),
-        Entry("SAM ViT-B file", "segmenter", "sam_vit_b_01ec64.pth", 0.375, "Apache-2.0", "original file", "01ec64"),
-        Entry("SAM ViT-L file", "segmenter", "sam_vit_l_0b3195.pth", 1.25, "Apache-2.0", "original file", "0b3195"),
-        Entry("SAM ViT-H file", "segmenter", "sam_vit_h_4b8939.pth", 2.56, "Apache-2.0", "original file", "4b8939"),
+        *_listed(),
     ]
+
+
+@functools.cache
+def _listed() -> tuple[Entry, ...]:
+    with CATALOG.open("rb") as file:
+        return tuple(Entry(**each) for each in tomllib.load(file)["checkpoint"])
+
+
+def full_name(name: str) -> str:
+    """The Hub id that an alias stands for, each of several joined by commas; other names, and folders, as they are."""
+    aliases = {entry.alias: entry.source for entry in entries() if entry.alias}
+    names = name.split(",")
+    # A Path raises where a name is too long for the file system.
+    return ",".join(each if os.path.exists(each) else aliases.get(each, each) for each in names)  # noqa: PTH110
 
 
 def find(source: str) -> Entry | None:
@@ -153,7 +120,7 @@ def similar(name: str) -> Entry | None:
     spellings: dict[str, Entry] = {}
     for entry in entries():
         if entry.embedded is None:
-            for spelling in (entry.source, entry.source.rpartition("/")[2], entry.name):
+            for spelling in (entry.source, entry.source.rpartition("/")[2], entry.name, entry.alias or entry.name):
                 spellings.setdefault(plain(spelling), entry)
     for wanted in (plain(name), plain(name.rpartition("/")[2])):
         containing = [known for known in spellings if len(wanted) > 2 and wanted in known]
@@ -165,4 +132,4 @@ def similar(name: str) -> Entry | None:
 
 def _embedded(name: str, kind: Kind, part: NanoPart, note: str) -> Entry:
     size = sum(file.stat().st_size for file in (NANO / part).rglob("*")) / 1e9
-    return Entry(name, kind, "nano", round(size, 3), "Apache-2.0", f"embedded; {note}", embedded=part)
+    return Entry(name, kind, "nano", "Apache-2.0", round(size, 3), note=f"embedded; {note}", embedded=part)

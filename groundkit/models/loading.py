@@ -121,7 +121,7 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
         )
     if any_is(FileMetadataError):
         return f"what answers at {ENDPOINT} is not the Hub; sign in to the network, and check proxy and HF_ENDPOINT"
-    if any_is(ConnectionError, TimeoutError) or any(_is_of_network(cause) for cause in causes):
+    if any_is(ConnectionError, TimeoutError) or any(is_of_network(cause) for cause in causes):
         return (
             f"no such folder, not in the local Hub cache, and the Hub was not reached at {ENDPOINT}; "
             f"{_meant(source)}check the network, or give a model folder"
@@ -139,7 +139,7 @@ def _what_to_do(source: str | Path, error: Exception) -> str:
     return f"cannot be loaded ({_first_line(error)})"
 
 
-def _is_of_network(error: BaseException) -> bool:
+def is_of_network(error: BaseException) -> bool:
     """The Hub client's HTTP library has no public name here, and other than Python's own errors."""
     return any(kind.__name__ in ("TransportError", "TimeoutException") for kind in type(error).__mro__)
 

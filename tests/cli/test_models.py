@@ -23,9 +23,9 @@ def catalog(monkeypatch, tmp_path):
     (tmp_path / "nano" / "flux").mkdir(parents=True)
     (tmp_path / "nano" / "flux" / "weights").write_bytes(b"x" * 500)
     three = [
-        Entry("sam", "segmenter", "facebook/sam-vit-base", 0.375, "Apache-2.0", "[small]"),
-        Entry("nano", "pipeline", "nano", 0.01, "Apache-2.0", "demo", embedded="flux"),
-        Entry("flux", "pipeline", "black-forest-labs/FLUX.1-schnell", 33.7, "Apache-2.0", ""),
+        Entry("sam", "segmenter", "facebook/sam-vit-base", "Apache-2.0", 0.375, note="[small]"),
+        Entry("nano", "pipeline", "nano", "Apache-2.0", 0.01, note="demo", embedded="flux"),
+        Entry("flux", "pipeline", "black-forest-labs/FLUX.1-schnell", "Apache-2.0", 33.7, "GPU", alias="flux"),
     ]
     monkeypatch.setattr("groundkit.weights.catalog.entries", lambda: three)
     monkeypatch.setattr("groundkit.weights.catalog.NANO", tmp_path / "nano")
@@ -47,9 +47,9 @@ def test_json_tells_what_is_on_disk_and_where(command, catalog):
 
 def test_a_pipe_gets_one_line_per_model_with_the_id_first(command, catalog):
     assert command("models").out.splitlines() == [
-        "facebook/sam-vit-base\t--segmenter\t0.38\t0.00\tApache-2.0\tsam\t[small]",
-        "nano\t--model\t0.01\t0.00\tApache-2.0\tnano\tdemo",
-        "black-forest-labs/FLUX.1-schnell\t--model\t33.70\t-\tApache-2.0\tflux\t",
+        "facebook/sam-vit-base\t--segmenter\t0.38\t0.00\tApache-2.0\tsam\t[small]\t\tlaptop",
+        "nano\t--model\t0.01\t0.00\tApache-2.0\tnano\tdemo\t\tlaptop",
+        "black-forest-labs/FLUX.1-schnell\t--model\t33.70\t-\tApache-2.0\tflux\t\tflux\tGPU",
     ]
 
 
@@ -67,7 +67,7 @@ def test_in_a_terminal_ids_are_whole_and_alone_so_that_they_can_be_copied(comman
     assert all(len(line) <= columns for line in lines if line.startswith(" "))
     said = " ".join(line.strip() for line in lines)
     assert "sam: 0.38 GB, 0.00 GB on disk; Apache-2.0; [small]" in said
-    assert "flux: 33.70 GB, not on disk; Apache-2.0" in said
+    assert "flux: 33.70 GB, not on disk; Apache-2.0; needs a GPU; short: flux" in said
 
 
 def test_a_folder_that_cannot_be_read_costs_one_line_not_the_table(command, catalog, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, Idefics3Config
 
-from groundkit.weights.catalog import entries, similar
+from groundkit.weights.catalog import entries, full_name, similar
 
 VOCABULARY = 49_280
 EYE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
@@ -57,3 +57,17 @@ def test_the_size_of_a_smolvlm_is_that_of_its_parameters_in_bfloat16(
 def test_a_misspelt_or_short_name_is_taken_for_the_checkpoint_that_is_most_alike(said: str, meant: str | None) -> None:
     entry = similar(said)
     assert (entry and entry.source) == meant
+
+
+def test_an_alias_stands_for_its_hub_id_and_a_folder_of_its_name_goes_first(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert full_name("flux") == "black-forest-labs/FLUX.1-schnell"
+    assert full_name("flux,nano,own/model") == "black-forest-labs/FLUX.1-schnell,nano,own/model"
+    (tmp_path / "flux").mkdir()
+    assert full_name("flux") == "flux"
+
+
+def test_every_alias_is_of_one_entry_and_no_word_that_options_take() -> None:
+    aliases = [entry.alias for entry in entries() if entry.alias]
+    assert len(set(aliases)) == len(aliases)
+    assert not {"nano", "auto", "flow"} & set(aliases)
