@@ -25,7 +25,7 @@ from groundkit.pipelines.method import Method
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
 from groundkit.results import Failure, Grounding, Making
-from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.base import MaskProposals, Segmenter, segment_each
 from groundkit.segmenters.points import PointPrompts
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.fuse import Fuse
@@ -60,6 +60,9 @@ class EmbeddedOnce:
 
     def segment(self, embedding: Any, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
         return self._segmenter.segment(embedding, prompts, **prompt)
+
+    def segment_each(self, embedding: Any, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
+        return segment_each(self._segmenter, embedding, prompts, **prompt)
 
     def enlarge(self, embedding: Any, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         return self._segmenter.enlarge(embedding, logits)

@@ -1,5 +1,6 @@
 """What every promptable segmenter offers, and the rule that picks one of its masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ class Propose(Protocol):
 
 
 class Segmenter(Protocol):
-    """Points to masks. The picture is embedded once, then asked about as often as needed."""
+    """Points to masks. The picture is embedded once, then asked about as often as needed; see also ``segment_each``."""
 
     name: str
 
@@ -76,3 +77,26 @@ class Segmenter(Protocol):
 
         It is the very mask that ``segment`` proposes at that size.
         """
+
+
+def segment_each(
+    segmenter: Segmenter, embedding: Any, prompts: Sequence[PointPrompts], **prompt: Any
+) -> list[MaskProposals]:
+    """What ``segmenter.segment`` proposes for each of several objects, one ``PointPrompts`` each.
+
+    In one call where the segmenter has a method ``segment_each``, as SAM has; else one by one.
+    """
+    together = getattr(segmenter, "segment_each", None)
+    if together is not None:
+        found: list[MaskProposals] = together(embedding, prompts, **prompt)
+        return found
+    return [segmenter.segment(embedding, each, **prompt) for each in prompts]
+
+
+def propose_each(propose: Propose, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
+    """Proposals for each of several objects: together where ``propose`` is a look's, else one by one."""
+    together = getattr(propose, "each", None)
+    if together is not None:
+        found: list[MaskProposals] = together(prompts, **prompt)
+        return found
+    return [propose(each, **prompt) for each in prompts]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.models.offload import Stage
-from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.base import MaskProposals, Segmenter, segment_each
 from groundkit.segmenters.points import PointPrompts
 
 
@@ -42,3 +43,9 @@ class OffloadedSegmenter:
     def enlarge(self, embedding: Any, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """See ``Segmenter.enlarge``."""
         return self._segmenter.enlarge(embedding, logits)
+
+    def segment_each(self, embedding: Any, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
+        """See :func:`groundkit.segmenters.base.segment_each`."""
+        with self._stage.lock:
+            self._stage.enter(self.model)
+            return segment_each(self._segmenter, embedding, prompts, **prompt)

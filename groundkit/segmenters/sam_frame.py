@@ -57,11 +57,6 @@ class SamEmbedding:
         return MaskProposals(np.zeros((0, *(size or self.original_size)), np.bool_), np.zeros(0, np.float32))
 
 
-def proposals_of(masks: npt.NDArray[np.bool_], scores: torch.Tensor, logits: torch.Tensor) -> MaskProposals:
-    """Masks with their scores ``(C,)`` and logits ``(C, s, s)`` on any device."""
-    return MaskProposals(masks, scores.float().cpu().numpy(), logits.float().cpu().numpy())
-
-
 def pad_thin_image(image: npt.NDArray[np.uint8], input_size: int) -> npt.NDArray[np.uint8]:
     """Repeat the last row or column of a strip so thin that scaling its longer side would round the other to nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +12,15 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from groundkit import clock
+from groundkit.batches import BatchSize
 from groundkit.exclusive import exclusive
 from groundkit.models.options import LoadOptions
-from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.points import PointPrompts
+from groundkit.segmenters.sam import AnySam
 from groundkit.segmenters.sam_checkpoint import read_sam_checkpoint
-from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image, proposals_of
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
 
 
-class OriginalSam:
+class OriginalSam(AnySam):
     """A SAM of the ``segment-anything`` package, from its ``.pth`` checkpoint.
 
     The image encoder runs in ``dtype``. Prompt encoder and mask decoder are small and stay in float32, as the package
@@ -31,6 +32,7 @@ class OriginalSam:
         name: what messages and results call the segmenter.
         device: where the model runs.
         dtype: of the image encoder.
+        batch_size: how many objects the mask decoder is asked for at once.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class OriginalSam:
         name: str,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        batch_size: BatchSize = "auto",
     ) -> None:
         self.name = name
         self.dtype = dtype
+        self.batch_size = batch_size
         self.model = model.to(device).eval().requires_grad_(False)
         self.model.image_encoder.to(dtype)
         clock.watch(self.model.image_encoder, "SAM encoder")
@@ -59,7 +63,8 @@ class OriginalSam:
         """
         options = options or LoadOptions()
         model = read_sam_checkpoint(path)
-        return cls(model, name=options.name or str(path), device=options.device, dtype=options.dtype)
+        where: dict[str, Any] = {"device": options.device, "dtype": options.dtype, "batch_size": options.batch_size}
+        return cls(model, name=options.name or str(path), **where)
 
     @exclusive
     @torch.inference_mode()
@@ -76,49 +81,27 @@ class OriginalSam:
             input_size=(scaled.shape[0], scaled.shape[1]),
         )
 
-    @exclusive
-    @torch.inference_mode()
-    def segment(
+    def _decode(
         self,
         embedding: SamEmbedding,
-        prompts: PointPrompts,
-        *,
-        mask: npt.NDArray[np.float32] | None = None,
-        box: npt.NDArray[np.float32] | None = None,
-        several: bool = True,
-        size: tuple[int, int] | None = None,
-    ) -> MaskProposals:
-        """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
-
-        Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
-        """
-        if len(prompts.xy) == 0:
-            return embedding.no_proposals(size)
-        device = self.model.device
-        labels = torch.from_numpy(prompts.labels).to(device)
-        sparse, dense = self.model.prompt_encoder(
-            points=(embedding.to_input_frame(prompts.xy)[None], labels[None]),
-            boxes=None if box is None else embedding.to_input_frame(box.reshape(2, 2)).reshape(1, 4),
-            masks=None if mask is None else torch.from_numpy(mask).to(device)[None, None],
-        )
-        small, scores = self.model.mask_decoder(
+        xy: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        box: torch.Tensor | None,
+        several: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        sparse, dense = self.model.prompt_encoder(points=(xy, labels), boxes=box, masks=mask)
+        logits, scores = self.model.mask_decoder(
             image_embeddings=embedding.features,
             image_pe=self.model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=several,
         )
-        return proposals_of(self._masks(embedding, small, size), scores[0], small[0])
-
-    @exclusive
-    @torch.inference_mode()
-    def enlarge(self, embedding: SamEmbedding, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        """See ``Segmenter.enlarge``."""
-        (mask,) = self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None])
-        return np.asarray(mask)
+        return logits, scores
 
     def _masks(
         self, embedding: SamEmbedding, logits: torch.Tensor, size: tuple[int, int] | None = None
     ) -> npt.NDArray[np.bool_]:
-        large = self.model.postprocess_masks(logits, embedding.input_size, embedding.padded(size))
+        large = self.model.postprocess_masks(logits[None], embedding.input_size, embedding.padded(size))
         return embedding.to_masks(large[0] > self.model.mask_threshold, size)

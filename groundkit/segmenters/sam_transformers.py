@@ -11,17 +11,17 @@ import torch
 from transformers import SamImageProcessor, SamModel
 
 from groundkit import clock
+from groundkit.batches import BatchSize
 from groundkit.exclusive import exclusive
 from groundkit.models.loading import check_model_folder, explain_loading_errors
 from groundkit.models.locate import SEGMENTER, locate, not_wanted
 from groundkit.models.options import LoadOptions
 from groundkit.models.weights_check import load_weights
-from groundkit.segmenters.base import MaskProposals
-from groundkit.segmenters.points import PointPrompts
-from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image, proposals_of
+from groundkit.segmenters.sam import AnySam
+from groundkit.segmenters.sam_frame import SamEmbedding, pad_thin_image
 
 
-class TransformersSam:
+class TransformersSam(AnySam):
     """A SAM of any size in the Hugging Face format.
 
     The image encoder runs in ``dtype``. Prompt encoder and mask decoder are small and stay in float32: half precision
@@ -33,6 +33,7 @@ class TransformersSam:
         name: what messages and results call the segmenter.
         device: where the model runs.
         dtype: of the image encoder.
+        batch_size: how many objects the mask decoder is asked for at once.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class TransformersSam:
         name: str,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        batch_size: BatchSize = "auto",
     ) -> None:
         self.name = name
         self.dtype = dtype
+        self.batch_size = batch_size
         # Any, here and below: the library's annotations do not describe its own calls.
         self.model = cast(Any, model)
         self.model.to(device).eval().requires_grad_(False)
@@ -86,7 +89,8 @@ class TransformersSam:
             # Values of its configuration without a meaning show when a picture is read, and not before.
             processor(np.zeros((8, 8, 3), np.uint8), input_data_format="channels_last", return_tensors="pt")
         name = options.name or str(name_or_folder)
-        return cls(model, processor, name=name, device=options.device, dtype=options.dtype)
+        where = {"device": options.device, "dtype": options.dtype, "batch_size": options.batch_size}
+        return cls(model, processor, name=name, **where)
 
     @exclusive
     @torch.inference_mode()
@@ -104,46 +108,27 @@ class TransformersSam:
             input_size=(height, width),
         )
 
-    @exclusive
-    @torch.inference_mode()
-    def segment(
+    def _decode(
         self,
         embedding: SamEmbedding,
-        prompts: PointPrompts,
-        *,
-        mask: npt.NDArray[np.float32] | None = None,
-        box: npt.NDArray[np.float32] | None = None,
-        several: bool = True,
-        size: tuple[int, int] | None = None,
-    ) -> MaskProposals:
-        """Propose SAM's masks (three, for the published models) for the object that all prompts together describe.
-
-        Without a point there are no proposals. See ``Segmenter.segment`` for the arguments.
-        """
-        if len(prompts.xy) == 0:
-            return embedding.no_proposals(size)
-        device = self.model.device
+        xy: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        box: torch.Tensor | None,
+        several: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         output = self.model(
             image_embeddings=embedding.features,
-            input_points=embedding.to_input_frame(prompts.xy)[None, None],
-            input_labels=torch.from_numpy(prompts.labels).to(device)[None, None],
-            input_boxes=None if box is None else embedding.to_input_frame(box.reshape(2, 2)).reshape(1, 1, 4),
-            input_masks=None if mask is None else torch.from_numpy(mask).to(device)[None, None],
+            input_points=xy[None],
+            input_labels=labels[None],
+            input_boxes=None if box is None else box[None],
+            input_masks=mask,
             multimask_output=several,
         )
-        return proposals_of(
-            self._masks(embedding, output.pred_masks, size), output.iou_scores[0, 0], output.pred_masks[0, 0]
-        )
-
-    @exclusive
-    @torch.inference_mode()
-    def enlarge(self, embedding: SamEmbedding, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        """See ``Segmenter.enlarge``."""
-        (mask,) = self._masks(embedding, torch.from_numpy(logits).to(self.model.device)[None, None, None])
-        return np.asarray(mask)
+        return output.pred_masks[0], output.iou_scores[0]
 
     def _masks(
         self, embedding: SamEmbedding, logits: torch.Tensor, size: tuple[int, int] | None = None
     ) -> npt.NDArray[np.bool_]:
-        large = self.processor.post_process_masks(logits, [embedding.padded(size)], [embedding.input_size])
+        large = self.processor.post_process_masks(logits[None, None], [embedding.padded(size)], [embedding.input_size])
         return embedding.to_masks(large[0][0], size)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import torch
 from segment_anything import SamPredictor
 from transformers import SamModel
 
+from groundkit.batches import BatchSize
 from groundkit.models.options import LoadOptions
-from groundkit.segmenters.base import MaskProposals, Segmenter
+from groundkit.segmenters.base import MaskProposals, Segmenter, segment_each
 from groundkit.segmenters.load import load_segmenter
 from groundkit.segmenters.points import PointPrompts
 from groundkit.segmenters.sam_original import OriginalSam
@@ -231,3 +233,51 @@ def test_a_mask_and_a_box_as_prompts_give_the_same_masks_in_both(
     for one, other in zip(*results, strict=True):
         assert iou(one, other).min() >= 0.999
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 2])
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("size", [None, (35, 45)])
+def test_several_objects_in_one_call_get_what_each_gets_alone(
+    segmenter: Segmenter,
+    make_picture: Callable[[int, int], np.ndarray],
+    size: tuple[int, int] | None,
+    several: bool,
+    batch_size: BatchSize,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segmenter, "batch_size", batch_size)
+    embedding = segmenter.embed(make_picture(70, 90))
+    nothing = PointPrompts(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+    pairs = [points((x, 30, 1), (80, y, 0)) for x, y in ((10, 10), (40, 50))]
+    prompts = [points((20, 30, 1)), pairs[0], nothing, points((60, 50, 1)), points((5, 5, 0)), pairs[1]]
+    together = segment_each(segmenter, embedding, prompts, several=several, size=size)
+    assert len(together) == len(prompts)
+    for each, prompt in zip(together, prompts, strict=True):
+        alone = segmenter.segment(embedding, prompt, several=several, size=size)
+        np.testing.assert_array_equal(each.masks, alone.masks)
+        np.testing.assert_allclose(each.scores, alone.scores, atol=1e-5)
+        if alone.logits is not None:
+            np.testing.assert_allclose(each.logits, alone.logits, atol=1e-4)
+    assert segment_each(segmenter, embedding, []) == []
+
+
+def test_objects_that_do_not_fit_into_memory_together_are_asked_for_in_smaller_batches(
+    segmenter: Segmenter, make_picture: Callable[[int, int], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedding, tried = segmenter.embed(make_picture(70, 90)), []
+    prompts = [points((x, 30, 1)) for x in (10, 30, 50, 70, 85)]
+    expected = [segmenter.segment(embedding, each) for each in prompts]
+    decode = segmenter._decode  # type: ignore[attr-defined]
+
+    def small(embedding: Any, xy: torch.Tensor, *arguments: Any) -> Any:
+        tried.append(len(xy))
+        if len(xy) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(embedding, xy, *arguments)
+
+    monkeypatch.setattr(segmenter, "_decode", small)
+    found = segment_each(segmenter, embedding, prompts)
+    assert tried == [5, 2, 2, 1]
+    for each, alone in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(each.masks, alone.masks)
