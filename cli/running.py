@@ -60,7 +60,7 @@ class Display(Listener):
         load = self._chosen.loader(config, self._output)
         load = partial(self._load, load) if self._engine is None else load
         chosen = self._chosen
-        common = {"seed": chosen.seed, "debug": chosen.debug, "timed": chosen.timings, "jobs": 0}
+        common = {"seed": chosen.seed, "debug": chosen.debug, "timed": chosen.timings}
         options = {"command": self._command, **common, **options}
         return Job(load=load, output=self._output, formats=formats, **options)
 
