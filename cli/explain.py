@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from groundkit import clock
 from groundkit.cli.arguments import split_arguments
 from groundkit.cli.console import put, say
-from groundkit.cli.options import PipelineOptions, RangeOption, with_pipeline_options
+from groundkit.cli.options import JsonOption, PipelineOptions, RangeOption, with_pipeline_options
 from groundkit.cli.results import describe
 from groundkit.errors import ConfigError
 
@@ -23,9 +24,10 @@ def explain(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="PNG to write; by default one in groundkit-out."),
+        typer.Option("--output", "-o", metavar="PLACE", help="Folder, or PNG to write; groundkit-out by default."),
     ] = None,
     value_range: RangeOption = "full",
+    as_json: JsonOption = False,
 ) -> None:
     """Show how a phrase became a mask, in one picture.
 
@@ -34,8 +36,6 @@ def explain(
     inputs, (phrase, *others) = split_arguments(arguments, [], command="explain")
     if others:
         raise typer.BadParameter(f"one phrase is explained at a time: give {phrase!r} alone")
-    if output is not None and (output.is_dir() or output.suffix.lower() != ".png"):
-        raise ConfigError(f"{output} must be a file name ending in .png")
     method = chosen.config()
 
     from groundkit.media.inputs import resolve_inputs, unique_stems
@@ -44,8 +44,13 @@ def explain(
     from groundkit.outputs.formats.png import write_png
     from groundkit.outputs.names import shorten, slug
     from groundkit.outputs.record import record
+    from groundkit.outputs.save import names_a_file
     from groundkit.run.first_look import find_unreadable
 
+    output = output or Path("groundkit-out")
+    is_file = names_a_file(output)
+    if is_file and output.suffix.lower() != ".png":
+        raise ConfigError(f"{output} must be a folder, or a file name ending in .png")
     resolved = resolve_inputs(inputs, range=value_range)
     found = resolved.found
     for error in [*(error for _, error in resolved.failed), *find_unreadable(found, videos=False).values()]:
@@ -53,7 +58,7 @@ def explain(
     if len(found) > 1:
         raise ConfigError(f"explain draws one picture, {' '.join(inputs)} stands for {len(found)}: name one of them")
     stem = shorten(unique_stems(found)[0])
-    target = output or Path("groundkit-out") / f"{stem}-{slug(phrase)}-explain.png"
+    target = output if is_file else output / f"{stem}-{slug(phrase)}-explain.png"
     if found[0].path is not None and real_path(found[0].path) == real_path(target):
         raise ConfigError(f"{target} is an input, and would be lost: give another --output")
     prepare_folder(target.parent)
@@ -63,7 +68,9 @@ def explain(
 
     loaded = chosen.load(chosen.loader(method, target.parent))
     (grounding,) = loaded.ground(image, [phrase], seed=chosen.seed)
+    told = record(grounding, found[0].name)
     if not chosen.quiet:
-        say(describe(record(grounding, found[0].name)))
+        say(describe(told))
     with clock.part("files"):
-        put(write_png(target, draw_explanation(grounding)))
+        written = write_png(target, draw_explanation(grounding))
+    put(json.dumps([{**told, "files": [str(written)]}], indent=2) if as_json else written)

@@ -10,7 +10,20 @@ from PIL import Image, ImageDraw
 
 from groundkit.attention.maps import AttentionMaps
 from groundkit.explain.about import about, draw_settings
-from groundkit.explain.tiles import FAINT, GROUND, INK, INNER, MARGIN, WIDTH, Tile, draw_row, paint, shrink, stack
+from groundkit.explain.tiles import (
+    FAINT,
+    GROUND,
+    INK,
+    INNER,
+    MARGIN,
+    WIDTH,
+    Tile,
+    draw_row,
+    paint,
+    shrink,
+    stack,
+    tile_beside,
+)
 from groundkit.masks.packed import PackedMask
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
@@ -62,7 +75,7 @@ def _tiles(image: npt.NDArray[np.uint8], steps: Sequence[Step]) -> Iterator[Tile
         drawn = heat
         for name, maps in step.beside.items():
             if maps.values.shape[2] == 1:
-                yield Tile(_heat(image, maps), name, f"for the stage {step.name}", faded=True)
+                yield tile_beside(step.name, name, _heat(image, maps), faded=True)
 
 
 def _heat(image: npt.NDArray[np.uint8], maps: AttentionMaps, token: int = 0) -> npt.NDArray[np.uint8]:

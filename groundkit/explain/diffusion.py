@@ -25,6 +25,7 @@ from groundkit.explain.tiles import (
     paint,
     shrink,
     stack,
+    tile_beside,
 )
 from groundkit.language import Role, Token
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, WHITE, Colour, fit_text, text_width
@@ -41,10 +42,6 @@ _ROLE_COLOURS: dict[Role, Colour] = {
     Role.SPECIAL: (71, 85, 105),
 }
 _COMBINES = ("tokens",)  # stages that make one map of several tokens
-_BESIDE = {
-    "places": ("Spatial bias", "from the direction word"),
-    "negation": ("Without {}", "what the phrase excludes"),
-}  # title and note of what a stage looked at beside its maps
 _ROLE_NAMES = {Role.CONTENT: "content word", Role.STOP: "stop word", Role.MAGNET: "magnet", Role.SPECIAL: "special"}
 
 
@@ -93,8 +90,7 @@ def _steps(grounding: Grounding, trace: Trace, image: npt.NDArray[np.uint8]) -> 
         tiles.append(Tile(_drawn(combined[0].maps, image), "Kept maps together", together))
     for step in combined:
         for name, maps in step.beside.items():
-            title, note = _BESIDE.get(step.name, ("{}", f"for the stage {step.name}"))
-            tiles.append(Tile(_drawn(maps, image), title.format(name), note))
+            tiles.append(tile_beside(step.name, name, _drawn(maps, image)))
     tiles.append(Tile(draw_heatmap(image, grounding.heatmap), "Heatmap and points", _count(points), points=points))
     scores = ", ".join(f"{score:.2f}" for score in grounding.scores[:4])
     note = f"score {scores}" if scores else "nothing found"
@@ -128,7 +124,7 @@ def _token_maps(trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
     maps = [step.maps for step in trace.steps if len(step.maps.tokens) == count][-1]  # before any is dropped
     tiles, kept = [], _kept(trace)
     for index, token in enumerate(maps.tokens):
-        colour, is_kept = _ROLE_COLOURS[token.role], token in kept
+        colour, is_kept = _ROLE_COLOURS[_role(token)], token in kept
         one = maps.keep([other == index for other in range(count)])
         tiles.append(
             Tile(
@@ -142,6 +138,12 @@ def _token_maps(trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
             )
         )
     return tiles
+
+
+def _role(token: Token) -> Role:
+    """Its role, and special for the end token that a magnet brings along."""
+    is_special = token.text.startswith("<") and token.text.endswith(">")
+    return Role.SPECIAL if token.role is Role.MAGNET and is_special else token.role
 
 
 def _kept(trace: Trace) -> tuple[Token, ...]:
@@ -159,10 +161,9 @@ def _drawn(maps: AttentionMaps, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.
 def _header(grounding: Grounding, trace: Trace) -> Image.Image:
     """The phrase as chips coloured by role, the magnets behind it, and the legend."""
     chips = [(word.text, _ROLE_COLOURS[word.role], bool(word.in_head)) for word in trace.phrase.words]
-    # A magnet also brings spaces and an end token along, which have tiles of their own but are no words.
-    pieces = [token.text.lstrip("▁Ġ") for token in trace.steps[0].maps.tokens if token.role is Role.MAGNET]
-    magnets = [piece for piece in pieces if piece and not (piece.startswith("<") and piece.endswith(">"))]
-    chips += [(text, _ROLE_COLOURS[Role.MAGNET], False) for text in magnets]
+    # A magnet also brings spaces along, which have tiles of their own but are no words.
+    magnets = [token.text.lstrip("▁Ġ") for token in trace.steps[0].maps.tokens if _role(token) is Role.MAGNET]
+    chips += [(text, _ROLE_COLOURS[Role.MAGNET], False) for text in magnets if text]
     height, pad, between = 46, 14, 10
     placed: list[tuple[int, int, int, str, Font, Colour, bool]] = []
     left, line = 0, 0

@@ -62,6 +62,25 @@ class Tile:
     points: npt.NDArray[np.float32] | None = None
 
 
+_BESIDE = {
+    "places": ("Spatial bias", "from the direction word"),
+    "negation": ("Without {}", "what the phrase excludes"),
+    "contrast": ("Background", "a general prompt, subtracted"),
+    "evidence": ("Null phrase: {}", "evidence is measured against it"),
+}
+
+
+def tile_beside(stage: str, name: str, picture: npt.NDArray[np.uint8], *, faded: bool = False) -> Tile:
+    """A map that a stage looked at beside its own, with what it is for.
+
+    Args:
+        stage: name of the stage.
+        name: what the map is of, such as the text that was read.
+    """
+    title, note = _BESIDE.get(stage, ("{}", f"for the stage {stage}"))
+    return Tile(picture, title.format(name), note, faded=faded)
+
+
 def shrink(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A copy no larger than a tile can show, uint8 ``(h, w, 3)``: dozens of tiles need no full resolution."""
     scale = min(1.0, _LARGEST_PICTURE / max(image.shape[:2]))

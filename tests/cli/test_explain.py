@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -27,6 +30,19 @@ def test_one_picture_is_written_and_its_path_printed(command, traced, tmp_path):
         assert picture.width == 1600
 
 
+@pytest.mark.parametrize("folder", ["new", "new/deep", "."])
+def test_the_place_may_be_a_folder(command, traced, tmp_path, folder):
+    out = command("explain", "a.png", "the red cup", "-o", folder, "--quiet").out
+    assert (tmp_path / folder / "a-the-red-cup-explain.png").is_file()
+    assert out == f"{Path(folder) / 'a-the-red-cup-explain.png'}\n"
+
+
+def test_json_is_the_record_with_the_page(command, traced):
+    (record,) = json.loads(command("explain", "a.png", "the red cup", "--json", "--quiet").out)
+    assert record["files"] == ["groundkit-out/a-the-red-cup-explain.png"]
+    assert (record["input"], record["phrase"], len(record["scores"])) == ("a.png", "the red cup", 1)
+
+
 def test_the_place_is_refused_before_a_model_is_loaded_and_an_input_is_never_overwritten(command, pipeline, tmp_path):
     before = (tmp_path / "a.png").read_bytes()
     answer = command("explain", "a.png", "cup", "-o", "./a.png", "-q")
@@ -48,7 +64,7 @@ def test_what_cannot_be_explained_is_one_line(command, tmp_path):
     assert command("explain", "a.png", "cup", "-o", "e.jpg", "-q") == (
         2,
         "",
-        "groundkit: error: e.jpg must be a file name ending in .png\n",
+        "groundkit: error: e.jpg must be a folder, or a file name ending in .png\n",
     )
     assert command("explain", "*.png", "cup", "-q") == (
         2,
