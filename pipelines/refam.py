@@ -7,7 +7,7 @@ models are FLUX and Mochi). The steps are those of the paper's pipeline figure:
 2. compete   the tokens share each patch: the softmax along the token axis
 3. filter    the maps of magnets, stop words, special tokens and global attention sinks are dropped
 4. combine   the maps of the words that are left are added
-5. bias      direction words weight the map; what the phrase excludes ("not red") is taken away, which is ours
+5. bias      what the phrase excludes ("not red") is taken away, which is ours; direction words weight the map
 6. argmax    the highest place becomes a point
 7. mask      a Segment Anything model proposes masks for the point
 

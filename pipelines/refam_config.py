@@ -51,11 +51,11 @@ class DiffusionReading(Settings):
 class RefAMConfig(StagedSettings):
     """Every choice of the method, also where the paper leaves it open: what is read, the stages, and the prompter."""
 
-    usual_order = ("sinks", "layers", "compete", "words", "tokens", "places", "negation")
+    usual_order = ("sinks", "layers", "compete", "words", "tokens", "negation", "places")
 
     reading: DiffusionReading = DiffusionReading()
     stages: tuple[SerializeAsAny[Stage], ...] = Field(
-        (Sinks(), Layers(), Compete(), Words(), Tokens(), Places(), Negation()),
+        (Sinks(), Layers(), Compete(), Words(), Tokens(), Negation(), Places()),
         description="the steps from attention to heatmap, in their order; -NAME leaves one out, +NAME adds one",
     )
     prompter: SerializeAsAny[Prompter] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +24,11 @@ class Compete(Stage):
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         axis = 2 if self.normalisation == "tokens" else 3
         return replace(maps, values=maps.values / maps.values.sum(dim=axis, keepdim=True).clamp_min(1e-12))
+
+
+def words_compete(stages: Sequence[Stage]) -> bool:
+    """Whether the words share each patch: then the maps of two texts can be compared as they are."""
+    return any(isinstance(stage, Compete) and stage.normalisation == "tokens" for stage in stages)
 
 
 STAGE = Compete

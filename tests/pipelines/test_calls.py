@@ -87,6 +87,14 @@ def test_attention_is_of_one_type_and_of_an_ensemble_that_of_each_member(loaded:
     torch.testing.assert_close(maps["ensemble"][0].values, maps["refam"].values, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("preset", [{}, {"preset": "tuned"}])
+def test_a_cup_that_is_not_red_is_found_beside_the_red_one(preset: dict[str, str]) -> None:
+    pipeline = groundkit.load("refam", device="cpu", config={"evidence": False, **preset})
+    red, other = pipeline(SCENE, ["the red cup", "the cup that is not red"])
+    assert (len(red.masks), len(other.masks)) == (1, 1)
+    assert not (red.mask & other.mask).any()
+
+
 def test_failures_stand_in_the_place_of_results_and_the_others_are_there(loaded: dict[str, Any]) -> None:
     phrases = ["the red cup", "the of", "the bear"]
     rows = loaded["refam"]([SCENE, "lost.png"], phrases, on_error="return")

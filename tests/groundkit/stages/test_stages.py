@@ -146,6 +146,17 @@ def test_what_a_phrase_leaves_out_is_where_all_of_its_words_look() -> None:
     torch.testing.assert_close(beside.values[0, 0, 0], read.log().mean(dim=0).exp())
 
 
+def test_where_words_compete_what_a_phrase_leaves_out_is_combined_as_the_phrase_is() -> None:
+    look = RandomLook(GRIDS["picture"])
+    stages: tuple[Stage, ...] = (STAGES.load("layers")(), STAGES.load("compete")(), Tokens(reduction="sum"), Negation())
+    phrase = parse_phrase(PHRASE)
+    assert phrase.negated is not None
+    _, steps = Scene(look, phrase, stages).run()
+    (beside,) = steps[-1].beside.values()
+    read = look.read(phrase.negated).values.mean(dim=(0, 1))
+    torch.testing.assert_close(beside.values[0, 0, 0], (read / read.sum(dim=0)).sum(dim=0))
+
+
 def test_a_stage_that_needs_what_the_model_does_not_give_is_refused_before_anything_runs() -> None:
     class Gradients(Probe):
         needs = frozenset({"gradients", "text"})
