@@ -22,6 +22,7 @@ from groundkit.cli.console import keep_quiet_of_what_is_logged, progress, say, s
 from groundkit.cli.first_model import offer_real_model
 from groundkit.errors import ConfigError
 from groundkit.media.paths import expand_home
+from groundkit.memory import paused_garbage_collection
 from groundkit.outputs.formats import NAMES
 
 if TYPE_CHECKING:
@@ -276,14 +277,11 @@ def _holds_results(output: Path | None) -> bool:
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Imports make a million objects that all stay; searching them for garbage repeatedly takes about a second."""
-    gc.disable()
-    try:
+    """What is imported and loaded inside stays to the end of the process: it is never searched for garbage."""
+    with paused_garbage_collection():
         yield
-    finally:
         gc.freeze()
         atexit.register(gc.unfreeze)  # if the interpreter is taken down, then in order
-        gc.enable()
 
 
 def with_pipeline_options(

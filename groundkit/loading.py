@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from groundkit import clock
 from groundkit.batches import BatchSize, read_batch_size
 from groundkit.errors import ConfigError, ModelError, explain_opencv, unknown
-from groundkit.memory import explain_out_of_memory
+from groundkit.memory import explain_out_of_memory, paused_garbage_collection
 from groundkit.weights.catalog import default_segmenter, full_name, is_embedded, source_of
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def load(pipeline: Literal["ensemble"], **options: Unpack[LoadKeywords]) -> Ense
 @overload
 def load(pipeline: str, **options: Unpack[LoadKeywords]) -> RefAM | VLSAM | Ensemble: ...
 @clock.timed("loading")
+@paused_garbage_collection()
 @explain_out_of_memory()
 def load(
     pipeline: str = "refam",
@@ -227,13 +228,13 @@ def _member(
 ) -> Callable[[Segmenter], RefAM | VLSAM]:
     """Check one method's settings and its model's kind, and return what loads it and makes the pipeline."""
     from groundkit.models.locate import DIFFUSION, VISION_LANGUAGE, locate
-    from groundkit.pipelines import refam, vlsam
+    from groundkit.pipelines import refam_config, vlsam_config
     from groundkit.pipelines.resolve import readings_for, resolve
 
     if not isinstance(source, (str, Path)):
         return functools.partial(_pipeline, name, source, _settings_of_loaded(name, source, config), options)
     place: dict[str, Any] = {"revision": options.revision, "local_files_only": options.local_files_only}
-    if name in refam.PRESETS:
+    if name in refam_config.PRESETS:
         _check_attention_backend()
         from groundkit.models.diffusion.families import diffusion_family
 
@@ -241,7 +242,7 @@ def _member(
         family: Any = diffusion_family(located)
         settings = resolve(name, config, readings_for(name, source, **place))
         chosen = _dtype(dtype, options.device, source)
-    elif name in vlsam.PRESETS:
+    elif name in vlsam_config.PRESETS:
         from groundkit.models.vision_language.families import vision_language_family
 
         located = locate(source_of(source, "llava"), VISION_LANGUAGE, options)
@@ -262,27 +263,35 @@ def _settings_of_loaded(name: str, model: Family, config: Mapping[str, Any]) -> 
     """The settings of a method for a model that is loaded already. Raises ConfigError where it is of another kind."""
     from groundkit.loaded import readings_of
     from groundkit.models.vision_language.base import VisionLanguageModel
-    from groundkit.pipelines import vlsam
     from groundkit.pipelines.resolve import resolve
+    from groundkit.pipelines.vlsam_config import PRESETS
 
-    if (name in vlsam.PRESETS) != isinstance(model, VisionLanguageModel):
-        kind = "vision-language model" if name in vlsam.PRESETS else "pipeline of diffusers"
+    if (name in PRESETS) != isinstance(model, VisionLanguageModel):
+        kind = "vision-language model" if name in PRESETS else "pipeline of diffusers"
         raise ConfigError(f"{name} reads a {kind}, not a {type(model).__name__}")
     return resolve(name, config, readings_of(model, name))
 
 
-def _pipeline(name: str, model: Family, settings: Any, options: LoadOptions, segmenter: Segmenter) -> RefAM | VLSAM:
+def _pipeline(name: str, model: Any, settings: Any, options: LoadOptions, segmenter: Segmenter) -> RefAM | VLSAM:
     """Put a method together. Raises ConfigError for layers that the model does not have."""
     from groundkit.attention.select import select_layers
-    from groundkit.models.vision_language.base import VisionLanguageModel
-    from groundkit.pipelines import decaf, refam, vlsam
+    from groundkit.pipelines import refam_config
 
     select_layers(model.layer_names, settings.reading.layers)
     made: RefAM | VLSAM
-    if isinstance(model, VisionLanguageModel):
-        made = (decaf.DecAF if name == "decaf" else vlsam.VLSAM)(model, segmenter, settings, name=name)
+    # What reads models of another kind is not imported.
+    if name in refam_config.PRESETS:
+        from groundkit.pipelines.refam import RefAM
+
+        made = RefAM(model, segmenter, settings, name=name)
+    elif name == "decaf":
+        from groundkit.pipelines.decaf import DecAF
+
+        made = DecAF(model, segmenter, settings, name=name)
     else:
-        made = refam.RefAM(model, segmenter, settings, name=name)
+        from groundkit.pipelines.vlsam import VLSAM
+
+        made = VLSAM(model, segmenter, settings, name=name)
     made.batch_size = options.batch_size
     return made
 

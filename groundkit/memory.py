@@ -25,6 +25,25 @@ _SIGNS = (
 _ON_GPU = ("CUDA", "HIP", "MPS", "CUBLAS", "CUDNN", "buffer size", "ALLOC_FAILED")
 
 
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Leave out the search for garbage in a ``with`` block or function, and put it back as it was.
+
+    Imports and weights make a million objects that all stay; searching them repeatedly takes about a second. At the end
+    they go straight to the oldest generation, where they would be after two such searches.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            if not gc.get_freeze_count():  # what the caller has frozen would be thawed, too
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of torch, OpenCV or Python says that memory ran out."""
     import torch

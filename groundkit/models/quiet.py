@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 
 _LIBRARIES = ("huggingface_hub", "transformers", "diffusers")
 
@@ -37,15 +38,14 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def _silence() -> None:
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
     for logger in map(logging.getLogger, _LIBRARIES):
         _undo.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.ERROR)
     if sys.stderr is None or not sys.stderr.isatty():
-        for library in (transformers_logging, diffusers_logging):  # the first one's also hides huggingface_hub's
-            if library.is_progress_bar_enabled():
+        for name in ("transformers", "diffusers"):  # the first one's also hides huggingface_hub's
+            # One that is not imported shows none, and is not imported for that.
+            library = import_module(f"{name}.utils.logging") if name in sys.modules else None
+            if library is not None and library.is_progress_bar_enabled():
                 _undo.callback(library.enable_progress_bar)
                 library.disable_progress_bar()
     # Not catch_warnings, which puts back a list of filters that another thread may have replaced meanwhile.

@@ -11,7 +11,6 @@ from groundkit.models.offload import check_offload, stage_of
 from groundkit.models.options import LoadOptions
 from groundkit.segmenters.base import Segmenter
 from groundkit.segmenters.offload import OffloadedSegmenter
-from groundkit.segmenters.sam_original import OriginalSam
 from groundkit.segmenters.sam_transformers import TransformersSam
 
 
@@ -32,5 +31,7 @@ def load_segmenter(source: str | Path, options: LoadOptions | None = None) -> Se
         waiting = load_segmenter(source, replace(options, offload=False, device=torch.device("cpu")))
         return OffloadedSegmenter(waiting, stage_of(options.device))
     if Path(source).suffix.lower() in {".pth", ".pt"}:
+        from groundkit.segmenters.sam_original import OriginalSam  # needs libraries that the other does not
+
         return OriginalSam.from_checkpoint(source, options)
     return TransformersSam.from_pretrained(source, options)

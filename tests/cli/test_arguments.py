@@ -146,6 +146,20 @@ def test_what_is_wrong_is_found_before_torch_is_imported(command, tmp_path, argu
     assert verdict in ("1 []", "2 []")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("segment", "--help"), ("models",), ("settings",), ("settings", "refam")]
+)
+def test_what_needs_no_model_is_told_without_torch(tmp_path, arguments):
+    code = (
+        "import sys; from groundkit.cli.main import run; "
+        f"code = run({list(arguments)!r}); "
+        "heavy = sorted({'torch', 'transformers', 'diffusers'} & set(sys.modules)); sys.exit(f'{code} {heavy}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr.splitlines() == ["0 []"]
+
+
 def test_a_wrong_name_is_told_the_right_one(usage):
     def told(*arguments):
         return usage("segment", "a.png", "cup", *arguments)

@@ -191,3 +191,12 @@ def test_a_model_is_located_once(pipeline: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(locate, "find_file", counted)
     groundkit.load(pipeline, device="cpu", local_files_only=True)
     assert len(looked_for) == len(set(looked_for)) == 2  # the model and the segmenter
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "others"), [("refam", "groundkit.pipelines.vlsam"), ("vlsam", "diffusers"), ("decaf", "diffusers")]
+)
+def test_a_method_is_loaded_without_what_reads_models_of_another_kind(name: str, others: str) -> None:
+    code = f"import sys, groundkit; groundkit.load({name!r}, device='cpu'); sys.exit({others!r} in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

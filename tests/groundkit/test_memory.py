@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 import groundkit
 from groundkit.errors import OutOfMemoryError
-from groundkit.memory import explain_out_of_memory, is_out_of_memory
+from groundkit.memory import explain_out_of_memory, is_out_of_memory, paused_garbage_collection
 from groundkit.models.loading import explain_loading_errors
 from groundkit.results import Grounding
 
@@ -133,3 +134,24 @@ def test_discovery_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded.segmenter, "embed", full)
     with pytest.raises(OutOfMemoryError, match="offload=True"):
         loaded.discover(PICTURE)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_paused_garbage_collection_is_put_back_as_it_was_and_freezes_nothing(on: bool) -> None:
+    class Loop:
+        def __init__(self) -> None:
+            self.itself = self
+
+    was_on, frozen = gc.isenabled(), gc.get_freeze_count()
+    try:
+        gc.enable() if on else gc.disable()
+        with suppress(ValueError), paused_garbage_collection():
+            assert not gc.isenabled()
+            lost = weakref.ref(Loop())
+            raise ValueError
+        assert gc.isenabled() == on
+        assert gc.get_freeze_count() == frozen
+        gc.collect()
+        assert lost() is None
+    finally:
+        gc.enable() if was_on else gc.disable()
