@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.errors import GroundkitError
-from groundkit.masks.geometry import boxes_of
-from groundkit.masks.rle import RunLength, decode
+from groundkit.kept import keep_small
+from groundkit.masks.heat import NoHeat, PixelHeat, SmallHeat
+from groundkit.masks.rle import RunLength, RunLengths, decode
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -40,11 +41,13 @@ class Grounding:
     Attributes:
         image: uint8 ``(height, width, 3)`` RGB, the picture as it was grounded (upright, full resolution).
         phrase: the phrase as given.
-        masks: bool ``(K, height, width)``; K is 0 when nothing was found.
+        masks: bool ``(K, height, width)``; K is 0 when nothing was found. They are kept as run lengths, decoded each
+            time they are asked for, and cannot be written to.
         scores: float32 ``(K,)``, higher is better.
         boxes: float32 ``(K, 4)``, XYXY pixels, tight around each mask (x2 and y2 exclusive).
         points: float32 ``(M, 3)``: x, y in pixels and the label, 1 on the object and 0 off it.
-        heatmap: float32 ``(height, width)`` in [0, 1]; NaN everywhere where none was kept, as of a discovery.
+        heatmap: float32 ``(height, width)`` in [0, 1]; NaN everywhere where none was kept, as of a discovery. It
+            is kept at the size of the image tokens, and laid over the picture each time it is asked for.
         pipeline: name of the method, such as ``refam``.
         model: id or folder of the model that was read.
         seconds: wall-clock time that this phrase took.
@@ -90,22 +93,42 @@ class Grounding:
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]
-        count = len(self.masks)
         _check("image", self.image, np.uint8, (height, width, 3))
-        _check("masks", self.masks, np.bool_, (count, height, width))
+        count = len(_keep_run_lengths(self, self.image))
         _check("scores", self.scores, np.float32, (count,))
         _check("boxes", self.boxes, np.float32, (count, 4))
         _check("points", self.points, np.float32, (len(self.points), 3))
-        _check("heatmap", self.heatmap, np.float32, (height, width))
+        heat = vars(self)["heatmap"]
+        if not isinstance(heat, SmallHeat):
+            _check("heatmap", heat, np.float32, (height, width))
 
     def __repr__(self) -> str:
-        count = len(self.masks)
+        count = len(self.run_lengths)
         told = f", score {self.scores.max():.2f}" if count else ""
         told += "" if self.evidence is None else f", evidence {self.evidence.score:.2f}"
         return (
             f"<Grounding {self.phrase!r}: {_count(count, 'mask')}{told}, {_size(self.image)}, "
             f"{self.pipeline} on {self.model}, {self.seconds:.2f} s>"
         )
+
+    @property
+    def run_lengths(self) -> tuple[RunLength, ...]:
+        """The masks as COCO run-length encodings, as they are kept."""
+        return run_lengths_of(self).masks
+
+    def heatmap_at(self, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """The heatmap over the whole picture, but of another size: float32 ``(height, width)`` in [0, 1].
+
+        Args:
+            size: (height, width).
+        """
+        return self.small_heat.at(size)
+
+    @property
+    def small_heat(self) -> SmallHeat:
+        """The heatmap as it is kept; its type is not part of the stable interface."""
+        heat: SmallHeat | npt.NDArray[np.float32] = vars(self)["heatmap"]
+        return heat if isinstance(heat, SmallHeat) else PixelHeat((heat.shape[0], heat.shape[1]), heat)
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -149,7 +172,7 @@ class Grounding:
         """
         from groundkit.outputs.formats.cutout import cut_out
 
-        return cut_out(self.image, self.masks[index], crop=crop)
+        return cut_out(self.image, decode(self.run_lengths[index]), crop=crop)
 
     def save(self, path: str | Path, formats: str | Sequence[str] = ("png",)) -> list[Path]:
         """Write files. Each is written under a temporary name first, so that no half-written file stays.
@@ -256,7 +279,8 @@ class Discovery:
 
     def __post_init__(self) -> None:
         count = len(self.labels)
-        _check("masks", self.masks, np.bool_, (count, *self.image.shape[:2]))
+        if len(_keep_run_lengths(self, self.image)) != count:
+            raise ValueError(f"there must be {count} masks, got {len(self.run_lengths)}")
         _check("scores", self.scores, np.float32, (count,))
         if len(self.points) != count:
             raise ValueError(f"there must be {count} arrays of points, got {len(self.points)}")
@@ -271,22 +295,28 @@ class Discovery:
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
         """Float32 ``(K, 4)``, XYXY pixels."""
-        return boxes_of(self.masks)
+        return run_lengths_of(self).boxes()
+
+    @property
+    def run_lengths(self) -> tuple[RunLength, ...]:
+        """The masks as COCO run-length encodings, as they are kept."""
+        return run_lengths_of(self).masks
 
     def groundings(self) -> list[Grounding]:
         """One :class:`Grounding` per label, in the order of their best scores. They have no heatmap."""
-        found, boxes = [], self.boxes
+        found, masks, boxes = [], run_lengths_of(self), self.boxes
+        nothing: Any = NoHeat((self.image.shape[0], self.image.shape[1]))
         for label in dict.fromkeys(self.labels):
             rows = [index for index, other in enumerate(self.labels) if other == label]
             found.append(
                 Grounding(
                     image=self.image,
                     phrase=label,
-                    masks=self.masks[rows],
+                    masks=cast(Any, masks.rows(rows)),
                     scores=self.scores[rows],
                     boxes=boxes[rows],
                     points=np.concatenate([self.points[row] for row in rows]),
-                    heatmap=np.full(self.image.shape[:2], np.nan, np.float32),
+                    heatmap=nothing,
                     pipeline=self.pipeline,
                     model=self.model,
                     seconds=self.seconds,
@@ -321,6 +351,27 @@ class Discovery:
         from groundkit.outputs.save import save_result
 
         return save_result(self, Path(path), formats)
+
+
+keep_small(Grounding, "masks", "heatmap")
+keep_small(Discovery, "masks")
+
+
+def run_lengths_of(found: Grounding | Discovery) -> RunLengths:
+    """The masks of a result as they are kept."""
+    masks: RunLengths = vars(found)["masks"]
+    return masks
+
+
+def _keep_run_lengths(found: Grounding | Discovery, image: npt.NDArray[np.uint8]) -> tuple[RunLength, ...]:
+    """Check the masks that a result was made with, and keep them as run lengths."""
+    masks, size = vars(found)["masks"], (image.shape[0], image.shape[1])
+    if not isinstance(masks, RunLengths):
+        _check("masks", masks, np.bool_, (len(masks), *size))
+        masks = vars(found)["masks"] = RunLengths.of(masks, size)
+    elif masks.size != size:
+        raise ValueError(f"masks must be of {size} like the picture, got {masks.size}")
+    return masks.masks
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from groundkit.language.vocabulary import CLIP_TEMPLATE, Vocabulary
-from groundkit.masks.geometry import boxes_of
 from groundkit.masks.refine import suppress
-from groundkit.results import Discovery
+from groundkit.results import Discovery, run_lengths_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +59,12 @@ def in_categories(found: Discovery, vocabulary: Vocabulary, overlap: float) -> D
     """
     named = {i: each for i, label in enumerate(found.labels) if (each := vocabulary.category(label)) is not None}
     rows, labels = list(named), list(named.values())
-    best = suppress(boxes_of(found.masks[rows]), found.scores[rows], labels, overlap=overlap)
+    best = suppress(found.boxes[rows], found.scores[rows], labels, overlap=overlap)
     kept = [rows[index] for index in best]
     return replace(
         found,
         labels=tuple(named[index] for index in kept),
-        masks=found.masks[kept],
+        masks=cast(Any, run_lengths_of(found).rows(kept)),
         scores=found.scores[kept],
         points=tuple(found.points[index] for index in kept),
     )

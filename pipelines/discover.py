@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,12 @@ from groundkit.language.objects import (
 )
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import weigh_evidence
+from groundkit.masks.packed import PackedMask
 from groundkit.masks.refine import suppress
 from groundkit.masks.rim import with_rim
+from groundkit.masks.rle import RunLengths
 from groundkit.masks.votes import fuse_views
-from groundkit.media.crops import Crop, crops
+from groundkit.media.crops import Crop, Window, crops
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.look import Look
 from groundkit.models.vision_language.look import Reading, VisionLanguageLook
@@ -86,7 +88,7 @@ def discover(
     check_seed(seed)
     started = time.perf_counter()
     config, pixels = pipeline.config, read_image(image)
-    views: list[tuple[Crop, list[Candidate]]] = []
+    views: list[tuple[Window, list[Candidate]]] = []
     answers: list[str] = []
     asked: Sequence[str] = ()
     of_whole: Belief | None = None
@@ -100,13 +102,14 @@ def discover(
         for question in asked:
             view = View(pipeline, crop, look, believed, null)
             answers.append(view.ask(question, seed))
-            views.append((crop, view.found))
+            views.append((view.window, view.found))
     chosen = merge(views, answers, config.discovery)
-    empty = np.zeros((0, *pixels.shape[:2]), np.bool_)
+    size = (pixels.shape[0], pixels.shape[1])
+    masks: Any = RunLengths.of(((each.full() if each.full else each.mask).whole() for each in chosen), size)
     return Discovery(
         image=pixels,
         labels=tuple(each.label for each in chosen),
-        masks=np.stack([each.mask.whole() for each in chosen]) if chosen else empty,
+        masks=masks,
         scores=np.array([each.score for each in chosen], dtype=np.float32),
         points=tuple(each.points for each in chosen),
         answers=tuple(answers),
@@ -124,7 +127,8 @@ class View:
     Attributes:
         belief: how probable it is that an object of a name is there.
         null: the map of the null phrase, float32 ``(h, w)``, where names need evidence.
-        found: the candidates for the names of the answer, in the frame of the whole picture.
+        found: the candidates for the names of the answer: masks of the whole picture at its working size, and points
+            in its pixels.
     """
 
     pipeline: VLSAM
@@ -134,6 +138,12 @@ class View:
     null: npt.NDArray[np.float32] | None
     found: list[Candidate] = field(default_factory=list)
     _free: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)  # by name: outside the objects found so far
+
+    @property
+    def window(self) -> Window:
+        """Where the crop stands in the whole picture, both at their working sizes."""
+        height, width = (max(1, round(side * self.look.mask_scale)) for side in self.crop.size)
+        return self.crop.scaled(self.look.working_size, (height, width))
 
     def ask(self, question: str, seed: int) -> str:
         """Ask, and find what the answer names. Returns the answer."""
@@ -150,7 +160,7 @@ class View:
         for row, name in enumerate(names):
             look = NameLook(answered, row)
             maps, steps = Scene(look, Phrase(name.label, ()), stages, seed=seed).run()
-            heatmap = self._unclaimed(name.label, Heatmap.of(maps, look.size))
+            heatmap = self._unclaimed(name.label, Heatmap.of(maps, look.working_size))
             # 3. Points and masks for each.
             if heatmap is not None:
                 for candidate in pipeline.prompter(heatmap, self.look.propose):
@@ -179,17 +189,32 @@ class View:
 
     def _placed(self, label: str, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
         """The candidate, and its rivals if they vote, in the whole picture; without those that the crop cuts off."""
-        crop = self.crop
+        crop, window = self.crop, self.window
+        points = self.look.in_picture(candidate.points) + np.array([crop.x, crop.y, 0], dtype=np.float32)
         for each in (candidate, *self._rivals(candidate, heatmap)):
-            if not crop.cuts(each.mask.whole()):
+            if not window.cuts(each.mask.whole()):
                 yield replace(
                     each,
                     label=label,
-                    mask=each.mask.placed(crop.x, crop.y, crop.size),
+                    mask=each.mask.placed(window.x, window.y, window.size),
                     score=each.score * self.belief(label),
-                    points=candidate.points + np.array([crop.x, crop.y, 0], dtype=np.float32),
+                    points=points,
                     area=None,
+                    logits=None,
+                    full=self._full(each),
                 )
+
+    def _full(self, candidate: Candidate) -> Callable[[], PackedMask] | None:
+        """What makes a candidate's mask at the size of the whole picture, where that is another."""
+        crop, look = self.crop, self.look
+        if look.working_size == look.size:
+            return None
+        if candidate.logits is None:
+            mask = PackedMask.of(look.enlarge(candidate.mask.whole())).placed(crop.x, crop.y, crop.size)
+            return lambda: mask
+        # Without the look, which holds the model's own encoding, too.
+        enlarge = functools.partial(look.segmenter.enlarge, look.embedding, candidate.logits)
+        return lambda: PackedMask.of(enlarge()).placed(crop.x, crop.y, crop.size)
 
     def _rivals(self, candidate: Candidate, heatmap: Heatmap) -> Iterator[Candidate]:
         """All masks that the segmenter proposes for a candidate's points, where these vote, too."""
@@ -245,6 +270,7 @@ class NameLook(Look):
 
     def __init__(self, answered: Answered, row: int) -> None:
         super().__init__(answered.look.image, answered.look.segmenter)
+        self.mask_scale = answered.look.mask_scale
         self.answered = answered
         self.row = row
 
@@ -311,7 +337,7 @@ def _mean(first: Belief, second: Belief) -> Belief:
 
 
 def merge(
-    views: Sequence[tuple[Crop, list[Candidate]]], answers: Sequence[str], config: DiscoverySettings
+    views: Sequence[tuple[Window, list[Candidate]]], answers: Sequence[str], config: DiscoverySettings
 ) -> list[Candidate]:
     """Each object once, from what all crops and questions found."""
     if config.suppression == "votes":

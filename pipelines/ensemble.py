@@ -17,11 +17,12 @@ from groundkit.errors import ConfigError
 from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.masks.evidence import mean_evidence
 from groundkit.masks.geometry import agreement
+from groundkit.masks.heat import FusedHeat
 from groundkit.media.images import ImageSource, read_image
 from groundkit.models.look import Look
 from groundkit.pipelines.base import Pipeline, attempt
 from groundkit.pipelines.ensemble_config import PRESETS, EnsembleConfig, read_config
-from groundkit.pipelines.method import Method
+from groundkit.pipelines.method import Method, union
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.prompting.peaks import Peaks
 from groundkit.results import Failure, Grounding, Making
@@ -77,10 +78,11 @@ class EnsembleLook(Look):
 
     def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
         """The members' heatmaps, in place of layers."""
-        values = torch.from_numpy(np.stack([member.heatmap.reshape(1, 1, -1) for member in self.members]))
+        heats = [member.heatmap_at(self.working_size).reshape(1, 1, -1) for member in self.members]
+        values = torch.from_numpy(np.stack(heats))
         names = tuple(member.pipeline for member in self.members)
         token = Token(-1, phrase.text, None, Role.CONTENT, phrase.text)
-        return AttentionMaps(values, names, ("mean",), (token,), (TokenGrid(self.size),))
+        return AttentionMaps(values, names, ("mean",), (token,), (TokenGrid(self.working_size),))
 
 
 class Ensemble(Method):
@@ -117,7 +119,7 @@ class Ensemble(Method):
         return Peaks.of(self.config)
 
     def open(self, image: npt.NDArray[np.uint8]) -> EnsembleLook:
-        return EnsembleLook(image, self.segmenter)
+        return self.bounded(EnsembleLook(image, self.segmenter), image.shape)
 
     def made_by(self) -> Making:
         return {"segmenter": self.segmenter.name, "settings": self.config.flat(), "origins": self.config.origins}
@@ -161,7 +163,8 @@ class Ensemble(Method):
         evidence = mean_evidence(
             [member.evidence for member in members], np.array(config.weights or [1.0] * len(members))
         )
-        heatmap = Heatmap(heat[0, 0, 0], heat[0, 0, 0])
+        small = FusedHeat(look.size, tuple(member.small_heat for member in members), Fuse.of(config))
+        heatmap = Heatmap(heat[0, 0, 0], heat[0, 0, 0], small)
         found = self.point(
             look,
             text,
@@ -171,10 +174,11 @@ class Ensemble(Method):
             evidence=(lambda mask: evidence) if config.weighs_evidence else None,
         )
         trace = cast(Trace, found.steps)
-        mask = np.zeros(look.size, np.bool_)
-        for candidate in trace.candidates:
-            mask |= candidate.mask.whole()
-        seen = tuple(Member(each.pipeline, each.heatmap, agreement(mask, each.heatmap)) for each in members)
+        mask = union(trace.candidates, look.working_size)
+        seen = tuple(
+            Member(each.pipeline, cast(Any, each.small_heat), agreement(mask, each.heatmap_at(mask.shape)))
+            for each in members
+        )
         return replace(
             found,
             device=_joined(member.device for member in members),

@@ -65,7 +65,7 @@ class EnsembleConfig(EvidenceSettings):
 
     def of_member(self, name: str) -> Given:
         """What is given for a member, evidence included."""
-        given = Given({"evidence": self.weighs_evidence}, "ensemble")
+        given = Given({"evidence": self.weighs_evidence, "max_mask_side": self.max_mask_side}, "ensemble")
         if name in self._given:
             given.add(self._given[name], self._given[name].origins)
         return given

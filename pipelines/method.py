@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence, weigh_evidence
-from groundkit.masks.geometry import boxes_of
+from groundkit.masks.heat import PixelHeat
+from groundkit.masks.rle import RunLengths, area
 from groundkit.models.look import Look
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.shared_config import EvidenceSettings
@@ -23,8 +25,9 @@ from groundkit.prompting.objects import Objects
 from groundkit.prompting.peaks import Peaks
 from groundkit.results import Grounding, Making
 from groundkit.stages.negation import is_left
-from groundkit.stages.places import minmax
 from groundkit.stages.trace import Step, Trace
+
+AnyLook = TypeVar("AnyLook", bound=Look)
 
 
 class Method(Pipeline):
@@ -60,55 +63,49 @@ class Method(Pipeline):
         selection, prompter = self.config.selection_of(trace.phrase), self.prompter
         if not selection.is_best:
             prompter = Objects(selection=selection, peaks=self.peaks)
-        candidates = prompter(heatmap, look.propose)
+        candidates: Sequence[Candidate] = prompter(heatmap, look.propose)
         if prompter.alternatives and candidates:
             candidates = [max(candidates, key=lambda each: each.score)]
         if trace.phrase.negated:
             candidates = [each for each in candidates if remains(each.mask.whole(), trace.steps)]
-        return self.result(
-            look.image,
-            text,
-            heatmap.pixels,
-            candidates,
-            trace=trace,
-            started=started,
-            evidence=evidence or evidence_of(trace),
-        )
-
-    def result(
-        self,
-        image: npt.NDArray[np.uint8],
-        text: str,
-        heat: npt.NDArray[np.float32],
-        candidates: Sequence[Candidate],
-        *,
-        trace: Trace,
-        started: float,
-        evidence: Callable[[npt.NDArray[np.bool_]], Evidence] | None,
-    ) -> Grounding:
-        """Candidates as a result, without any where there is too little evidence for them.
-
-        Args:
-            started: what ``time.perf_counter`` told when the work for this phrase began.
-            evidence: how much evidence there is for a mask; None where it is not asked for.
-        """
-        seen = [each for each in candidates if each.mask.area]
-        masks = np.array([each.mask.whole() for each in seen], np.bool_).reshape(-1, *image.shape[:2])
-        grounding = Grounding(
-            image=image,
+        trace = trace.without_pixels(tuple(candidates))
+        evidence = evidence or evidence_of(trace)
+        judged = evidence(union(candidates, look.working_size)) if evidence else None
+        if judged is not None and judged.score < self.config.min_evidence:
+            candidates = []
+        masks = RunLengths.of((look.enlarge(each.mask.whole(), each.logits) for each in candidates), look.size)
+        seen = [index for index, mask in enumerate(masks.masks) if area(mask)]
+        pointed = [candidates[index].points for index in seen] or [each.points for each in candidates[:1]]
+        kept = masks.rows(seen)
+        small: Any = heatmap.small or PixelHeat(look.size, heatmap.pixels)
+        return Grounding(
+            image=look.image,
             phrase=text,
-            masks=masks,
-            scores=np.array([each.score for each in seen], dtype=np.float32),
-            boxes=boxes_of(masks),
-            points=np.concatenate([np.zeros((0, 3), np.float32), *(each.points for each in seen or candidates[:1])]),
-            heatmap=minmax(heat),
+            masks=cast(Any, kept),
+            scores=np.array([candidates[index].score for index in seen], dtype=np.float32),
+            boxes=kept.boxes(),
+            points=look.in_picture(np.concatenate([np.zeros((0, 3), np.float32), *pointed])),
+            heatmap=small,
             pipeline=self.name,
             model=self.model,
             seconds=time.perf_counter() - started,
-            steps=trace.without_pixels(tuple(candidates)),
+            evidence=judged,
+            steps=trace,
             **self.made_by(),
         )
-        return grounding if evidence is None else _judged(grounding, evidence(grounding.mask), self.config.min_evidence)
+
+    def bounded(self, look: AnyLook, size: tuple[int, ...]) -> AnyLook:
+        """A look whose masks are chosen at ``max_mask_side`` pixels of a picture of ``size``: (height, width)."""
+        look.mask_scale = min(1.0, (self.config.max_mask_side or math.inf) / max(size[:2]))
+        return look
+
+
+def union(candidates: Sequence[Candidate], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """All masks in one, bool ``size``."""
+    mask = np.zeros(size, np.bool_)
+    for each in candidates:
+        mask |= each.mask.whole()
+    return mask
 
 
 def evidence_of(trace: Trace) -> Callable[[npt.NDArray[np.bool_]], Evidence] | None:
@@ -126,13 +123,3 @@ def remains(mask: npt.NDArray[np.bool_], steps: Sequence[Step]) -> bool:
         if step.name == "negation":
             return is_left(mask, *(each.maps.by_grid()[0][0, 0, 0] for each in (step, before)))
     return True
-
-
-def _judged(grounding: Grounding, evidence: Evidence, min_evidence: float) -> Grounding:
-    """The grounding with its evidence; without masks and points where there is less than ``min_evidence``."""
-    grounding = replace(grounding, evidence=evidence)
-    if evidence.score >= min_evidence:
-        return grounding
-    none = np.zeros(0, np.float32)
-    empty = np.zeros((0, *grounding.image.shape[:2]), np.bool_)
-    return replace(grounding, masks=empty, scores=none, boxes=none.reshape(0, 4), points=none.reshape(0, 3))

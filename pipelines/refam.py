@@ -29,6 +29,7 @@ from groundkit.attention.maps import AttentionMaps
 from groundkit.errors import ConfigError
 from groundkit.language import Phrase, parse_phrase
 from groundkit.masks.evidence import weigh_evidence
+from groundkit.masks.heat import LaidHeat
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.diffusion.base import DiffusionModel
@@ -44,7 +45,7 @@ from groundkit.segmenters.base import Segmenter
 from groundkit.stages.base import Scene, Stage
 from groundkit.stages.evidence import reading_null_phrase
 from groundkit.stages.negation import Negation
-from groundkit.stages.places import Places, minmax
+from groundkit.stages.places import Places
 from groundkit.stages.slices import Slices
 from groundkit.stages.trace import Step, Trace
 
@@ -114,7 +115,7 @@ class RefAM(Method):
             keep_heads=keep_heads,
             batch_size=self.batch_size,
         )
-        return DiffusionLook(
+        look = DiffusionLook(
             self.diffusion,
             frames,
             self.segmenter,
@@ -124,6 +125,7 @@ class RefAM(Method):
             magnet_tokenisation=reading.magnet_tokenisation,
             magnet_encoding=reading.magnet_encoding,
         )
+        return self.bounded(look, frames[0].shape)
 
     @explain_out_of_memory()
     def attention(self, image: ImageSource, phrase: str, *, seed: int = 0, keep_heads: bool = False) -> AttentionMaps:
@@ -231,7 +233,8 @@ class RefAM(Method):
         combined, weighted = trace.after("slices"), seen.steps[-1].maps
         if weighted.values.shape[:3] != (1, 1, 1):
             raise ConfigError("the stages leave several maps: take layers and tokens among them")
-        heatmap = Heatmap(pixels=minmax(weighted.over(look.size)), cells=weighted.numpy()[0, 0, 0])
+        small = LaidHeat(look.size, weighted)
+        heatmap = Heatmap(pixels=small.at(look.working_size), cells=weighted.numpy()[0, 0, 0], small=small)
         # Is there more evidence than for a phrase that names nothing?
         maps = seen.null and (combined.numpy()[0, 0, 0], seen.null.numpy()[0, 0, 0])
         evidence = functools.partial(weigh_evidence, *maps) if maps else None

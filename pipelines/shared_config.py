@@ -18,6 +18,13 @@ class EvidenceSettings(Settings):
         True, description="measure the evidence that the object is in the picture at all (one more pass per picture)"
     )
     min_evidence: float = Field(0.0, ge=0, le=1, description="minimum evidence; below it, nothing is reported")
+    max_mask_side: int = Field(
+        1024,
+        ge=0,
+        description="maximum length in pixels of the longer side at which heatmaps, points and masks are compared and "
+        "chosen; only the chosen mask is made at the size of the picture, from the segmenter's logits, which are no "
+        "finer. 0 for the picture's own size",
+    )
 
     @property
     def weighs_evidence(self) -> bool:

@@ -28,6 +28,7 @@ from groundkit.errors import PhraseError
 from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.language.objects import token_offsets
 from groundkit.language.tokens import SPACE_PIECE, check_known
+from groundkit.masks.heat import before_picture
 from groundkit.media.images import ImageSource, read_image
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.options import FlowOptions
@@ -165,7 +166,7 @@ class VLSAM(Method):
         reading = self.config.reading
         # A crop is a closer look: where tokens grow with the picture, it gets as many as the whole.
         shown = image if whole is None or self.vlm.picture_size is None else whole
-        return self.look(
+        look = self.look(
             image,
             self.segmenter,
             self.vlm,
@@ -183,6 +184,8 @@ class VLSAM(Method):
             question=reading.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION,
             without_directions=self.config.weighs_places,
         )
+        # Masks of a crop are compared with those of the whole: both have one scale.
+        return self.bounded(look, (image if whole is None else whole).shape)
 
     def _pixels(self, height: int, width: int) -> int:
         """How many pixels of a picture of this size the model is given."""
@@ -211,7 +214,8 @@ class VLSAM(Method):
         started = time.perf_counter()
         phrase = parse_phrase(text)
         maps, steps = Scene(look, phrase, self.stages, seed=seed).run()
-        return self.point(look, text, Heatmap.of(maps, look.size), Trace(phrase, steps, page="answer"), started)
+        heatmap = Heatmap.of(maps, look.working_size, before_picture(steps, self.stages, look.size))
+        return self.point(look, text, heatmap, Trace(phrase, steps, page="answer"), started)
 
     def made_by(self) -> Making:
         return made_by(self.vlm, self.segmenter, self.config)

@@ -24,7 +24,6 @@ from groundkit.explain.tiles import (
     stack,
     tile_beside,
 )
-from groundkit.masks.packed import PackedMask
 from groundkit.outputs.drawing import MASK_COLOURS, POSITIVE, fit_text
 from groundkit.outputs.formats.heatmap import draw_heatmap, stretch
 from groundkit.outputs.letters import font, legible
@@ -54,7 +53,7 @@ def draw_answer(grounding: Grounding, trace: Trace) -> npt.NDArray[np.uint8]:
     steps = list(_tiles(image, others))
     area = trace.candidates[0].area if trace.candidates else None
     if area is not None:
-        steps.append(Tile(_painted(image, area.whole()), "Positive area", f"{_percent(area)} of the picture"))
+        steps.append(Tile(_painted(image, area.whole()), "Positive area", f"{area.percent:.1f} % of the picture"))
     said = " ".join(token.text.lstrip("▁Ġ") for token in read.maps.tokens if token.word is not None)
     line = f"read from: {said}" if said else "read from the last token of the question"
     rows = [draw_row("From the answer to the mask", [picture, *steps, *result])]
@@ -87,10 +86,6 @@ def _painted(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.N
     painted = image.copy()
     paint(painted, mask, MASK_COLOURS[1])
     return painted
-
-
-def _percent(mask: PackedMask) -> str:
-    return f"{100 * mask.area / (mask.size[0] * mask.size[1]):.1f} %"
 
 
 def _member(image: npt.NDArray[np.uint8], member: Member, trace: Trace) -> Tile:

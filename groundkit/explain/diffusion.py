@@ -101,16 +101,15 @@ def _steps(grounding: Grounding, trace: Trace, image: npt.NDArray[np.uint8]) -> 
 def _proposals(trace: Trace, image: npt.NDArray[np.uint8]) -> list[Tile]:
     first = trace.candidates[0] if trace.candidates else None
     tiles = []
-    for index, mask in enumerate(first.proposals.masks if first and first.proposals else ()):
+    for index, (mask, score) in enumerate(first.proposals if first else ()):
         picture = image.copy()
-        paint(picture, mask, MASK_COLOURS[0])
+        paint(picture, mask.whole(), MASK_COLOURS[0])
         frame, badge = (POSITIVE, "chosen") if first and index == first.chosen else (None, "")
-        score = first.proposals.scores[index] if first and first.proposals else 0.0
         tiles.append(
             Tile(
                 picture,
                 f"Score {score:.2f}",
-                f"{100 * mask.mean():.1f} % of the picture",
+                f"{mask.percent:.1f} % of the picture",
                 frame=frame,
                 badge=badge,
                 badge_colour=POSITIVE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,13 +19,16 @@ class Candidate:
     """A mask, its score, and the points that it was prompted with.
 
     Attributes:
-        mask: of a picture, or of a crop of it.
+        mask: of a picture, or of a crop of it, at the working size; so are the points.
         score: at least 0.
         points: float32 ``(M, 3)``, x, y and label.
         label: the object's name, such as ``red cup``; empty for a given phrase.
         agreement: how well the mask agrees with the heatmap that it was prompted from, at most 1.
-        proposals: the masks that the segmenter proposed for the points, where a prompter keeps them for ``explain``.
+        proposals: the masks that the segmenter proposed for the points, with their scores, where a prompter keeps them
+            for ``explain``.
         chosen: which of the proposals was taken.
+        logits: float32 ``(s, s)``, what the segmenter makes the mask of, at any size.
+        full: makes the mask at the size of the picture, where that is another.
         area: the positive area that the points were drawn from, where there is one.
     """
 
@@ -33,9 +37,11 @@ class Candidate:
     points: npt.NDArray[np.float32]
     label: str = ""
     agreement: float = 1.0
-    proposals: MaskProposals | None = field(default=None, repr=False)
+    proposals: tuple[tuple[PackedMask, float], ...] = field(default=(), repr=False)
     chosen: int = 0
     area: PackedMask | None = field(default=None, repr=False)
+    logits: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    full: Callable[[], PackedMask] | None = field(default=None, repr=False)
 
     @property
     def noun(self) -> str:
@@ -52,4 +58,6 @@ class Candidate:
         """One of the segmenter's proposals, compared with the heatmap ``(height, width)`` of its points if given."""
         mask = proposals.masks[index]
         agrees = 1.0 if heat is None else agreement(mask, heat)
-        return cls(PackedMask.of(mask), float(proposals.scores[index]), prompts.rows, agreement=agrees)
+        logits = None if proposals.logits is None else proposals.logits[index].copy()
+        score = float(proposals.scores[index])
+        return cls(PackedMask.of(mask), score, prompts.rows, agreement=agrees, logits=logits)

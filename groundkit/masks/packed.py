@@ -44,6 +44,11 @@ class PackedMask:
         (left, top), (height, width) = self.corner, self.shape
         return np.array([left, top, left + width, top + height], dtype=np.float32)
 
+    @property
+    def percent(self) -> float:
+        """How much of the picture it covers."""
+        return 100 * self.area / (self.size[0] * self.size[1])
+
     def part(self) -> Mask:
         """The pixels of the box, bool ``(h, w)``."""
         height, width = self.shape

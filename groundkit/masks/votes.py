@@ -15,7 +15,7 @@ import numpy as np
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.geometry import apart
 from groundkit.masks.packed import PackedMask
-from groundkit.media.crops import Crop
+from groundkit.media.crops import Window
 
 SAME = 0.5  # IoU from which two masks are of one object
 
@@ -28,7 +28,7 @@ class _Vote:
 
 
 def fuse_views(
-    views: Sequence[tuple[Crop, Sequence[Candidate]]], *, min_score: float, overlap: float, power: float = 1.0
+    views: Sequence[tuple[Window, Sequence[Candidate]]], *, min_score: float, overlap: float, power: float = 1.0
 ) -> list[Candidate]:
     """The objects that the views agree on, the highest score first.
 
@@ -61,25 +61,32 @@ def fuse_views(
     return list(apart(supported, lambda first, second: first.mask.iou(second.mask) >= overlap))
 
 
-def _agree(votes: Sequence[_Vote], crops: Sequence[Crop]) -> Candidate:
+def _agree(votes: Sequence[_Vote], crops: Sequence[Window]) -> Candidate:
     """What an object's votes, the heaviest first, make of it."""
     noun = _favourite(votes, lambda candidate: candidate.noun)
     named = [vote for vote in votes if vote.candidate.noun == noun]
     heaviest = {vote.view: vote.weight for vote in reversed(named)}
-    first = votes[0].candidate
-    boxes = np.array([vote.candidate.mask.box for vote in votes])
-    left, top = boxes[:, :2].min(axis=0).astype(int).tolist()
-    right, bottom = boxes[:, 2:].max(axis=0).astype(int).tolist()
-    covered = np.zeros((bottom - top, right - left))
-    for vote in votes:
-        covered[vote.candidate.mask.inside(left, top)] += vote.weight * vote.candidate.mask.part()
-    mask = PackedMask.of(covered > sum(vote.weight for vote in votes) / 2)
+    candidates = [vote.candidate for vote in votes]
+    first = candidates[0]
     return Candidate(
-        mask.placed(left, top, first.mask.size),
+        _majority([each.mask for each in candidates], votes),
         sum(heaviest.values()) / sum(crop.shows(first.mask.box) for crop in crops),
         first.points,
         label=_favourite(named, lambda candidate: candidate.label),
+        full=first.full and (lambda: _majority([each.full() for each in candidates if each.full], votes)),
     )
+
+
+def _majority(masks: Sequence[PackedMask], votes: Sequence[_Vote]) -> PackedMask:
+    """What more than half of the weight of the votes covers, of one mask per vote."""
+    boxes = np.array([mask.box for mask in masks])
+    left, top = boxes[:, :2].min(axis=0).astype(int).tolist()
+    right, bottom = boxes[:, 2:].max(axis=0).astype(int).tolist()
+    covered = np.zeros((bottom - top, right - left))
+    for mask, vote in zip(masks, votes, strict=True):
+        covered[mask.inside(left, top)] += vote.weight * mask.part()
+    most = PackedMask.of(covered > sum(vote.weight for vote in votes) / 2)
+    return most.placed(left, top, masks[0].size)
 
 
 def _favourite(votes: Sequence[_Vote], name: Callable[[Candidate], str]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -29,10 +31,13 @@ class Look(ABC):
         image: uint8 ``(height, width, 3)`` RGB.
         can: what ``read`` can give beside the maps: of ``heads`` (each by itself), ``text`` (text to text),
             ``gradients``, ``hidden states``, ``image queries``, ``sizes`` (see ``at``). Stages say what they need.
+        mask_scale: the size at which masks are compared and chosen, relative to the picture's, at most 1. Heatmaps,
+            points and proposed masks have that working size; ``enlarge`` and ``in_picture`` lead to the picture's.
         known: what stages remember as long as the picture is open.
     """
 
     can: frozenset[str] = frozenset()
+    mask_scale: float = 1.0
 
     def __init__(self, image: npt.NDArray[np.uint8], segmenter: Segmenter) -> None:
         self.image = image
@@ -57,6 +62,12 @@ class Look(ABC):
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
         height, width = self.image.shape[:2]
+        return height, width
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """(height, width) of heatmaps and of proposed masks."""
+        height, width = (max(1, round(side * self.mask_scale)) for side in self.size)
         return height, width
 
     def showing(self, image: npt.NDArray[np.uint8]) -> Self:
@@ -88,5 +99,32 @@ class Look(ABC):
         return self.segmenter.embed(self.image)
 
     def propose(self, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
-        """Masks for the one object that points describe; the further arguments are those of ``Segmenter.segment``."""
-        return self.segmenter.segment(self.embedding, prompts, **prompt)
+        """Masks of the working size for the one object that points of that size describe.
+
+        The further arguments are those of ``Segmenter.segment``; a box has that size, too.
+        """
+        if self.working_size == self.size:
+            return self.segmenter.segment(self.embedding, prompts, **prompt)
+        if prompt.get("box") is not None:
+            prompt["box"] = self.in_picture(prompt["box"].reshape(2, 2)).reshape(4)
+        prompts = replace(prompts, xy=self.in_picture(prompts.xy))
+        return self.segmenter.segment(self.embedding, prompts, **prompt, size=self.working_size)
+
+    def in_picture(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Points of the working size, float32 ``(M, 2)`` or with further columns, in pixels of the picture."""
+        (height, width), (rows, columns) = self.size, self.working_size
+        scaled = points.copy()
+        scaled[:, :2] *= np.array([width / columns, height / rows], np.float32)
+        return scaled
+
+    def enlarge(
+        self, mask: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """A mask of the working size as one of the picture's, from its logits ``(s, s)`` if it has any."""
+        if mask.shape == self.size:
+            return mask
+        if logits is not None:
+            return self.segmenter.enlarge(self.embedding, logits)
+        height, width = self.size
+        soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(soft > 0.5)

@@ -27,6 +27,6 @@ def to_supervision(grounding: Grounding) -> Detections:
         xyxy=grounding.boxes,
         mask=grounding.masks,
         confidence=grounding.scores,
-        class_id=np.zeros(len(grounding.masks), dtype=int),
-        data={"class_name": np.array([grounding.phrase] * len(grounding.masks), dtype=str)},
+        class_id=np.zeros(len(grounding.run_lengths), dtype=int),
+        data={"class_name": np.array([grounding.phrase] * len(grounding.run_lengths), dtype=str)},
     )

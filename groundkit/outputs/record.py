@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from groundkit.masks.rle import encode
 from groundkit.results import Discovery, Grounding
 from groundkit.version import __version__
 
@@ -62,13 +61,18 @@ def discovery_record(discovery: Discovery, source: str) -> dict[str, Any]:
         "objects": [
             {
                 "label": label,
-                "mask": encode(mask),
+                "mask": mask,
                 "box": [float(side) for side in box],
                 "score": round(float(score), 6),
                 "points": [[float(x), float(y), int(positive)] for x, y, positive in points],
             }
             for label, mask, box, score, points in zip(
-                discovery.labels, discovery.masks, discovery.boxes, discovery.scores, discovery.points, strict=True
+                discovery.labels,
+                discovery.run_lengths,
+                discovery.boxes,
+                discovery.scores,
+                discovery.points,
+                strict=True,
             )
         ],
     }
@@ -82,7 +86,7 @@ def made_with(found: Grounding | Discovery) -> dict[str, Any]:
 
 def full_record(grounding: Grounding, source: str, mask_files: Sequence[Path | str] = ()) -> dict[str, Any]:
     """The record with the masks themselves: ``rle`` holds one COCO run-length encoding a mask."""
-    return {**record(grounding, source, mask_files), "rle": [encode(mask) for mask in grounding.masks]}
+    return {**record(grounding, source, mask_files), "rle": list(grounding.run_lengths)}
 
 
 def failure(source: str, phrase: str | None, error: Exception) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from groundkit.stages.trace import PICTURE
 
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps
+    from groundkit.masks.heat import SmallHeat
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,27 @@ class Heatmap:
     """Where a phrase points, at two resolutions.
 
     Attributes:
-        pixels: float32 ``(height, width)``, one value per pixel of the picture, at least 0.
+        pixels: float32 ``(height, width)``, one value per pixel of the picture at its working size, at least 0.
         cells: float32 ``(h, w)``, one value per image token (or patch), at least 0.
+        small: the same map as a result keeps it; without one, a result keeps the pixels.
     """
 
     pixels: npt.NDArray[np.float32]
     cells: npt.NDArray[np.float32]
+    small: SmallHeat | None = None
 
     @classmethod
-    def of(cls, maps: AttentionMaps, size: tuple[int, int]) -> Heatmap:
+    def of(cls, maps: AttentionMaps, size: tuple[int, int], small: SmallHeat | None = None) -> Heatmap:
         """The one map that stages have left, over a picture of ``size``: (height, width)."""
         if maps.layers == (PICTURE,):
             pixels, cells = (grid[0, 0, 0] for grid in maps.by_grid())
         else:
             pixels, cells = maps.over(size), maps.on_finest_grid()
-        return cls(pixels, cells)
+        return cls(pixels, cells, small)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the picture."""
+        """(height, width) of the pixels."""
         height, width = self.pixels.shape
         return height, width
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.choose import MaskRule, choose_mask
+from groundkit.masks.packed import PackedMask
 from groundkit.masks.rim import deepest_point
 from groundkit.prompting.base import Heatmap, Prompter
 from groundkit.segmenters.base import Propose
@@ -69,7 +70,8 @@ class Peaks(Prompter):
             prompts = deepest_point(heat, proposals.masks[chosen])
             proposals = propose(prompts)
             chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
-        return replace(Candidate.of(proposals, chosen, prompts), proposals=proposals, chosen=chosen)
+        tried = zip(map(PackedMask.of, proposals.masks), proposals.scores.tolist(), strict=True)
+        return replace(Candidate.of(proposals, chosen, prompts), proposals=tuple(tried), chosen=chosen)
 
 
 def upsample(heat: Heat, height: int, width: int) -> Heat:

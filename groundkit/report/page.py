@@ -95,7 +95,7 @@ def picture_entry(source: str, phrase: str, found: Grounding, heat: npt.NDArray[
     return _template("picture.html").render(
         source=source,
         phrase=phrase,
-        status="found" if len(found.masks) else "empty",
+        status="found" if found.run_lengths else "empty",
         score=float(found.scores.max()) if len(found.scores) else None,
         evidence=found.evidence.score if found.evidence else None,
         method=f"{found.pipeline} · {found.model}",

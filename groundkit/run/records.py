@@ -56,7 +56,7 @@ def record_of(
     if isinstance(found, Grounding):
         told = record(found, unit.item.name, names.get("png", []))
         if kept:
-            told |= {**_heat(found), **_parts(found), "rle": [encode(mask) for mask in found.masks]}
+            told |= {**_heat(found), **_parts(found), "rle": list(found.run_lengths)}
     else:
         told = {**discovery_record(found, unit.item.name), "phrase": None}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import cv2
@@ -19,20 +20,22 @@ _INTERPOLATIONS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
 
 class Picture(Stage):
-    """Lay the map over the picture. Two grids are left: the picture's pixels, and its finest image tokens."""
+    """Lay the map over the picture. Two grids are left: its pixels, at the working size, and its tokens."""
 
     interpolation: Literal["auto", "cubic", "linear"] = Field(
         "auto", description="between the tokens: cubic, linear, or linear after the stage sizes and else cubic (auto)"
     )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
-        height, width = scene.look.image.shape[:2]
-        fused = any(stage.kind_name() == "sizes" for stage in scene.stages)
-        chosen = ("linear" if fused else "cubic") if self.interpolation == "auto" else self.interpolation
-        pixels = maps.over((height, width), interpolation=_INTERPOLATIONS[chosen])
+        pixels = maps.over(scene.look.working_size, interpolation=self.between(scene.stages))
         cells = minmax(maps.on_finest_grid())
         laid = maps.on((TokenGrid(pixels.shape), TokenGrid(cells.shape)), (pixels, cells))
         return laid.merged(laid.values, PICTURE)
+
+    def between(self, stages: Sequence[Stage]) -> int:
+        """OpenCV's interpolation behind some other stages."""
+        fused = any(stage.kind_name() == "sizes" for stage in stages)
+        return _INTERPOLATIONS[("linear" if fused else "cubic") if self.interpolation == "auto" else self.interpolation]
 
 
 STAGE = Picture

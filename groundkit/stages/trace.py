@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from groundkit.kept import keep_small
 from groundkit.language import Phrase
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ class Member:
 
     Attributes:
         name: of its method.
-        heatmap: float32 ``(height, width)`` in [0, 1].
+        heatmap: float32 ``(height, width)`` in [0, 1]; it may be kept smaller, see :mod:`groundkit.kept`.
         agreement: how well it agrees with the mask that was taken.
     """
 
     name: str
     heatmap: npt.NDArray[np.float32]
     agreement: float
+
+
+keep_small(Member, "heatmap")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ class Trace:
         phrase: the phrase, taken apart.
         steps: the reading and each stage, in their order.
         notes: lines for people, such as the words that a model was made to say.
-        candidates: the points that were tried, with the masks that were proposed for each.
+        candidates: the points that were tried, with the masks that were proposed for each, of the working size.
         members: of an ensemble, what each member found.
         page: the kind of page on which ``groundkit explain`` draws it.
     """
@@ -78,7 +82,7 @@ class Trace:
     def without_pixels(self, candidates: tuple[Candidate, ...]) -> Trace:
         """The trace as a result keeps it: with the candidates, and with no map as large as the picture."""
         steps = tuple(replace(step, maps=_small(step.maps), beside=_all_small(step.beside)) for step in self.steps)
-        return replace(self, steps=steps, candidates=candidates)
+        return replace(self, steps=steps, candidates=tuple(replace(each, logits=None) for each in candidates))
 
     def after(self, name: str) -> AttentionMaps:
         """The maps after a stage.

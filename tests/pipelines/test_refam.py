@@ -145,7 +145,7 @@ def test_sizes_compare_the_masks_at_the_peaks_and_not_their_heat(phrase: str, pl
     assert patch(grounding) == place
     assert len(grounding.masks) == len(grounding.points) == 1
     (candidate,) = grounding.steps.candidates
-    assert np.array_equal(grounding.masks[0], candidate.proposals.masks[candidate.chosen])
+    assert np.array_equal(grounding.masks[0], candidate.proposals[candidate.chosen][0].whole())
 
 
 def test_without_the_spatial_bias_sizes_choose_nothing() -> None:

@@ -103,8 +103,9 @@ def count_found(
         overlap: minimum IoU of a match.
     """
     left = set(range(len(nouns)))
+    masks = found.masks
     for index in np.argsort(-found.scores, kind="stable"):
-        mask, label = found.masks[index], found.labels[index]
+        mask, label = masks[index], found.labels[index]
         overlaps = {k: mask_iou(mask, truths[k]) for k in left if _same_noun(label, nouns[k])}
         best = max(overlaps, key=overlaps.__getitem__, default=None)
         if best is not None and overlaps[best] >= overlap:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from groundkit.errors import ConfigError
-from groundkit.masks.rle import RunLength, area, box, encode
+from groundkit.masks.rle import RunLength, area, box
 from groundkit.media.inputs import STDIN
 from groundkit.outputs.atomic import os_errors_as_input_errors, write_text
 from groundkit.outputs.formats.base import Format, Source
@@ -65,7 +65,7 @@ class CocoDataset:
         self.add_picture(file_name, (height, width))
         self._categories.setdefault(grounding.phrase)
         self._found[file_name, grounding.phrase] = _Found(
-            [encode(mask) for mask in grounding.masks],
+            list(grounding.run_lengths),
             [float(score) for score in grounding.scores],
             grounding.pipeline,
             grounding.model,

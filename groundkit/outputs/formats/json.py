@@ -20,7 +20,7 @@ class Json(Format):
         if isinstance(result, Discovery):
             record = discovery_record(result, source.name)
         else:
-            masks = mask_names(path.with_suffix(".png"), len(result.masks)) if "png" in source.formats else []
+            masks = mask_names(path.with_suffix(".png"), len(result.run_lengths)) if "png" in source.formats else []
             record = full_record(result, source.name, [file.name for file in masks])
         return [write_text(path, json.dumps(record, indent=2) + "\n")]
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.PngImagePlugin import putchunk
 
+from groundkit.masks.rle import decode
 from groundkit.outputs.atomic import atomic_path
 from groundkit.outputs.formats.base import Format, Source, mask_names
 from groundkit.outputs.ours import earlier_masks, png_mark, remove_ours
@@ -60,7 +61,7 @@ def grey_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 def write_each(result: Grounding, path: Path, owner: str, draw: Callable[[int], npt.NDArray[np.uint8]]) -> list[Path]:
     """Write a picture per mask to ``mask_names``, and remove those of an earlier result with other masks."""
-    files = mask_names(path, len(result.masks))
+    files = mask_names(path, len(result.run_lengths))
     for number, file in enumerate(files):
         write_png(file, draw(number), owner)
     remove_ours(earlier_masks(path), files)
@@ -75,7 +76,7 @@ class Png(Format):
 
     def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
         assert isinstance(result, Grounding)
-        return write_each(result, path, source.owner, lambda number: grey_of(result.masks[number]))
+        return write_each(result, path, source.owner, lambda number: grey_of(decode(result.run_lengths[number])))
 
 
 FORMAT = Png()

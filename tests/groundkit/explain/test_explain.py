@@ -12,6 +12,7 @@ from groundkit.explain.tiles import WIDTH
 from groundkit.language import Role, Token
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence
+from groundkit.masks.packed import PackedMask
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -26,7 +27,8 @@ def trace_for(grounding, tokens, *, bias, proposals=3, kept=None):
     masks = np.stack([np.roll(grounding.mask, shift, axis=1) for shift in range(proposals)])
     proposed = MaskProposals(masks, np.linspace(0.9, 0.1, proposals, dtype=np.float32))
     points = PointPrompts(np.zeros((1, 2), np.float32), np.ones(1, np.int64))
-    return replace(trace, candidates=(replace(Candidate.of(proposed, 0, points), proposals=proposed),))
+    tried = tuple(zip(map(PackedMask.of, masks), proposed.scores.tolist(), strict=True))
+    return replace(trace, candidates=(replace(Candidate.of(proposed, 0, points), proposals=tried),))
 
 
 @pytest.mark.parametrize(
