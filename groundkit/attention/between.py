@@ -30,6 +30,7 @@ class Across:
         joint: whether words and patches are one sequence. Where they are not, words are keys of a cross-attention and
             look at nothing themselves.
         keep_heads: keep every head by itself instead of their mean.
+        stop: end the pass once all is read, see :class:`~groundkit.attention.tap.AttentionTap`.
 
     Raises:
         ConfigError: words that look at nothing.
@@ -46,6 +47,7 @@ class Across:
         direction: AttentionDirection = AttentionDirection.IMAGE_TO_TEXT,
         joint: bool = True,
         keep_heads: bool = False,
+        stop: bool = False,
     ) -> None:
         self._to_text = direction is AttentionDirection.IMAGE_TO_TEXT
         if not joint and not self._to_text:
@@ -60,7 +62,7 @@ class Across:
         selections = {"across": Selection(rows=rows, columns=columns, heads=reduction)}
         if joint:
             selections["text"] = Selection(rows=words, columns=words, heads="mean" if heads is None else "all")
-        self.tap = AttentionTap(layers, selections)
+        self.tap = AttentionTap(layers, selections, stop=stop)
 
     def maps(self, tokens: Sequence[Token] = (), *, row: int = 0) -> AttentionMaps:
         """What was read of one row of the batch.

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from threading import get_ident
+from threading import get_ident, local
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -75,8 +76,9 @@ class AttentionTap:
         layers: a name for each module whose forward makes exactly one attention call, such as a transformer block.
         selections: a name for each thing to read, the same for every layer.
         row_chunk: query rows worked on at a time; extra memory grows with it (see ``attention_entries``).
-        stop: end the pass in the attention call of the last layer, once all is read. Then nothing behind it is run,
-            neither of the model nor of the ``with`` block.
+        stop: end the pass inside the attention call of the layer that runs last, once each layer was read. Nothing
+            after it is run, neither in the model nor in the ``with`` block. Where taps are nested, the pass ends when
+            every one of them allows it and has read its layers: a tap without ``stop`` sees the whole pass.
 
     Raises:
         AttentionError: on entering it in a second thread while it is active; while the model runs, when a layer makes a
@@ -101,6 +103,7 @@ class AttentionTap:
         self._entries: dict[tuple[str, str], Any] = {}  # (layer, selection)
         self._visits: list[_Visit] = []
         self._ran: set[str] = set()
+        self._unread: set[str] = set()  # layers, in this pass
         self._depth = 0
         self._thread = 0
         self._cleanup = ExitStack()
@@ -111,6 +114,7 @@ class AttentionTap:
             self._entries.clear()
             self._visits.clear()
             self._ran.clear()
+            self._unread = set(self._layers)
             with ExitStack() as stack:
                 for name, layer in self._layers.items():
                     # First in and last out, so that layers within layers leave in the reverse order of entering.
@@ -119,6 +123,8 @@ class AttentionTap:
                     after = layer.register_forward_hook(partial(self._leave_layer, name), always_call=True)
                     stack.callback(after.remove)
                 stack.enter_context(_AttentionMode(self))
+                _active.taps.append(self)
+                stack.callback(_active.taps.remove, self)
                 self._cleanup = stack.pop_all()
         elif get_ident() != self._thread:
             raise AttentionError("this AttentionTap is active in another thread: make one for each thread")
@@ -134,7 +140,10 @@ class AttentionTap:
         self._cleanup.close()
         if kind is None:
             self._require_all_layers()
-        return isinstance(error, _Enough) and error.tap is self
+        if not isinstance(error, _Enough) or error.tap is not self:
+            return False
+        _unload(traceback)
+        return True
 
     def read(self, selection: str) -> Tensor:
         """The entries of one selection, the layers in the order they were given.
@@ -204,7 +213,10 @@ class AttentionTap:
                         f"selection {name!r} goes beyond {visit.layer}, which has {call.query.shape[2]} queries and "
                         f"{call.key.shape[2]} keys: choose positions within them"
                     ) from error
-        if self._stop and self._visits and len(self._entries) == len(self._layers) * len(self._selections):
+            if visit.layer not in self._unread:  # a further pass
+                self._unread = set(self._layers)
+            self._unread.remove(visit.layer)
+        if all(tap._stop and not tap._unread for tap in _active.taps):
             raise _Enough(self)
         return output, log_sum_exp
 
@@ -215,6 +227,24 @@ class _Enough(Exception):  # noqa: N818 (it is no error)
     def __init__(self, tap: AttentionTap) -> None:
         super().__init__("the pass has ended early")
         self.tap = tap
+
+
+class _Active(local):
+    """The taps that this thread has entered, from the outermost on."""
+
+    def __init__(self) -> None:
+        self.taps: list[AttentionTap] = []
+
+
+_active = _Active()
+
+
+def _unload(traceback: TracebackType | None) -> None:
+    """Let accelerate's hooks send away the weights of the modules that were left early, as after a whole forward."""
+    modules = [frame.f_locals.get("self") for frame, _ in walk_tb(traceback)]
+    for module in reversed(dict.fromkeys(each for each in modules if isinstance(each, nn.Module))):
+        if (hook := getattr(module, "_hf_hook", None)) is not None:
+            hook.post_forward(module, None)
 
 
 @dataclass

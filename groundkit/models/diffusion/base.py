@@ -332,6 +332,7 @@ class DiffusionModel(ABC):
             direction=options.direction,
             joint=self.joint,
             keep_heads=options.keep_heads,
+            stop=True,
         )
         with across.tap, clock.part("transformer", passes=1, tokens=patches + states):
             self.run(noisy, text, options)

@@ -550,8 +550,6 @@ class VisionLanguageModel(ABC):
 
     def _tap(self, names: Sequence[str], reading: Reading, *, stop: bool = True) -> AttentionTap:
         """A tap for a pass that ends at the last of some layers, unless it is to go on."""
-        # The hooks that move an offloaded block away again would be left out.
-        stop = stop and not self.offload
         return AttentionTap({name: self._layers[name] for name in names}, {"read": reading}, stop=stop)
 
     def _keeps(self, conversation: Conversation) -> bool:

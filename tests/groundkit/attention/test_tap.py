@@ -3,13 +3,18 @@ it: it keeps every query and key, and the oracle is a float64 softmax of them.""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
+from accelerate.hooks import AlignDevicesHook
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
+from pretend_device import pretend
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
@@ -343,20 +348,110 @@ def test_a_pass_that_stops_early_reads_the_same_and_leaves_the_model_and_taps_ar
         layer.register_forward_pre_hook(lambda *_, name=name: begun.append(name)) for name, layer in layers.items()
     ]
     behind = False
-    with AttentionTap({"double 0": layers["double 0"]}, {"map": IMAGE_TO_TEXT}) as around:
-        with AttentionTap(dict(list(layers.items())[:2]), {"map": IMAGE_TO_TEXT}, stop=True) as tap:
+    with AttentionTap({"double 0": layers["double 0"]}, {"map": IMAGE_TO_TEXT}, stop=True) as around:
+        backwards = {name: layers[name] for name in ("double 1", "double 0")}
+        with AttentionTap(backwards, {"map": IMAGE_TO_TEXT}, stop=True) as tap:
             run()
             behind = True
         assert torch.equal(around.read("map")[0], whole[0])
     assert begun == ["double 0", "double 1"]
     assert not behind
-    assert torch.equal(tap.read("map"), whole)
+    assert torch.equal(tap.read("map"), whole.flip(0))
     for hook in hooks:
         hook.remove()
     assert_as_found(flux)
     assert torch.equal(run(), plain)
     with pytest.raises(ZeroDivisionError), tap:  # another error is not taken for the end
         raise ZeroDivisionError
+
+
+@torch.no_grad()
+def test_a_tap_that_stops_takes_nothing_from_those_around_it(flux: FluxTransformer2DModel) -> None:
+    layers = flux_layers(flux)
+    first, second = flux_run(flux, seed=1), flux_run(flux, seed=2)
+    plain, expected = second(), solo(flux, second, list(layers), IMAGE_TO_TEXT)
+
+    def tap(*names: str, stop: bool) -> AttentionTap:
+        return AttentionTap({name: layers[name] for name in names}, {"map": IMAGE_TO_TEXT}, stop=stop)
+
+    with tap("single 1", stop=False) as whole, tap("double 1", "single 0", stop=True) as early:
+        first()  # a tap that wants the whole pass gets it, each time
+        assert torch.equal(second(), plain)
+    assert torch.equal(torch.cat([early.read("map"), whole.read("map")]), expected[1:])
+
+    with tap("single 0", stop=True) as later, tap("double 1", stop=True) as early, tap("double 0", stop=True) as first_:
+        second()
+    assert torch.equal(torch.cat([each.read("map") for each in (first_, early, later)]), expected[:3])
+
+
+def test_gradients_after_a_pass_that_stopped_are_as_before(flux: FluxTransformer2DModel) -> None:
+    run = flux_run(flux)
+
+    def gradients() -> list[Tensor]:
+        return list(torch.autograd.grad(run().sum(), list(flux.parameters())))
+
+    before = gradients()
+    with AttentionTap({"double 1": flux_layers(flux)["double 1"]}, {"map": IMAGE_TO_TEXT}, stop=True):
+        run()
+    assert torch.is_grad_enabled()
+    assert all(map(torch.equal, before, gradients()))
+
+
+@torch.no_grad()
+def test_threads_stop_each_its_own_pass_of_one_model(flux: FluxTransformer2DModel) -> None:
+    layers, runs = flux_layers(flux), {seed: flux_run(flux, seed=seed) for seed in range(4)}
+    plain = {seed: run() for seed, run in runs.items()}
+    expected = {seed: solo(flux, run, list(layers), IMAGE_TO_TEXT) for seed, run in runs.items()}
+    together = threading.Barrier(len(runs))
+
+    @torch.no_grad()
+    def work(seed: int) -> bool:
+        together.wait(timeout=60)
+        names = list(layers)[: seed + 1]
+        for _ in range(5):
+            with AttentionTap({name: layers[name] for name in names}, {"map": IMAGE_TO_TEXT}, stop=True) as tap:
+                runs[seed]()
+                return False
+            if not torch.equal(tap.read("map"), expected[seed][: seed + 1]) or not torch.equal(
+                runs[seed](), plain[seed]
+            ):
+                return False
+        return True
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        assert all(pool.map(work, runs))
+    assert_as_found(flux)
+
+
+@torch.no_grad()
+def test_an_offloaded_model_loads_no_block_behind_the_end_and_sends_all_others_away(
+    flux: FluxTransformer2DModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = flux_run(flux)
+    plain, layers = run(), flux_layers(flux)
+    whole = solo(flux, run, ["double 0", "double 1"], IMAGE_TO_TEXT)
+    loaded: list[nn.Module] = []
+    bring = AlignDevicesHook.pre_forward
+
+    def watched(hook: AlignDevicesHook, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        loaded.append(module)
+        return bring(hook, module, *args, **kwargs)
+
+    monkeypatch.setattr(AlignDevicesHook, "pre_forward", watched)
+    flux.own = nn.Parameter(torch.ones(1))  # of the model itself, which is running when the pass ends
+    with pretend("cuda"):
+        cpu_offload(flux, torch.device("cuda", 0))
+        assert torch.equal(run().cpu(), plain)
+        loaded.clear()
+        with AttentionTap(
+            {name: layers[name] for name in ("double 0", "double 1")}, {"map": IMAGE_TO_TEXT}, stop=True
+        ) as t:
+            run()
+        torch.testing.assert_close(t.read("map").cpu(), whole)
+        assert set(loaded) & set(layers["double 1"].modules())
+        assert not set(loaded) & {module for name in ("single 0", "single 1") for module in layers[name].modules()}
+        assert all(weight.is_meta for weight in flux.parameters())
+        assert torch.equal(run().cpu(), plain)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from reference import QueriesAndKeys
 from torch import Tensor
 
 from groundkit.attention.choices import AttentionDirection
+from groundkit.attention.tap import AttentionTap, Selection
 from groundkit.errors import ConfigError
 from groundkit.models.diffusion import base as diffusion_base
 from groundkit.models.diffusion.base import DiffusionModel, EncodedClip, Text
@@ -54,6 +55,11 @@ def calls(
     with QueriesAndKeys(layers(model, noise_level)) as reference:
         model.run(model.noised(clip.latents, noise, noise_level), text, ReadOptions(noise_level=noise_level))
     return reference.calls
+
+
+def whole_pass(model: DiffusionModel, noise_level: float) -> AttentionTap:
+    """A reading in it does not end the pass of the transformer."""
+    return AttentionTap(layers(model, noise_level), {"one": Selection(slice(1), slice(1))})
 
 
 def directions(model: DiffusionModel) -> list[AttentionDirection]:
@@ -118,11 +124,32 @@ def test_the_transformer_returns_bit_for_bit_what_it_returns_without_the_tap(
     encoded, text = encode(model, clip)
     outputs: list[Tensor] = []
     hook = model.transformer(0.4).register_forward_hook(lambda _module, _inputs, output: outputs.append(output[0]))
-    model.read_attention(encoded, text, ReadOptions(noise_level=0.4, seed=3, layers="all"))
+    with whole_pass(model, 0.4):
+        model.read_attention(encoded, text, ReadOptions(noise_level=0.4, seed=3, layers="all"))
     noise = model.noise(encoded.latents, 3)
     model.run(model.noised(encoded.latents, noise, 0.4), text, ReadOptions(noise_level=0.4))
     hook.remove()
     assert torch.equal(*outputs)
+
+
+def test_a_pass_ends_with_the_last_layer_that_is_read_and_the_maps_stay_bit_for_bit(
+    model: DiffusionModel, clip: Pixels
+) -> None:
+    encoded, text = encode(model, clip)
+    options = ReadOptions(noise_level=0.4, seed=3, layers="0-0")
+    with whole_pass(model, 0.4):
+        expected = model.read_attention(encoded, text, options)
+    ended: list[str] = []
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: ended.append(name))  # type: ignore[misc]
+        for name, layer in layers(model, 0.4).items()
+    ]
+    found = model.read_attention(encoded, text, options)
+    for hook in hooks:
+        hook.remove()
+    assert not ended
+    assert torch.equal(found.values, expected.values)
+    assert found.text is expected.text or torch.equal(found.text, expected.text)
 
 
 @pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning")  # of Mochi's own making
@@ -132,7 +159,8 @@ def test_a_pass_is_that_of_the_familys_own_pipeline(model: DiffusionModel, clip:
     outputs: list[Tensor] = []
     first = 0.999 if isinstance(model, WanModel) else 1.0  # the noise of the first step
     hook = model.transformer(first).register_forward_hook(lambda _module, _inputs, output: outputs.append(output[0]))
-    model.read_attention(encoded, text, ReadOptions(noise_level=first, seed=3, layers="0-0", guidance=1.0))
+    with whole_pass(model, first):
+        model.read_attention(encoded, text, ReadOptions(noise_level=first, seed=3, layers="0-0", guidance=1.0))
     noise = model.noise(encoded.latents, 3)
     own_pipeline(model, model.noised(encoded.latents, noise, first), clip)
     hook.remove()
