@@ -2,9 +2,10 @@
 
 As long as one shift, turn and scale of how the object looked explains it, it is found by that: nothing adds up from
 frame to frame, what another object hides is left out of the mask, and an object that was hidden or has left is found
-again. An object that bends is carried by DIS optical flow (Kroeger et al. 2016), which warps its mask from each frame
-to the next. Points inside the mask then prompt the segmenter, and of the segmenter's masks the one that overlaps it
-best is taken if it overlaps enough.
+again; its outline is known, and no segmenter is asked. An object that bends is carried by DIS optical flow (Kroeger et
+al. 2016), which warps its mask from each frame to the next. Points inside the mask then prompt the segmenter, and of
+the segmenter's masks the one that overlaps it best is taken if it overlaps enough. After each one that does not, the
+segmenter is asked half as often.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class OpticalFlowSettings:
     """What decides.
 
     Attributes:
-        redraw: minimum IoU of a segmenter's mask with the tracked one to replace it; 1 never asks the segmenter.
-        redraw_known: the same as long as the object is found by its look, whose outline is known.
+        redraw: minimum IoU of a segmenter's mask with the warped one to replace it; 1 never asks the segmenter.
+        max_pause: maximum number of frames after which a segmenter whose masks were refused is asked again.
         likeness: grey levels, of 255, by which a pixel may differ from where it came from.
         consistency: pixels, at the size at which flow is computed, by which flow forth and back may miss its start.
         rigid: minimum share of an object's pixels that one shift, turn and scale explains to move as a whole: at
@@ -48,7 +49,7 @@ class OpticalFlowSettings:
     """
 
     redraw: float = 0.75
-    redraw_known: float = 0.9
+    max_pause: int = 8
     likeness: float = 25.0
     consistency: float = 1.5
     rigid: float = 0.8
@@ -85,15 +86,16 @@ class OpticalFlowTrack:
         self._speed = np.zeros(2)
         self._first, self._bends, self._away = True, False, False
         self._unsettled = 0  # frames for which scale and angle are looked for more widely
+        self._pause, self._next = 1, 1  # frames from one question to the segmenter to the next, and to the next one
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._flow.setFinestScale(0)  # every pixel: an error of one a frame at the border adds up
 
     def follow(self, image: Pixels) -> Tracked:
-        """Find the object on the next frame and, where the segmenter agrees, redraw it.
+        """Find the object on the next frame.
 
         The score is the share of the object's pixels that look as they did, or, where flow carries it, of those in the
         mask whose flow forth and back ends where it began and which look as they did there; times the IoU of the
-        tracked and the redrawn mask where there is one.
+        warped and the redrawn mask where there is one.
         """
         before, self._image = self._image, image
         if self._template is None:
@@ -136,8 +138,8 @@ class OpticalFlowTrack:
         moved = match.pose[:2] - self._pose[:2]
         self._speed = (self._speed + moved) / 2 if self._speed.any() else moved
         self._pose, self._mask = match.pose, mask
-        settings = self._tracker.settings
-        return self._drawn(image, match.seen, max(settings.redraw, settings.redraw_known))
+        self._pause = self._next = 1
+        return Tracked(mask, match.seen)
 
     def _search(self, template: Template, image: Pixels, small: npt.NDArray[np.float32]) -> Tracked:
         match = template.find_anywhere(small, self._pose)
@@ -163,29 +165,27 @@ class OpticalFlowTrack:
             return Tracked(np.zeros_like(warped), score)
         moved = (_middle(warped) - _middle(self._mask)) * self._scale
         self._pose, self._speed = np.concatenate([self._pose[:2] + moved, self._pose[2:]]), np.zeros(2)
-        self._mask = warped
-        drawn = self._drawn(image, score, settings.redraw)
-        self._mask = drawn.mask
-        return drawn
-
-    def _drawn(self, image: Pixels, score: float, min_overlap: float) -> Tracked:
-        """The mask, redrawn by the segmenter where both agree by this IoU."""
-        if self._tracker.segmenter is None or self._tracker.settings.redraw >= 1:
-            return Tracked(self._mask, score)
-        overlap, redrawn = self._redraw(self._tracker.segmenter, image, self._mask)
-        return Tracked(redrawn, score * overlap) if overlap >= min_overlap else Tracked(self._mask, score)
+        overlap, self._mask = self._redrawn(image, warped)
+        return Tracked(self._mask, score * overlap)
 
     def _between(self, one: Pixels, other: Pixels) -> Flow:
         """Where each pixel of ``one`` is in ``other``, ``(h, w, 2)``."""
         dense: Any = self._flow  # its annotations know no call without a flow to begin with
         return np.asarray(dense.calc(one, other, None), dtype=np.float32)
 
-    def _redraw(self, segmenter: Segmenter, image: Pixels, warped: Mask) -> tuple[float, Mask]:
-        """The segmenter's mask for points inside the warped one, and its IoU with it."""
+    def _redrawn(self, image: Pixels, warped: Mask) -> tuple[float, Mask]:
+        """The segmenter's mask for points inside the warped one, and its IoU with it; 1 and the warped one where the
+        segmenter is not asked or not believed."""
+        segmenter, settings = self._tracker.segmenter, self._tracker.settings
+        self._next -= 1
+        if segmenter is None or settings.redraw >= 1 or self._next > 0:
+            return 1.0, warped
         proposals = segmenter.segment(segmenter.embed(image), _inner_points(warped))
         overlaps = [mask_iou(mask, warped) for mask in proposals.masks]
         best = int(np.argmax(overlaps))
-        return overlaps[best], proposals.masks[best]
+        believed = overlaps[best] >= settings.redraw
+        self._next = self._pause = 1 if believed else min(2 * self._pause, settings.max_pause)
+        return (overlaps[best], proposals.masks[best]) if believed else (1.0, warped)
 
 
 def _inner_points(mask: Mask, count: int = 2) -> PointPrompts:

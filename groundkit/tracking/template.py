@@ -7,6 +7,7 @@ pose). The ring keeps an object of one colour from being found in anything of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ _INSIDE, _RING = 400, 200  # pixels compared at most
 _RIM = 1.5  # pixels: edges are mixed with the ground
 _DIFFERENT = 40.0  # grey levels, of 255, as a mean over the channels, from which two colours have nothing in common
 _ALIKE = 30.0  # below which they are the same
+_MARGIN = 8  # pixels around an outline that blurring and closing it look at
 _UNSEEN = 0.4  # what a pixel beyond the picture's border counts, between alike (1) and different (0)
 _RING_WEIGHT = 0.5
 _STEPS = ((2.0, 0.04, 0.08), (1.0, 0.02, 0.04), (0.5, 0.01, 0.02), (0.5, 0.01, 0.01))  # pixels, scale, radians
@@ -62,6 +64,8 @@ class Template:
         self.pose: Floats = np.array([*middle, 1.0, 0.0])
         self.side = float(np.sqrt(np.count_nonzero(solid)))
         self._middle = middle
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        self._corners = np.array([[x, y] for x in columns[[0, -1]] for y in rows[[0, -1]]], dtype=np.float64)
 
     def prepare(self, image: Pixels) -> Colours:
         """A frame as the other methods want it: small and a little blurred, float32."""
@@ -87,21 +91,45 @@ class Template:
 
     def outline(self, pose: Floats) -> Mask:
         """Bool ``(height, width)``: the whole mask in a pose, whether it is seen or hidden."""
-        size = self._mask.shape[::-1]
-        soft = cv2.warpAffine(self._mask.astype(np.float32), self._matrix(pose), size, flags=cv2.INTER_LINEAR)
-        outline: Mask = soft > 0.5
-        return outline
+        return self._over_picture(self._outline(pose), self._area(pose))
 
     def visible(self, image: Pixels, pose: Floats) -> Mask:
         """The part of the outline in a pose that looks as it did: what nothing hides."""
-        outline = self.outline(pose)
-        there = cv2.warpAffine(self._image, self._matrix(pose), outline.shape[::-1], flags=cv2.INTER_LINEAR)
-        difference = np.abs(_soft(np.asarray(there, dtype=np.uint8)) - _soft(image)).mean(axis=-1)
+        area = self._area(pose)
+        outline = self._outline(pose)
+        there = self._moved(self._image, pose)
+        # In uint8, as the blur is: the sum over the channels of what differs.
+        red, green, blue = cv2.split(cv2.absdiff(_soft(there), _soft(image[area])))
+        different = np.add(red, green, dtype=np.uint16) + blue
         inner = cv2.erode(outline.astype(np.uint8), np.ones((3, 3), np.uint8))
-        hidden = cv2.morphologyEx(inner * (difference > _ALIKE), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-        hidden = cv2.dilate(hidden, np.ones((5, 5), np.uint8)) * (difference > _ALIKE / 2)
-        visible: Mask = outline & (hidden == 0)
-        return visible
+        hidden = cv2.morphologyEx(inner * (different > 3 * _ALIKE), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        hidden = cv2.dilate(hidden, np.ones((5, 5), np.uint8)) * (different > 3 * _ALIKE / 2)
+        return self._over_picture(outline & (hidden == 0), area)
+
+    def _outline(self, pose: Floats) -> Mask:
+        outline: Mask = self._moved(self._mask.astype(np.float32), pose) > 0.5
+        return outline
+
+    def _area(self, pose: Floats) -> tuple[slice, slice]:
+        """Rows and columns of the picture around the outline in a pose: the only ones that are computed."""
+        matrix = self._matrix(pose)
+        corners = self._corners @ matrix[:, :2].T + matrix[:, 2]
+        (left, top), (right, bottom) = np.floor(corners.min(axis=0)) - _MARGIN, np.ceil(corners.max(axis=0)) + _MARGIN
+        height, width = self._mask.shape
+        return _within(top, bottom, height), _within(left, right, width)
+
+    def _moved(self, field: npt.NDArray[Any], pose: Floats) -> npt.NDArray[Any]:
+        """A field ``(height, width, ...)`` of the template's frame as it is in a pose, in ``_area`` alone."""
+        rows, columns = self._area(pose)
+        matrix = self._matrix(pose)
+        matrix[:, 2] -= columns.start, rows.start
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        return np.asarray(cv2.warpAffine(field, matrix, size, flags=cv2.INTER_LINEAR))
+
+    def _over_picture(self, mask: Mask, area: tuple[slice, slice]) -> Mask:
+        whole = np.zeros_like(self._mask)
+        whole[area] = mask
+        return whole
 
     def _matrix(self, pose: Floats) -> Floats:
         """``(2, 3)``, from the template's frame to that of the pose, in pixels of the full picture."""
@@ -202,5 +230,11 @@ def _grid(axes: list[npt.NDArray[np.float64]]) -> Floats:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
-def _soft(image: Pixels) -> Colours:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5), dtype=np.float32)
+def _within(start: float, stop: float, length: int) -> slice:
+    """A slice of at least one place."""
+    first = int(np.clip(start, 0, length - 1))
+    return slice(first, int(np.clip(stop + 1, first + 1, length)))
+
+
+def _soft(image: Pixels) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5), dtype=np.uint8)

@@ -47,12 +47,18 @@ def test_a_mask_follows_an_object_that_moves_by_a_known_step(step: tuple[int, in
         assert found.score > 0.5
 
 
-def test_an_object_that_bends_is_warped_where_no_one_motion_explains_it() -> None:
+def bent(by: float) -> tuple[Pixels, npt.NDArray[np.bool_]]:
+    """The frame with the object at (60, 40), its columns shifted by a wave of so many pixels, and its true mask."""
     image, mask = frame(60, 40)
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    bent = columns + 4 * np.sin(rows / 6), rows
-    after = cv2.remap(image, *bent, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    truth = cv2.remap(mask.astype(np.uint8), *bent, cv2.INTER_NEAREST) > 0
+    places = columns + by * np.sin(rows / 6), rows
+    after = cv2.remap(image, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(after, np.uint8), cv2.remap(mask.astype(np.uint8), *places, cv2.INTER_NEAREST) > 0
+
+
+def test_an_object_that_bends_is_warped_where_no_one_motion_explains_it() -> None:
+    image, mask = frame(60, 40)
+    after, truth = bent(4)
     found = OpticalFlowTracker().start(image, mask).follow(after)
     assert iou(found.mask, truth) > 0.9 > iou(mask, truth)
 
@@ -118,24 +124,40 @@ class Exact:
 def test_the_segmenter_s_mask_is_taken_where_it_overlaps_the_warped_one() -> None:
     segmenter = Exact()
     track = OpticalFlowTracker(segmenter).start(*frame(60, 40))
-    image, segmenter.truth = frame(62, 41)
-    found = track.follow(image)
-    np.testing.assert_array_equal(found.mask, segmenter.truth)
-    for x, y in segmenter.asked[0].xy:
+    for by in (4, 3.5, 3):
+        image, segmenter.truth = bent(by)
+        np.testing.assert_array_equal(track.follow(image).mask, segmenter.truth)
+    assert len(segmenter.asked) == 3
+    for x, y in segmenter.asked[-1].xy:
         assert segmenter.truth[int(y), int(x)]
 
 
-def test_a_segmenter_that_sees_something_else_is_not_believed() -> None:
+def test_a_segmenter_that_sees_something_else_is_not_believed_and_asked_half_as_often_each_time() -> None:
     segmenter = Exact()
     segmenter.truth = frame(10, 70)[1]
     track = OpticalFlowTracker(segmenter).start(*frame(60, 40))
-    image, truth = frame(61, 40)
-    assert iou(track.follow(image).mask, truth) > 0.85
+    asked = []
+    for step in range(1, 25):
+        image, truth = bent(4 + 0.1 * (step % 2))
+        before = len(segmenter.asked)
+        assert iou(track.follow(image).mask, truth) > 0.85
+        if len(segmenter.asked) > before:
+            asked.append(step)
+    assert asked == [1, 3, 7, 15, 23]
+
+
+def test_an_object_that_keeps_its_look_needs_no_segmenter() -> None:
+    segmenter = Exact()
+    track = OpticalFlowTracker(segmenter).start(*frame(60, 40))
+    for step in range(1, 6):
+        image, truth = frame(60 + 2 * step, 40)
+        assert iou(track.follow(image).mask, truth) > 0.95
+    assert segmenter.asked == []
 
 
 def test_with_redraw_1_the_segmenter_is_never_asked() -> None:
     segmenter = Exact()
-    OpticalFlowTracker(segmenter, OpticalFlowSettings(redraw=1)).start(*frame(60, 40)).follow(frame(61, 40)[0])
+    OpticalFlowTracker(segmenter, OpticalFlowSettings(redraw=1)).start(*frame(60, 40)).follow(bent(4)[0])
     assert segmenter.asked == []
 
 

@@ -90,3 +90,18 @@ def test_large_pictures_are_compared_small_and_masks_have_their_full_size() -> N
     assert max(template.prepare(image).shape) == 320
     match = template.find(template.prepare(image), template.pose, reach=15)
     assert iou(template.outline(match.pose), truth) > 0.93
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (7.3, -4.6), (-48, 12), (85, 60), (-400, 0)])
+def test_computing_around_the_outline_alone_gives_what_the_whole_picture_gives(
+    shift: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = Template(*scene(60, 50))
+    image, _ = scene(63, 50)
+    image[40:60, 70:] = 60
+    pose = template.pose + np.array([*shift, 0.1, 0.2])
+    near = template.outline(pose), template.visible(image, pose)
+    monkeypatch.setattr("groundkit.tracking.template._MARGIN", 10_000)
+    for found, expected in zip(near, (template.outline(pose), template.visible(image, pose)), strict=True):
+        assert found.shape == expected.shape
+        assert np.count_nonzero(found != expected) <= 2  # places are rounded to a 32nd of a pixel
