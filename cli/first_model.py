@@ -39,7 +39,7 @@ def offer_real_model(context: typer.Context, values: dict[str, Any]) -> dict[str
     if not typer.confirm(f"nano is a demo model for drawn scenes; download {name}, {size:.1f} GB?", err=True):
         say(f"later: groundkit models pull {name}")
         return values
-    from groundkit.cli.models import download
+    from groundkit.cli.download import download
 
     for source in (REAL_READER, REAL_SEGMENTER):
         download(source)

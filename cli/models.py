@@ -6,14 +6,12 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from groundkit.cli.command import Command
-from groundkit.cli.console import put, say, silence_libraries
-from groundkit.errors import ConfigError
+from groundkit.cli.console import put
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
@@ -114,6 +112,7 @@ def pull(
 
     For example: groundkit models pull smolvlm
     """
+    from groundkit.cli.download import download
     from groundkit.weights.catalog import REAL_SEGMENTER, find, full_name
 
     sources = [full_name(name) for name in names]
@@ -123,20 +122,3 @@ def pull(
     for source in dict.fromkeys(sources):
         own = source == full_name(names[0]) or source != REAL_SEGMENTER
         put(str(download(source, revision=revision if own else None, variant=variant if own else None, quiet=quiet)))
-
-
-def download(source: str, *, revision: str | None = None, variant: str | None = None, quiet: bool = False) -> Path:
-    """Download one model, with what it is and its progress on standard error."""
-    if quiet or not sys.stderr.isatty():
-        silence_libraries()
-    from groundkit.models.pull import plan, pull
-    from groundkit.weights import catalog
-
-    if catalog.is_embedded(source):
-        raise ConfigError("nano comes with groundkit: there is nothing to download")
-    wanted = plan(source, revision=revision, variant=variant)
-    entry = catalog.find(source)
-    if not quiet:
-        licence = f", {entry.licence}" if entry else ""
-        say(f"{source}{licence}: {f'{wanted.missing / 1e9:.2f} GB to download' if wanted.missing else 'on disk'}")
-    return pull(wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,8 @@ from groundkit.errors import GroundkitError
 from groundkit.kept import keep_small
 from groundkit.masks.heat import NoHeat, PixelHeat, SmallHeat
 from groundkit.masks.rle import RunLength, RunLengths, decode
+from groundkit.masks.rle import area as rle_area
+from groundkit.shown import Shown
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -35,7 +37,7 @@ class Making(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # of arrays there is no one truth: a result equals itself
-class Grounding:
+class Grounding(Shown):
     """Where a phrase was found in a picture.
 
     Attributes:
@@ -151,6 +153,16 @@ class Grounding:
 
         return draw_overlay(self.image, self.masks, self.points, self.phrase, self.scores)
 
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """The overlay."""
+        return self.overlay()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per mask: ``phrase``, ``score``, ``evidence``, the box ``x1`` to ``y2``, and ``area`` in pixels."""
+        evidence = None if self.evidence is None else self.evidence.score
+        head = {"phrase": self.phrase}
+        return _rows(self, ({**head, "score": float(score), "evidence": evidence} for score in self.scores))
+
     def cutout(self, index: int = 0, *, crop: bool = True) -> npt.NDArray[np.uint8]:
         """Cut one object out of the picture.
 
@@ -240,7 +252,7 @@ class Grounding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Discovery:
+class Discovery(Shown):
     """What was found in a picture without being asked for.
 
     Attributes:
@@ -329,6 +341,15 @@ class Discovery:
             )
         return found
 
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """The overlay."""
+        return self.overlay()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per object: ``label``, ``score``, the box ``x1`` to ``y2``, and ``area`` in pixels."""
+        each = zip(self.labels, self.scores, strict=True)
+        return _rows(self, ({"label": label, "score": float(score)} for label, score in each))
+
     def overlay(self) -> npt.NDArray[np.uint8]:
         """Draw masks, contours and labels over the picture: uint8 ``(height, width, 3)`` RGB."""
         from groundkit.outputs.formats.overlay import draw_labelled
@@ -355,6 +376,15 @@ class Discovery:
 
 keep_small(Grounding, "masks", "heatmap")
 keep_small(Discovery, "masks")
+
+
+def _rows(found: Grounding | Discovery, heads: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each head with the box and the area of its mask."""
+    boxes, areas = found.boxes.tolist(), map(rle_area, found.run_lengths)
+    return [
+        {**head, **dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)), "area": area}
+        for head, box, area in zip(heads, boxes, areas, strict=True)
+    ]
 
 
 def run_lengths_of(found: Grounding | Discovery) -> RunLengths:
@@ -408,7 +438,7 @@ class FrameMask:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class VideoGrounding:
+class VideoGrounding(Shown):
     """Where a phrase was found in a video.
 
     Attributes:
@@ -440,6 +470,23 @@ class VideoGrounding:
             f"<VideoGrounding {self.phrase!r}: {_count(len(self.frames), 'frame')} of {_size(self.key.image)}, "
             f"{self.pipeline} on {self.model}, {self.tracker}, {self.seconds:.2f} s>"
         )
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """The overlay of the key frame."""
+        return self.key.overlay()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per frame: ``frame``, ``seconds``, ``score``, ``grounded``, and ``area`` of the mask in pixels."""
+        return [
+            {
+                "frame": each.index,
+                "seconds": float(each.seconds),
+                "score": each.score,
+                "grounded": each.grounded,
+                "area": rle_area(each.rle),
+            }
+            for each in self.frames
+        ]
 
     def save(
         self, path: str | Path, video: str | Path | Video | Sequence[npt.NDArray[np.uint8]] | None = None

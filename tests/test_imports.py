@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # A room imports from its own line and from the lines above it.
 ORDER = """
 errors
-batches clock exclusive kept memory wording progress plugins settings version
+batches clock exclusive kept memory wording progress plugins settings shown version
 language media weights
 attention
 models

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from groundkit.attention.select import select_layers
 from groundkit.errors import AttentionError, unknown
 from groundkit.language.tokens import Token
 from groundkit.language.words import Role
+from groundkit.shown import Shown
 
 
 def check_finite(maps: Tensor, model: object) -> None:
@@ -38,7 +40,7 @@ def check_finite(maps: Tensor, model: object) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionMaps:
+class AttentionMaps(Shown):
     """Attention between text tokens and image tokens, as one reading of a model gave it.
 
     Every selection returns maps of the same kind, so selections chain:
@@ -209,6 +211,24 @@ class AttentionMaps:
         from groundkit.explain.maps import draw_maps
 
         return draw_maps(self, by)
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """One small map per token, averaged over layers and heads."""
+        return self.grid()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per layer, head and token: their names, ``mean`` and ``peak`` of the attention, and its ``focus``.
+
+        Focus is 1 - H / log P, of the entropy H of the map scaled to sum to one: 0 for a flat map, 1 for one peak.
+        """
+        spread = self.values / self.values.sum(dim=-1, keepdim=True).clamp(min=1e-12)
+        entropy = -torch.xlogy(spread, spread).sum(dim=-1)
+        focus = 1 - entropy / math.log(max(self.values.shape[-1], 2))
+        mean, peak = self.values.mean(dim=-1), self.values.amax(dim=-1)
+        names = itertools.product(self.layers, self.heads, (token.text for token in self.tokens))
+        figures = zip(*(each.flatten().tolist() for each in (mean, peak, focus)), strict=True)
+        keys = ("layer", "head", "token", "mean", "peak", "focus")
+        return [dict(zip(keys, (*name, *each), strict=True)) for name, each in zip(names, figures, strict=True)]
 
     def save(self, path: str | Path) -> Path:
         """Write everything to an ``.npz`` file that ``load`` and NumPy read; return its path.

@@ -27,7 +27,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str],
         monkeypatch.setattr("sys.stdin.isatty", lambda: True)
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
         monkeypatch.setattr("typer.confirm", lambda question, err: downloaded.append(question) or answer == "y")
-        monkeypatch.setattr("groundkit.cli.models.download", downloaded.append)
+        monkeypatch.setattr("groundkit.cli.download.download", downloaded.append)
         return downloaded
 
     return type_in
