@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from groundkit.models.vision_language.base import Conversation
     from groundkit.pipelines.vlsam import VLSAM
 
-Belief = Callable[[str], float]  # how probable the model finds it that an object of a name is there
-
 _AROUND_QUESTIONS = " \t-*_`\"'“”"  # what models write around what they were asked to write
 
 
@@ -95,9 +93,9 @@ def discover(
     for crop in watched_steps(crops(pixels, config.discovery.crop_shares), progress, cancel, "views"):
         look = pipeline.open(crop.pixels, whole=pixels)
         asked = asked or questions(pipeline, look, seed)  # those for the whole picture serve its crops
-        of_crop: Belief = functools.cache(functools.partial(belief, pipeline, look))
+        of_crop = Belief(pipeline, look)
         of_whole = of_whole or of_crop
-        believed = {"crop": of_crop, "whole": of_whole, "both": _mean(of_crop, of_whole)}[config.discovery.verify_on]
+        believed = {"crop": (of_crop,), "whole": (of_whole,), "both": (of_crop, of_whole)}[config.discovery.verify_on]
         null = null_map(pipeline, look) if config.min_evidence else None
         for question in asked:
             view = View(pipeline, crop, look, believed, null)
@@ -125,7 +123,7 @@ class View:
     """One crop and one question.
 
     Attributes:
-        belief: how probable it is that an object of a name is there.
+        beliefs: how probable it is that an object of a name is there, in the crop or the whole picture or both.
         null: the map of the null phrase, float32 ``(h, w)``, where names need evidence.
         found: the candidates for the names of the answer: masks of the whole picture at its working size, and points
             in its pixels.
@@ -134,7 +132,7 @@ class View:
     pipeline: VLSAM
     crop: Crop
     look: VisionLanguageLook
-    belief: Belief
+    beliefs: Sequence[Belief]
     null: npt.NDArray[np.float32] | None
     found: list[Candidate] = field(default_factory=list)
     _free: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)  # by name: outside the objects found so far
@@ -151,9 +149,9 @@ class View:
         # 1. Ask, and read the names from the answer.
         talk = self.look.ask(question)
         answer = say(pipeline, talk, seed)
-        names = [
-            name for name in object_names(answer.text) if self.belief(name.label) >= config.discovery.min_verification
-        ]
+        names = object_names(answer.text)
+        believed = self.believed([name.label for name in names])
+        names = [name for name in names if believed[name.label] >= config.discovery.min_verification]
         answered = Answered(self.look, question, answer, names, talk)
         # 2. One map per name, from the attention of its tokens.
         stages = name_stages(config.stages)
@@ -168,6 +166,11 @@ class View:
                     if self._has_evidence(candidate, steps):
                         self.found += self._placed(name.label, candidate, heatmap)
         return answer.text
+
+    def believed(self, labels: Sequence[str]) -> dict[str, float]:
+        """How probable it is that objects of these names are there."""
+        told = [belief.of(labels) for belief in self.beliefs]
+        return {label: sum(each[label] for each in told) / len(told) for label in labels}
 
     def _unclaimed(self, label: str, heatmap: Heatmap) -> Heatmap | None:
         """The heatmap outside the objects of this name found so far; None where too little of it is left."""
@@ -197,7 +200,7 @@ class View:
                     each,
                     label=label,
                     mask=each.mask.placed(window.x, window.y, window.size),
-                    score=each.score * self.belief(label),
+                    score=each.score * self.believed([label])[label],
                     points=points,
                     area=None,
                     logits=None,
@@ -324,16 +327,23 @@ def say(pipeline: VLSAM, talk: Conversation, seed: int) -> Answer:
     return Answer(ids, text, offsets)
 
 
-def belief(pipeline: VLSAM, look: VisionLanguageLook, label: str) -> float:
-    """The probability that the model says yes when asked whether an object is there; 1 if it is not asked."""
-    if not pipeline.config.discovery.min_verification:
-        return 1.0
-    question = pipeline.config.discovery.verify_question.format(name=with_article(label))
-    return pipeline.vlm.agrees(look.ask(question))
+class Belief:
+    """How probable the model finds it that objects are in a picture. Each name is asked about once."""
 
+    def __init__(self, pipeline: VLSAM, look: VisionLanguageLook) -> None:
+        self._config = pipeline.config.discovery
+        self._look = look
+        self._known: dict[str, float] = {}
 
-def _mean(first: Belief, second: Belief) -> Belief:
-    return lambda label: (first(label) + second(label)) / 2
+    def of(self, labels: Sequence[str]) -> dict[str, float]:
+        """The probability that the model says yes when asked whether each is there, by name; 1 if it is not asked."""
+        if not self._config.min_verification:
+            return dict.fromkeys(labels, 1.0)
+        new = [label for label in dict.fromkeys(labels) if label not in self._known]
+        asked = [self._look.ask(self._config.verify_question.format(name=with_article(label))) for label in new]
+        said = self._look.model.agrees_each(asked, batch_size=self._look.options.batch_size)
+        self._known.update(zip(new, said, strict=True))
+        return {label: self._known[label] for label in labels}
 
 
 def merge(

@@ -6,6 +6,7 @@ part of the picture each grid of them shows, and whether words see later words.
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import warnings
@@ -81,12 +82,14 @@ class EncodedPicture:
         image: uint8 ``(height, width, 3)`` RGB, what its processor is given: the picture itself, perhaps padded.
         features: what the model's ``get_image_features`` returned.
         box: where ``image`` lies, XYXY in shares of the picture's width and height; beyond 0 and 1 where it was padded.
+        processor: the model's processor, which has processed the picture and does not do so again.
         kept: what is kept of it in the language model, for further questions.
     """
 
     image: npt.NDArray[np.uint8]
     features: Any
     box: Box = WHOLE
+    processor: Any = field(default=None, repr=False, compare=False)
     kept: Kept = field(default_factory=Kept, repr=False, compare=False)
 
     def place(self, view: PlacedGrid) -> PlacedGrid:
@@ -136,6 +139,29 @@ class Conversation:
         """int64 ``(K, N)``: all that the model is told of each token, its id first."""
         others = [value[0] for key, value in sorted(self.inputs.items()) if key != "input_ids"]
         return torch.stack([self.ids, *(each for each in others if each.shape == self.ids.shape)])
+
+
+class _Once:
+    """An image processor that is given one picture and processes it once."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self._found: Any = None
+
+    def __call__(self, images: Any, **options: Any) -> Any:
+        if self._found is None:
+            self._found = self._processor(images, **options)
+        return copy.copy(self._found)  # processors take entries out of it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
+
+
+def once(processor: Any) -> Any:
+    """A processor of a model for several texts about one picture, which is processed once."""
+    of_one = copy.copy(processor)
+    of_one.image_processor = _Once(processor.image_processor)
+    return of_one
 
 
 def tiles_then_whole(positions: Tensor, grid: tuple[int, int], rows: int, columns: int) -> tuple[PlacedGrid, ...]:
@@ -344,7 +370,8 @@ class VisionLanguageModel(ABC):
 
         ``framing`` is for models whose processor cuts the middle out of the picture: ``pad`` shows them all of it.
         """
-        inputs = self._process(image, "")
+        processor = once(self.processor)
+        inputs = self._process(image, "", processor)
         # Most vision towers cast pixels themselves, but not all of them.
         inputs = {
             name: value.to(self.device, self.model.dtype if value.is_floating_point() else value.dtype)
@@ -352,7 +379,8 @@ class VisionLanguageModel(ABC):
             if name in self.pixel_inputs(inputs)
         }
         with clock.part("vision tower", passes=1):
-            return EncodedPicture(image, self.model.get_image_features(**inputs, return_dict=True))
+            features = self.model.get_image_features(**inputs, return_dict=True)
+        return EncodedPicture(image, features, processor=processor)
 
     def _refuse_marks(self, text: str) -> None:
         if mark := next((mark for mark in self._marks if mark in text), None):
@@ -376,7 +404,7 @@ class VisionLanguageModel(ABC):
             PhraseError: the question holds a mark of the model's own, such as ``<image>``.
         """
         self._refuse_marks(question)
-        inputs = self._process(picture.image, question)
+        inputs = self._process(picture.image, question, picture.processor)
         views = tuple(picture.place(view) for view in self.views(inputs, picture.image))
         asked = {key: value for key, value in inputs.items() if not key.startswith("pixel_")}
         length = inputs["input_ids"].shape[1]
@@ -393,12 +421,13 @@ class VisionLanguageModel(ABC):
             extended[key] = value
         return replace(conversation, inputs=extended, answer=range(length, length + len(answer)))
 
-    def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
+    def _process(self, image: npt.NDArray[np.uint8], question: str, processor: Any = None) -> dict[str, Tensor]:
         text = self.chat(question)
         begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         options = {"add_special_tokens": False} if begun else {}
         try:
-            return dict(self.processor(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
+            process = processor or self.processor
+            return dict(process(images=[Image.fromarray(image)], text=[text], return_tensors="pt", **options))
         except ValueError as error:  # Qwen-VL's, say, of a strip 200 times as long as it is wide
             height, width = image.shape[:2]
             reason = str(error).splitlines()[0]

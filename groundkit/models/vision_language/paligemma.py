@@ -63,8 +63,8 @@ class PaliGemmaModel(VisionLanguageModel):
         task = question if _TASK.match(question) else f"answer en {question}"
         return f"{self.processor.image_token}{task}"
 
-    def _process(self, image: npt.NDArray[np.uint8], question: str) -> dict[str, Tensor]:
-        inputs = super()._process(image, question)
+    def _process(self, image: npt.NDArray[np.uint8], question: str, processor: Any = None) -> dict[str, Tensor]:
+        inputs = super()._process(image, question, processor)
         inputs.pop("labels", None)  # for training
         return inputs
 

@@ -182,3 +182,21 @@ def test_a_checkpoint_with_sliding_windows_is_read_whole(load_tiny: Callable[...
     vars(model).pop("_keeps_every_key", None)
     (talk, *_) = talks(model, keeps=True)
     assert not model._keeps(talk)
+
+
+def test_a_picture_is_processed_once_and_questions_are_laid_out_as_if_it_were_processed_each_time(
+    model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = model.encode(PICTURE)
+    asked = [model.ask(picture, question) for question in QUESTIONS]
+    for talk, question in zip(asked, QUESTIONS, strict=True):
+        plain = {name: value for name, value in model._process(picture.image, question).items() if name in talk.inputs}
+        torch.testing.assert_close(dict(talk.inputs), plain, rtol=0, atol=0)
+    real, calls = type(model.processor.image_processor).__call__, []
+    monkeypatch.setattr(
+        type(model.processor.image_processor), "__call__", lambda *args, **kw: (calls.append(1), real(*args, **kw))[1]
+    )
+    picture = model.encode(PICTURE)
+    for question in QUESTIONS:
+        model.ask(picture, question)
+    assert len(calls) == 1
