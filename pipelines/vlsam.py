@@ -181,6 +181,7 @@ class VLSAM(Method):
             pixels=self._pixels(*shown.shape[:2]),
             scale=reading.scale,
             framing=reading.framing,
+            max_prefix_mib=reading.max_prefix_mib,
             question=reading.phrase_question or self.vlm.phrase_question or PHRASE_QUESTION,
             without_directions=self.config.weighs_places,
         )

@@ -61,6 +61,12 @@ class AnswerReading(Settings):
         description="maximum number of pixels; a larger picture is scaled down first. By default 1280 tokens for "
         "Qwen-VL, as its authors advise, and no limit for other models; DecAF takes 400 tokens of 28 x 28",
     )
+    max_prefix_mib: int = Field(
+        4096,
+        ge=0,
+        description="maximum memory in MiB for what the language model keeps of a picture, so that further phrases and "
+        "questions about it cost their own tokens alone; 0 keeps nothing, and so does a picture that needs more",
+    )
     framing: Framing = Field(
         "pad",
         description="how LLaVA-1.5 gets a picture that is not square: pad it to a square, as its authors do, or "

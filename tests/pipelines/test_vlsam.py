@@ -81,6 +81,7 @@ class PlantedModel:
 
     name: str = "planted"
     causal: bool = True
+    layer_names: tuple[str, ...] = tuple(f"layers.{index}" for index in range(LAYERS))
     names_nothing: bool = False
     picture_size: PictureSize | None = None
     listing_questions: tuple[str, ...] = ()
@@ -234,9 +235,15 @@ class BoastingModel(PlantedModel):
         ids: list[int] = self.tokenizer(", ".join(f"a {colour} {NOUNS[colour]}" for colour in COLOURS)).input_ids
         return ids
 
-    def agrees(self, conversation: Conversation) -> float:
-        asked_for = next(colour for colour in COLOURS if colour in self.questions[-1])
-        return 0.9 if is_of(conversation.picture.image, asked_for).any() else 0.1
+    def agrees_each(self, conversations: Sequence[Conversation], **_: Any) -> list[float]:
+        asked_for = [
+            next(colour for colour in COLOURS if colour in question)
+            for question in self.questions[len(self.questions) - len(conversations) :]
+        ]
+        return [
+            0.9 if is_of(conversation.picture.image, colour).any() else 0.1
+            for conversation, colour in zip(conversations, asked_for, strict=True)
+        ]
 
 
 def test_a_name_that_the_model_does_not_stand_by_is_left_out_and_belief_weighs_the_others() -> None:
@@ -328,8 +335,8 @@ def test_verified_on_both_a_score_is_weighed_by_the_mean_of_crop_and_whole() -> 
     one = {"questions": "one", "crop_shares": (0.9,), "max_overlap": 1.0}
 
     class Doubting(PlantedModel):
-        def agrees(self, conversation: Conversation) -> float:
-            return 0.8 if conversation.picture.image.shape == scene.shape else 0.4
+        def agrees_each(self, conversations: Sequence[Conversation], **_: Any) -> list[float]:
+            return [0.8 if each.picture.image.shape == scene.shape else 0.4 for each in conversations]
 
     scores = {
         on: pipeline(Doubting(), min_verification=0.1, verify_on=on, **one).discover(scene).scores

@@ -21,7 +21,7 @@ from groundkit.models.look import Look
 from groundkit.models.options import FlowOptions
 from groundkit.models.vision_language.base import Conversation, EncodedPicture, VisionLanguageModel
 from groundkit.models.vision_language.picture_sizes import Framing
-from groundkit.models.vision_language.prefix import Wanted
+from groundkit.models.vision_language.prefix import MAX_PREFIX_MIB, Wanted
 
 if TYPE_CHECKING:
     from groundkit.segmenters.base import Segmenter
@@ -54,6 +54,7 @@ class VisionLanguageLook(Look):
     Attributes:
         pixels: how many pixels of the picture the model is given at scale 1; None for all of them.
         scale: at which size the model is given the picture, relative to that.
+        max_prefix_mib: maximum memory for what is kept of the picture at each scale, see ``prefix.py``.
     """
 
     can = frozenset({"heads", "sizes"})
@@ -68,11 +69,13 @@ class VisionLanguageLook(Look):
         pixels: int | None = None,
         scale: float = 1.0,
         framing: Framing = "pad",
+        max_prefix_mib: int = MAX_PREFIX_MIB,
     ) -> None:
         super().__init__(image, segmenter)
         self.model = model
         self.options = options
         self.framing = framing
+        self.max_prefix_mib = max_prefix_mib
         self.pixels = pixels
         self.scale = scale
         self._scales: dict[float, Any] = {scale: self}
@@ -94,6 +97,7 @@ class VisionLanguageLook(Look):
         size = tuple(max(1, round(side * allowed * self.scale)) for side in (height, width))
         image = self.image if size == (height, width) else resize(self.image, *size)
         encoded = self.model.encode(image, self.framing)
+        encoded.kept.max_bytes = self.max_prefix_mib * 2**20
         encoded.kept.wanted = Wanted(
             select_layers(self.model.layer_names, self.options.layers), self.options.weights, self._reads_directly
         )

@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 from groundkit.attention.choices import HeadWeights
 from groundkit.attention.prefix import ReadRows, Rows
 
-MAX_PREFIX_BYTES = 4 * 2**30
+MAX_PREFIX_MIB = 4096
 
 _log = logging.getLogger("groundkit")
 
@@ -114,7 +114,7 @@ class Kept:
         refused: whether nothing can be kept.
     """
 
-    max_bytes: int = MAX_PREFIX_BYTES
+    max_bytes: int = MAX_PREFIX_MIB * 2**20
     wanted: Wanted | None = None
     prefix: Prefix | None = None
     refused: bool = False
