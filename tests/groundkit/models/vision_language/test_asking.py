@@ -216,9 +216,9 @@ def test_paligemma_is_set_the_tasks_that_it_was_trained_on(folder: Callable[[str
     asked: list[str] = []
     process = model._process
 
-    def listen(image: Any, question: str) -> Any:
+    def listen(image: Any, question: str, processor: Any = None) -> Any:
         asked.append(model.chat(question))
-        return process(image, question)
+        return process(image, question, processor)
 
     model._process = listen  # type: ignore[method-assign]
     look = pipeline.open(PICTURE)
