@@ -6,7 +6,7 @@
 >>> found
 <Grounding 'the red cup': 1 mask, score 0.96, evidence ..., 256 x 256 pixels, refam on nano, ...>
 >>> [path.name for path in found.save("out", formats=("png", "overlay"))]
-['the-red-cup.png', 'the-red-cup-overlay.png']
+['scene-the-red-cup.png', 'scene-the-red-cup-overlay.png']
 
 What is public is what this module lists; each of it has an example in its docstring. Messages go to the logger
 ``groundkit``, what a user should look at to ``warnings``; nothing is printed.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from groundkit.masks.evidence import Evidence
     from groundkit.media.videos import Video
+
+
+Result = TypeVar("Result", bound="Grounding | Discovery")
 
 
 class Making(TypedDict, total=False):
@@ -61,6 +65,7 @@ class Grounding(Shown):
         settings: every setting of the pipeline as it ran, in the types of JSON.
         origins: where those that have not their default come from, such as ``checkpoint`` or ``--set``.
         steps: what each step saw, for ``groundkit explain``; its type is not part of the stable interface.
+        source: the path of the picture's file as it was given; empty for a picture that was none.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -92,6 +97,7 @@ class Grounding(Shown):
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     steps: object = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]
@@ -189,10 +195,14 @@ class Grounding(Shown):
     def save(self, path: str | Path, formats: str | Sequence[str] = ("png",)) -> list[Path]:
         """Write files. Each is written under a temporary name first, so that no half-written file stays.
 
+        In a folder they are named ``<picture>-<phrase>``, or ``<phrase>`` where the picture was not given as a file.
+        Saving the same picture and phrase again replaces them. Where the process has saved another picture under that
+        name, ``-2``, ``-3`` and so on is added; a warning tells of a PNG of another picture from an earlier process.
+
         Args:
-            path: a folder (made if missing; files are named after the phrase), or a file name ending in ``.png`` or
-                ``.json``. With one format and at most one mask that very file is written; further files get an
-                ending: ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
+            path: a folder, made if missing; or a file name ending in ``.png`` or ``.json``, which is written over.
+                With one format and at most one mask that very file is written; further files get an ending:
+                ``cup.png``, ``cup-overlay.png``, ``cup-mask2.png``.
             formats: one or several of ``png`` (one black-and-white picture per mask), ``overlay``, ``cutout`` (RGBA,
                 one per mask), ``heatmap``, ``json``, ``coco``, ``yolo`` and ``npz`` (the attention maps).
 
@@ -208,7 +218,7 @@ class Grounding(Shown):
             >>> import groundkit
             >>> found = groundkit.load("refam")("scene.png", "the red cup")
             >>> [path.name for path in found.save("out", formats=("png", "json"))]
-            ['the-red-cup.png', 'the-red-cup.json']
+            ['scene-the-red-cup.png', 'scene-the-red-cup.json']
         """
         from groundkit.outputs.save import save_result
 
@@ -262,7 +272,7 @@ class Discovery(Shown):
         scores: float32 ``(K,)``, falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
-        pipeline, model, segmenter, seconds, device, dtype, settings, origins: as in :class:`Grounding`.
+        pipeline, model, segmenter, seconds, device, dtype, settings, origins, source: as in :class:`Grounding`.
 
     Raises:
         ValueError: when an array has another shape or dtype than stated here.
@@ -288,6 +298,7 @@ class Discovery(Shown):
     dtype: str = ""
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -337,6 +348,7 @@ class Discovery(Shown):
                     dtype=self.dtype,
                     settings=self.settings,
                     origins=self.origins,
+                    source=self.source,
                 )
             )
         return found
@@ -360,7 +372,7 @@ class Discovery(Shown):
         """Write files as :meth:`Grounding.save` does; ``png`` and ``cutout`` give files for each label.
 
         Args:
-            path: a folder (files are named ``discovery``), or a file name.
+            path: a folder (files are named ``<picture>-discovery``, see :meth:`Grounding.save`), or a file name.
             formats: see :meth:`Grounding.save`; not ``heatmap`` and ``npz``, which need a phrase.
 
         Returns:
@@ -539,6 +551,13 @@ class Failure:
         from groundkit.outputs.record import failure
 
         return failure(source, self.phrase, self.error)
+
+
+def changed(result: Result, **fields: object) -> Result:
+    """A copy with some fields set, which does not touch the others."""
+    other = copy.copy(result)
+    vars(other).update(fields)
+    return other
 
 
 def _check(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

@@ -16,11 +16,11 @@ from groundkit.attention.select import select_layers
 from groundkit.batches import BatchSize
 from groundkit.errors import STOPS, ConfigError, GroundkitError, ImageError, PhraseError, unknown
 from groundkit.exclusive import lock_of
-from groundkit.media.images import ImageSource, read_image
+from groundkit.media.images import ImageSource, read_image, source_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.devices import choose_device
 from groundkit.progress import Advance, Cancel, Report, watched
-from groundkit.results import Discovery, Failure, Grounding, Making
+from groundkit.results import Discovery, Failure, Grounding, Making, changed
 from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
@@ -186,7 +186,7 @@ class Pipeline(ABC):
             for outcome in self.ground_each(read_image(image), phrases, seed=seed):
                 if isinstance(outcome, Failure) and on_error == "raise":
                     raise outcome.error
-                found.append(outcome)
+                found.append(outcome if isinstance(outcome, Failure) else changed(outcome, source=source_of(image)))
                 advance()
         except ImageError as error:
             if on_error == "raise":

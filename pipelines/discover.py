@@ -36,7 +36,7 @@ from groundkit.masks.rim import with_rim
 from groundkit.masks.rle import RunLengths
 from groundkit.masks.votes import fuse_views
 from groundkit.media.crops import Crop, Window, crops
-from groundkit.media.images import ImageSource, read_image
+from groundkit.media.images import ImageSource, read_image, source_of
 from groundkit.models.look import Look
 from groundkit.models.vision_language.look import Reading, VisionLanguageLook
 from groundkit.pipelines.base import check_seed
@@ -114,6 +114,7 @@ def discover(
         pipeline=pipeline.name,
         model=pipeline.model,
         seconds=time.perf_counter() - started,
+        source=source_of(image),
         **pipeline.made_by(),
     )
 

@@ -33,6 +33,11 @@ _JPEG_END = b"\xff\xd9"
 
 
 @clock.timed("reading")
+def source_of(image: object) -> str:
+    """The path that a picture was given by, as it was given; empty for one that was given in another way."""
+    return str(image) if isinstance(image, str | Path) else ""
+
+
 def read_image(source: ImageSource, *, range: Range = "full") -> npt.NDArray[np.uint8]:
     """Read a picture as RGB, upright, at full resolution.
 

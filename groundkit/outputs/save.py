@@ -6,26 +6,53 @@ import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from hashlib import blake2b
+from itertools import chain, count
 from pathlib import Path
+from threading import Lock
 
+import numpy as np
 from PIL import Image
 
 from groundkit import clock
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import VIDEO_SUFFIXES
+from groundkit.media.paths import expand_home, real_path
 from groundkit.outputs.formats import check_formats, load_format, working_formats
 from groundkit.outputs.formats.base import Source
-from groundkit.outputs.names import UniqueNames, slug
-from groundkit.outputs.ours import earlier_masks, owner_of, tell_other_owner
+from groundkit.outputs.names import UniqueNames, shorten, slug
+from groundkit.outputs.ours import earlier_masks, owner, owner_of, tell_other_owner
 from groundkit.results import Discovery, Grounding
+
+_saved: dict[str, str] = {}  # by base name of files: of which result ``save_result`` has written them
+_saving = Lock()
 
 
 def save_result(result: Grounding | Discovery, path: Path, formats: str | Sequence[str]) -> list[Path]:
     """What ``Grounding.save`` and ``Discovery.save`` promise."""
+    kinds = check_formats(formats)
     base = slug(result.phrase) if isinstance(result, Grounding) else "discovery"
-    written = write_result(result, path, base, check_formats(formats), Source())
+    source = Source(result.source)
+    if not names_a_file(path):
+        if result.source:
+            base = f"{shorten(Path(result.source).stem)}-{base}"
+            place = str(real_path(expand_home(result.source)))
+            source = replace(source, place=place, owner=owner("save", place, path))
+        else:
+            source = replace(source, owner=blake2b(np.ascontiguousarray(result.image).data, digest_size=8).hexdigest())
+        base = _free_name(path, base, source.owner)
+    written = write_result(result, path, base, kinds, source)
     return [file for files in written.values() for file in files]
+
+
+def _free_name(folder: Path, base: str, owner: str) -> str:
+    """A base name under which this process has saved nothing of another picture or phrase."""
+    with _saving:
+        for number in count(1):
+            name = base if number == 1 else f"{base}-{number}"
+            if _saved.setdefault(str(real_path(folder) / name.casefold()), f"{owner} {base}") == f"{owner} {base}":
+                return name
+    raise AssertionError  # numbers do not end
 
 
 def names_a_file(path: Path) -> bool:

@@ -29,7 +29,7 @@ from groundkit.outputs.save import file_names, folder_of, per_result, write_resu
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.video import VideoPipeline, read_config
 from groundkit.report.page import picture_entry
-from groundkit.results import Discovery, Failure, Grounding
+from groundkit.results import Discovery, Failure, Grounding, changed
 from groundkit.run.fingerprint import fingerprint
 from groundkit.run.follow import follow_video
 from groundkit.run.manifest import Record
@@ -256,7 +256,7 @@ class Worker:
         kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
         formats += tuple(kind for kind in kept if kind in known_formats() and kind not in formats)
         if job.timeless:
-            formats, found = tuple(sorted(formats)), replace(found, seconds=math.nan)
+            formats, found = tuple(sorted(formats)), changed(found, seconds=math.nan)
         files = self._save(unit, task, found, formats)
         record = record_of(found, unit, task, files, job.output, kept=job.recorded)
         if job.report:
