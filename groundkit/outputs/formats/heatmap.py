@@ -81,9 +81,10 @@ class Heatmap(Format):
     needs = frozenset[Part]({"image", "heatmap"})
 
     def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
-        if isinstance(result, Discovery) or np.isnan(result.heatmap).all():
+        heat = None if isinstance(result, Discovery) else result.heatmap  # made each time that it is asked for
+        if heat is None or np.isnan(heat).all():
             raise ConfigError("heatmap: discovered objects have no heatmap; choose another format")
-        return [write_png(path, draw_heatmap(result.image, result.heatmap), source.owner)]
+        return [write_png(path, draw_heatmap(result.image, heat), source.owner)]
 
 
 FORMAT = Heatmap()
