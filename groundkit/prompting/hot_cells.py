@@ -21,6 +21,9 @@ from groundkit.segmenters.points import PointPrompts
 Heat = npt.NDArray[np.float32]
 
 
+MAX_CELLS = 100  # that become points, the hottest first
+
+
 class HotCells(Prompter):
     """The masks of hot cells that score above ``min_mask_score``, best first; the single best where none does.
 
@@ -30,7 +33,6 @@ class HotCells(Prompter):
     """
 
     min_cell_heat: float = Field(0.8, gt=0, le=1, description="minimum heat of a cell that becomes a point")
-    max_cells: int = Field(100, ge=1, description="maximum number of cells that become points, the hottest first")
     max_overlap: float = Field(0.7, gt=0, le=1, description="mask IoU from which the lower of two masks is dropped")
     min_mask_score: float = Field(
         0.8, ge=0, le=1, description="minimum score of a mask; without any, the best one is kept"
@@ -40,7 +42,7 @@ class HotCells(Prompter):
     def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:
         cells = heatmap.cells
         found: list[Candidate] = []
-        for prompts, heat in hot_cells(cells, heatmap.size, threshold=self.min_cell_heat, count=self.max_cells):
+        for prompts, heat in hot_cells(cells, heatmap.size, threshold=self.min_cell_heat, count=MAX_CELLS):
             proposals = propose(prompts)
             best = int(proposals.scores.argmax())
             if proposals.masks[best].any():

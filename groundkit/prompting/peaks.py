@@ -26,9 +26,6 @@ class Peaks(Prompter):
     max_peaks: int = Field(
         1, ge=1, le=32, description="maximum number of objects to point at; 1 takes the argmax alone"
     )
-    min_peak_distance: float = Field(
-        0.15, gt=0, lt=1, description="minimum distance of peaks, as a share of the picture's diagonal"
-    )
     min_peak_height: float = Field(
         0.5, ge=0, le=1, description="minimum height of a further peak, as a share of the first"
     )
@@ -52,7 +49,6 @@ class Peaks(Prompter):
         peaks = find_peaks(
             heat,
             count=self.max_peaks,
-            separation=self.min_peak_distance,
             threshold=self.min_peak_height,
             centre=self.radius(heatmap),
         )

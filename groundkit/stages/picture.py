@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
-from pydantic import Field
 
 from groundkit.attention.grids import TokenGrid
 from groundkit.stages.base import Scene, Stage
@@ -16,15 +15,9 @@ from groundkit.stages.trace import PICTURE
 if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps
 
-_INTERPOLATIONS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
-
 
 class Picture(Stage):
     """Lay the map over the picture. Two grids are left: its pixels, at the working size, and its tokens."""
-
-    interpolation: Literal["auto", "cubic", "linear"] = Field(
-        "auto", description="between the tokens: cubic, linear, or linear after the stage sizes and else cubic (auto)"
-    )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         pixels = maps.over(scene.look.working_size, interpolation=self.between(scene.stages))
@@ -35,7 +28,7 @@ class Picture(Stage):
     def between(self, stages: Sequence[Stage]) -> int:
         """OpenCV's interpolation behind some other stages."""
         fused = any(stage.kind_name() == "sizes" for stage in stages)
-        return _INTERPOLATIONS[("linear" if fused else "cubic") if self.interpolation == "auto" else self.interpolation]
+        return cv2.INTER_LINEAR if fused else cv2.INTER_CUBIC
 
 
 STAGE = Picture

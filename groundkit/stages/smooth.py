@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from groundkit.attention.maps import AttentionMaps
 
 
+KERNEL = (7, 7)  # tokens
+
+
 class Smooth(Stage):
     """Smooth every map with a Gaussian, each grid by itself; outside a grid is 0."""
 
     smoothing: float = Field(1.0, ge=0, le=8, description="standard deviation of the Gaussian in tokens; 0 for none")
-    smoothing_kernel: Literal[3, 5, 7, 9, 11, 13, 15] = Field(7, description="width of the Gaussian's kernel in tokens")
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
         if not self.smoothing:
             return maps
-        kernel = (self.smoothing_kernel,) * 2
 
         def blurred(heat: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             frames = heat.reshape(-1, *heat.shape[-2:])
-            blur = [cv2.GaussianBlur(frame, kernel, self.smoothing, borderType=cv2.BORDER_CONSTANT) for frame in frames]
+            blur = [cv2.GaussianBlur(frame, KERNEL, self.smoothing, borderType=cv2.BORDER_CONSTANT) for frame in frames]
             return np.stack(blur).reshape(heat.shape).astype(np.float32, copy=False)
 
         return maps.map_grids(blurred)

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Words(Stage):
-    """Drop the maps of magnets, special tokens, stop words and sinks."""
+    """Drop the maps of magnets, special tokens, stop words and sinks, and of direction words, which ``places`` weighs.
+
+    Direction words stay where all words do.
+    """
 
     kept_words: Literal["all", "content", "noun_phrase"] = Field(
         "noun_phrase",
         description="words of the phrase whose maps are kept: all of them, content words (no stop words), or those of "
         "the head noun phrase",
-    )
-    drop_directions: bool = Field(
-        True, description="drop the maps of direction words, which the stage places replaces; not with all words"
     )
 
     def __call__(self, maps: AttentionMaps, scene: Scene) -> AttentionMaps:
@@ -32,9 +32,7 @@ class Words(Stage):
         """Which tokens' maps are kept; never none of them."""
         if self.kept_words == "all":
             return [token.word is not None for token in maps.tokens]
-        words = scene.phrase.kept_words(
-            head_only=self.kept_words == "noun_phrase", without_directions=self.drop_directions
-        )
+        words = scene.phrase.kept_words(head_only=self.kept_words == "noun_phrase", without_directions=True)
         kept = [token.word in words for token in maps.tokens]
         if not any(kept):  # a phrase so long that its head was cut off
             kept = [token.role is Role.CONTENT for token in maps.tokens]
