@@ -21,8 +21,8 @@ from groundkit.pipelines.vlsam import VLSAM, VLSAMLook
 class DecAFLook(VLSAMLook):
     """A picture about which the model is asked, and whose answer is only about to begin."""
 
-    def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
-        return self.flow(self.asked(phrase))
+    def reading(self, phrase: Phrase) -> Reading:
+        return self.asked(phrase)
 
     def asked(self, phrase: Phrase) -> Reading:
         """The question, or a whole prompt as it stands, and its last token."""

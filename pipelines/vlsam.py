@@ -15,6 +15,7 @@ model name the objects: see :mod:`groundkit.pipelines.discover`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.attention.maps import AttentionMaps
-from groundkit.errors import PhraseError
+from groundkit.batches import batch_size
+from groundkit.errors import GroundkitError, PhraseError
 from groundkit.language import Phrase, Role, Token, parse_phrase
 from groundkit.language.objects import token_offsets
 from groundkit.language.tokens import SPACE_PIECE, check_known
@@ -65,13 +67,36 @@ class VLSAMLook(VisionLanguageLook):
         super().__init__(*arguments, **options)
         self.question = question
         self.without_directions = without_directions
+        self._expected: Sequence[Phrase] = ()
+        self._ahead: dict[tuple[float, Phrase], AttentionMaps] = {}  # by scale: looks at other sizes share it
+
+    def expect(self, phrases: Sequence[Phrase]) -> None:
+        """Say what will be read, in this order: once the picture is kept, several phrases are read together."""
+        self._expected = phrases
 
     def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
-        """The flow from the words that name the object; every row costs, so that no other is followed."""
+        """The flow from the words that are read."""
+        if (self.scale, phrase) not in self._ahead:
+            readings = {phrase: self.reading(phrase), **dict(self._next(phrase))}
+            maps = self.flows(list(readings.values()))
+            self._ahead.update(zip([(self.scale, each) for each in readings], maps, strict=True))
+        return self._ahead.pop((self.scale, phrase))
+
+    def _next(self, phrase: Phrase) -> Iterator[tuple[Phrase, Reading]]:
+        """The phrases that come after one that is read, as many as go through the model with it."""
+        if phrase not in self._expected or self.picture.kept.prefix is None:
+            return
+        after = self._expected[self._expected.index(phrase) + 1 :]
+        for each in after[: batch_size(self.options.batch_size, self.model.device) - 1]:
+            with contextlib.suppress(PhraseError):  # raised when its turn comes
+                yield each, self.reading(each)
+
+    def reading(self, phrase: Phrase) -> Reading:
+        """The words that name the object; every row costs, so that no other is followed."""
         reading = self.asked(phrase)
         kept = phrase.kept_words(without_directions=self.without_directions)
         inside = [index for index, token in enumerate(reading.tokens) if token.word in kept]
-        return self.flow(reading.of(inside) if inside else reading)
+        return reading.of(inside) if inside else reading
 
     def attention(self, phrase: Phrase) -> AttentionMaps:
         """The direct attention of all of the phrase's tokens, in every layer and head."""
@@ -207,6 +232,8 @@ class VLSAM(Method):
         self, image: npt.NDArray[np.uint8], phrases: Sequence[str], *, seed: int = 0
     ) -> Iterator[Grounding | Failure]:
         look = self.open(image)
+        with contextlib.suppress(GroundkitError):  # raised when the turn of each comes
+            look.expect([parse_phrase(text) for text in phrases])
         for text in phrases:
             yield attempt(text, self.ground_phrase, look, text, seed)
 

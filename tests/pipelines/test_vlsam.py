@@ -116,6 +116,9 @@ class PlantedModel:
         ids: list[int] = self.tokenizer(", ".join(f"a {colour} {NOUNS[colour]}" for colour in seen)).input_ids
         return ids
 
+    def read_layers_each(self, talks: Sequence[Conversation], **how: Any) -> list[list[LayerAttention]]:
+        return [self.read_layers(talk, **how) for talk in talks]
+
     def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:
         ids = talk.inputs["input_ids"][0].tolist()
         scores = torch.zeros(len(ids), len(ids))
@@ -572,6 +575,9 @@ class LookingModel(PlantedModel):
         end = ids.shape[1]
         view = PlacedGrid(torch.arange(1, 1 + rows * columns), TokenGrid((rows, columns)))
         return Conversation(picture, {"input_ids": ids}, (view,), range(end, end))
+
+    def read_layers_each(self, talks: Sequence[Conversation], **how: Any) -> list[list[LayerAttention]]:
+        return [self.read_layers(talk, **how) for talk in talks]
 
     def read_layers(self, talk: Conversation, *, weights: HeadWeights, layers: str, **_: Any) -> list[LayerAttention]:
         assert (weights, layers) == (HeadWeights.IMAGE_MAX, "late")

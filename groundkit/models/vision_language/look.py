@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from groundkit.attention.flow import Flow, Regulariser, image_flow
+from groundkit.attention.layers import LayerAttention
 from groundkit.attention.maps import AttentionMaps, check_finite
 from groundkit.attention.select import select_layers
 from groundkit.language.tokens import Token
@@ -114,17 +115,26 @@ class VisionLanguageLook(Look):
 
     def flow(self, reading: Reading) -> AttentionMaps:
         """The attention flow from tokens to the image tokens, VL-SAM's equations 1 to 3: ``(1, 1, T, P)``."""
-        talk, positions = reading.talk, reading.positions
+        return self.flows([reading])[0]
+
+    def flows(self, readings: Sequence[Reading]) -> list[AttentionMaps]:
+        """The same of several conversations about the picture, which go through the model together."""
         options = self.options
-        rows = torch.zeros(len(positions), len(talk.ids), dtype=torch.float32)
-        rows[range(len(rows)), list(positions)] = 1
-        layers = self.model.read_layers(
-            talk,
+        behind = all(min(each.positions) > int(each.talk.image_positions.max()) for each in readings)
+        found = self.model.read_layers_each(
+            [each.talk for each in readings],
             weights=options.weights,
             heads=options.heads,
             layers=options.layers,
-            direct=self._reads_directly and min(positions) > int(talk.image_positions.max()),
+            direct=self._reads_directly and behind,
+            batch_size=options.batch_size,
         )
+        return [self._follow(each, layers) for each, layers in zip(readings, found, strict=True)]
+
+    def _follow(self, reading: Reading, layers: Sequence[LayerAttention]) -> AttentionMaps:
+        talk, positions, options = reading.talk, reading.positions, self.options
+        rows = torch.zeros(len(positions), len(talk.ids), dtype=torch.float32)
+        rows[range(len(rows)), list(positions)] = 1
         # Without a causal mask nothing piles up on the first tokens, and there is nothing to regularise.
         by_default = Regulariser.END if options.flow is Flow.FLOW else Regulariser.NONE
         regulariser = (options.regulariser or by_default) if self.model.causal else Regulariser.NONE

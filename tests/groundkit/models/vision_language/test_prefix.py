@@ -17,8 +17,11 @@ from torch import Tensor
 
 from groundkit.attention.flow import Flow, image_flow
 from groundkit.attention.heads import HeadWeights
+from groundkit.language import parse_phrase
 from groundkit.models.vision_language.base import Conversation, VisionLanguageModel
 from groundkit.models.vision_language.prefix import Wanted
+from groundkit.pipelines.decaf import DecAF
+from groundkit.pipelines.vlsam import PRESETS, VLSAM, read_config
 
 # PaliGemma's processor makes an array of a tensor in a way that numpy will not allow for ever.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -200,3 +203,20 @@ def test_a_picture_is_processed_once_and_questions_are_laid_out_as_if_it_were_pr
     for question in QUESTIONS:
         model.ask(picture, question)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("preset", ["vlsam", "decaf"])
+def test_phrases_of_one_picture_are_read_together_as_each_by_itself(model: VisionLanguageModel, preset: str) -> None:
+    method = {"vlsam": VLSAM, "decaf": DecAF}[preset]
+    pipeline = method(model, None, read_config(PRESETS[preset]))  # type: ignore[arg-type]
+    phrases = [parse_phrase(text) for text in ("the red cup", "a blue ball", "the cup", "the red ball")]
+    expecting, plain = pipeline.open(PICTURE), pipeline.open(PICTURE)
+    expecting.expect(phrases)
+    with Passes(model) as passes:
+        found = [expecting.read(phrase) for phrase in phrases]
+    assert (len(passes.tokens) == 2) is model.causal
+    for maps, phrase in zip(found, phrases, strict=True):
+        expected = plain.read(phrase)
+        assert maps.tokens == expected.tokens
+        scale = expected.values.max()
+        torch.testing.assert_close(maps.values / scale, expected.values / scale, rtol=1e-4, atol=1e-5)
