@@ -24,8 +24,7 @@ class Look(ABC):
     """One picture, with everything that is computed of it once: by the model, and by the segmenter.
 
     A method opens it, reads it with one text after the other, and asks it for masks. Nothing is encoded before it is
-    needed, nothing is encoded twice, and the model is independent of the segmenter. There is room for a kept prefix
-    and for texts read in one batch: both belong into ``read`` of a subclass.
+    needed, nothing is encoded twice, and the model is independent of the segmenter.
 
     Attributes:
         image: uint8 ``(height, width, 3)`` RGB.

@@ -189,6 +189,23 @@ def test_each_picture_and_crop_is_encoded_once_whatever_is_asked() -> None:
     assert set(model.questions) == set(QUESTIONS)
 
 
+def test_the_segmenter_encodes_only_what_something_was_named_in() -> None:
+    class Counting(SameColour):
+        embedded = 0
+
+        def embed(self, image: Pixels) -> Pixels:
+            self.embedded += 1
+            return image
+
+    method = pipeline(PlantedModel())
+    method.segmenter = counting = Counting()  # type: ignore[assignment]
+    found = method.discover(picture(("red", 8, 8, 30)))  # in one of the four corners
+    assert found.labels == ("red cup",)
+    assert counting.embedded == 2  # the whole, and that corner
+    method.discover(picture())
+    assert counting.embedded == 2
+
+
 def test_ensembles_can_be_switched_off() -> None:
     model = PlantedModel()
     pipeline(model, crop_shares=(), questions="one").discover(SCENE)
