@@ -5,14 +5,18 @@ import pytest
 import torch
 from planted import planted_trace
 
+import groundkit
 from groundkit.errors import GroundkitError
+from groundkit.explain import answer, diffusion
 from groundkit.explain.about import about, draw_settings
 from groundkit.explain.diffusion import draw_explanation
-from groundkit.explain.tiles import WIDTH
+from groundkit.explain.tiles import INNER, WIDTH, draw_row
 from groundkit.language import Role, Token
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence
 from groundkit.masks.packed import PackedMask
+from groundkit.outputs.drawing import text_width
+from groundkit.outputs.letters import font
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -90,3 +94,31 @@ def test_evidence_and_every_setting_that_ran_are_told(make_grounding):
 def test_without_a_trace_there_is_nothing_to_explain(make_grounding):
     with pytest.raises(GroundkitError, match="refam leaves no trace"):
         draw_explanation(make_grounding())
+
+
+ROWS = {
+    "refam": [
+        ["Picture", "Kept maps together", "Without the red cup", "Heatmap and points", "Mask"],
+        None,  # one per proposal
+        ["▁the", "▁cup", "</s>", "▁", "_", "</s>", "▁with", "</s>", "▁a", "</s>", "▁the", "</s>", "▁pink", "</s>"],
+    ],
+    "decaf": [
+        ["Picture", "Smooth", "Background", "Contrast", "Null phrase: thing", "Sizes", "Heatmap and points", "Mask"]
+    ],
+}
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_the_page_of_a_sample_has_a_tile_for_each_step_with_a_title_that_fits(monkeypatch, method):
+    drawn = []
+    for module in (diffusion, answer):
+        monkeypatch.setattr(module, "draw_row", lambda title, tiles: drawn.append(tiles) or draw_row(title, tiles))
+    phrase = "the cup that is not red" if method == "refam" else "the red cup"
+    draw_explanation(groundkit.load(method, device="cpu")("samples/scene_1.png", phrase))
+    titles = [[tile.title for tile in tiles] for tiles in drawn]
+    assert len(titles) == len(ROWS[method])
+    assert all(expected in (None, found) for expected, found in zip(ROWS[method], titles, strict=True))
+    width = (INNER - 7 * 16) // 8 - 20  # of the narrowest tile
+    assert all(text_width(title, font(14, bold=True)) <= width for row in titles for title in row)
+    of_ends = [tile.chip for tiles in drawn for tile in tiles if tile.title == "</s>"]
+    assert len(set(of_ends)) <= 1, "an end token is a special token, also behind a magnet"
