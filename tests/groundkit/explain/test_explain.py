@@ -10,13 +10,11 @@ from groundkit.errors import GroundkitError
 from groundkit.explain import answer, diffusion
 from groundkit.explain.about import about, draw_settings
 from groundkit.explain.diffusion import draw_explanation
-from groundkit.explain.tiles import INNER, WIDTH, draw_row
+from groundkit.explain.tiles import WIDTH, draw_row
 from groundkit.language import Role, Token
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence
 from groundkit.masks.packed import PackedMask
-from groundkit.outputs.drawing import text_width
-from groundkit.outputs.letters import font
 from groundkit.segmenters.base import MaskProposals
 from groundkit.segmenters.points import PointPrompts
 
@@ -109,7 +107,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("method", ROWS)
-def test_the_page_of_a_sample_has_a_tile_for_each_step_with_a_title_that_fits(monkeypatch, method):
+def test_the_page_of_a_sample_has_a_tile_for_each_step_with_a_short_title(monkeypatch, method):
     drawn = []
     for module in (diffusion, answer):
         monkeypatch.setattr(module, "draw_row", lambda title, tiles: drawn.append(tiles) or draw_row(title, tiles))
@@ -118,7 +116,6 @@ def test_the_page_of_a_sample_has_a_tile_for_each_step_with_a_title_that_fits(mo
     titles = [[tile.title for tile in tiles] for tiles in drawn]
     assert len(titles) == len(ROWS[method])
     assert all(expected in (None, found) for expected, found in zip(ROWS[method], titles, strict=True))
-    width = (INNER - 7 * 16) // 8 - 20  # of the narrowest tile
-    assert all(text_width(title, font(14, bold=True)) <= width for row in titles for title in row)
+    assert max(len(title) for row in titles for title in row) <= 20
     of_ends = [tile.chip for tiles in drawn for tile in tiles if tile.title == "</s>"]
     assert len(set(of_ends)) <= 1, "an end token is a special token, also behind a magnet"
