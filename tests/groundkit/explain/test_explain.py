@@ -100,9 +100,7 @@ ROWS = {
         None,  # one per proposal
         ["▁the", "▁cup", "</s>", "▁", "_", "</s>", "▁with", "</s>", "▁a", "</s>", "▁the", "</s>", "▁pink", "</s>"],
     ],
-    "decaf": [
-        ["Picture", "Smooth", "Background", "Contrast", "Null phrase: thing", "Sizes", "Heatmap and points", "Mask"]
-    ],
+    "decaf": [None],  # one per step that changes the map
 }
 
 
@@ -116,6 +114,7 @@ def test_the_page_of_a_sample_has_a_tile_for_each_step_with_a_short_title(monkey
     titles = [[tile.title for tile in tiles] for tiles in drawn]
     assert len(titles) == len(ROWS[method])
     assert all(expected in (None, found) for expected, found in zip(ROWS[method], titles, strict=True))
+    assert method == "refam" or {"Picture", "Background", "Null phrase: thing", "Mask"} <= {*titles[0]}
     assert max(len(title) for row in titles for title in row) <= 20
     of_ends = [tile.chip for tiles in drawn for tile in tiles if tile.title == "</s>"]
     assert len(set(of_ends)) <= 1, "an end token is a special token, also behind a magnet"
