@@ -50,7 +50,7 @@ def in_batches(
         >>> in_batches([1, 2, 3], lambda batch: [2 * item for item in batch], limit=2)
         [2, 4, 6]
     """
-    size = batch_size(limit, device, item_bytes)
+    size = batch_size(limit, device, item_bytes) if len(items) > 1 else 1
     results: list[Result] = []
     while len(results) < len(items):
         batch = items[len(results) : len(results) + size]

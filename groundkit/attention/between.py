@@ -75,7 +75,7 @@ class Across:
             ConfigError: a head that does not exist.
             AttentionError: a layer whose attention could not be read.
         """
-        entries = self.tap.read("across")[:, row]
+        entries = self.tap.read("across", row=row)
         names: tuple[str, ...]
         if entries.ndim == 3:
             across, names = entries.unsqueeze(1), ("mean",)
@@ -88,7 +88,7 @@ class Across:
         if self._to_text:
             across = across.transpose(2, 3)
         count = len(tokens) or across.shape[2]
-        text = _mean_heads(self.tap.read("text")[:, row], self._heads)[:, :count, :count] if self._joint else None
+        text = _mean_heads(self.tap.read("text", row=row), self._heads)[:, :count, :count] if self._joint else None
         return AttentionMaps(
             values=across[:, :, :count].cpu().contiguous(),
             layers=self._layers,

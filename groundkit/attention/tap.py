@@ -145,16 +145,23 @@ class AttentionTap:
         _unload(traceback)
         return True
 
-    def read(self, selection: str) -> Tensor:
+    def read(self, selection: str, *, row: int | None = None) -> Tensor:
         """The entries of one selection, the layers in the order they were given.
 
+        Args:
+            selection: its name.
+            row: of the batch, which alone is read; by default all are.
+
         Returns:
-            float32 ``(L, B, R, C)`` for heads "mean", ``(L, B, H, R, C)`` for "all", on the device of the first layer.
+            float32 ``(L, B, R, C)`` for heads "mean", ``(L, B, H, R, C)`` for "all", on the device of the first layer;
+            of one row without B.
 
         Raises:
             AttentionError: a layer made no attention call, or the layers differ in shape.
         """
         entries = self.read_layers(selection)
+        if row is not None:
+            entries = [layer[row] for layer in entries]
         shapes = {tuple(layer.shape) for layer in entries}
         if len(shapes) > 1:
             raise AttentionError(f"layers differ in shape ({shapes}): read them with one tap for each shape")

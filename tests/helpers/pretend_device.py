@@ -188,11 +188,14 @@ def pretend(kind: str) -> Iterator[PretendDevice]:
             patch(torch.cuda, "get_device_capability", lambda *_: (9, 0))
             patch(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
             patch(torch.cuda, "empty_cache", lambda: None)
+            patch(torch.cuda, "mem_get_info", lambda *_: (2**34, 2**34))
             patch(torch.cuda, "synchronize", lambda *_: None)
         else:
             stack.enter_context(_mps_guard())
             patch(torch.backends.mps, "is_available", lambda: True)
             patch(torch.mps, "empty_cache", lambda: None)
+            patch(torch.mps, "recommended_max_memory", lambda: 2**34)
+            patch(torch.mps, "current_allocated_memory", lambda: 0)
             patch(torch, "Event", mock.Mock)  # transformers waits for one in generate
         stack.enter_context(mode)
         yield mode

@@ -11,12 +11,13 @@ in general:
 ...     clips = False                               # its autoencoder takes single pictures
 ...     def layers(self, transformer):              # modules that make one attention call of patches and words each
 ...         return blocks_of(transformer, "transformer_blocks")
-...     def run(self, noisy, text, options):        # one forward pass; latents (1, C, f, rows, columns) go in
+...     def run(self, noisy, text, options):        # one forward pass; latents (B, C, f, rows, columns) go in
 ...         return self.pipeline.transformer(hidden_states=noisy[:, :, 0], ...)
 
 and ``compression``, ``patch`` and ``native_size``. The order of its joint attention is ``text_first`` or not; where the
 tokenizer's words are only a part of the text (SD3's T5 tokens stand after CLIP's), ``encode_text`` returns their
-``columns``. The shared tests run over every family in ``tests/tiny/diffusion``.
+``columns``. A family whose ``run`` takes several rows says ``batched = True``. The shared tests run over every family
+in ``tests/tiny/diffusion``.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from groundkit.attention.between import Across
 from groundkit.attention.grids import TokenGrid
 from groundkit.attention.maps import AttentionMaps
 from groundkit.attention.select import select_layers
+from groundkit.batches import in_batches
 from groundkit.exclusive import exclusive
 from groundkit.media.resize import resize
 from groundkit.models.diffusion.loading import drop_float64, load_pipeline
@@ -47,6 +49,9 @@ from groundkit.models.options import LoadOptions, ReadOptions
 
 ENCODER_BYTES = 2**30
 """The largest tensor of the encoder's first stage; above it the autoencoder works in tiles."""
+
+_LIVE_VALUES = 24
+"""For the size of a batch: how many times a transformer's hidden state of one token is alive at once, at most."""
 
 Frames = npt.NDArray[np.uint8]
 """A clip, uint8 ``(F, height, width, 3)`` RGB; a picture has one frame."""
@@ -76,14 +81,21 @@ class Text:
     """A text as the transformer takes it.
 
     Attributes:
-        states: ``(1, S, width)``, padding included if the family was trained to see some.
+        states: ``(B, S, width)``, for a batch of B, padding included if the family was trained to see some.
         columns: which of the S are the T tokens of the model's ``tokenizer``.
-        pooled: the pooled vector ``(1, width)`` of a family that has one.
+        pooled: the pooled vector ``(B, width)`` of a family that has one.
     """
 
     states: Tensor
     columns: slice
     pooled: Tensor | None = None
+
+    @classmethod
+    def together(cls, texts: Sequence[Text]) -> Text:
+        """Texts of one length as the rows of one."""
+        pooled = [text.pooled for text in texts if text.pooled is not None]
+        states = torch.cat([text.states for text in texts])
+        return cls(states, texts[0].columns, torch.cat(pooled) if pooled else None)
 
     @property
     def tokens(self) -> int:
@@ -109,6 +121,7 @@ class DiffusionModel(ABC):
         encoder_channels: numbers for each pixel in its encoder's first stage.
         text_encoder: the pipeline's part that makes the states of the text columns.
         row_by_row: whether attention is computed for each row of a batch by itself.
+        batched: whether ``run`` takes several latents and texts of one length at once.
     """
 
     pipelines: ClassVar[tuple[str, ...]]
@@ -120,6 +133,7 @@ class DiffusionModel(ABC):
     encoder_channels: ClassVar[int] = 128
     text_encoder: ClassVar[str] = "text_encoder"
     row_by_row: ClassVar[bool] = False
+    batched: ClassVar[bool] = False
 
     def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
         self.pipeline = pipeline
@@ -192,7 +206,10 @@ class DiffusionModel(ABC):
 
     @abstractmethod
     def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
-        """One forward pass of the transformer on latents ``(1, C, f, rows, columns)`` of a noise level."""
+        """One forward pass of the transformer on latents ``(B, C, f, rows, columns)`` of a noise level.
+
+        B is 1, or of a family that is ``batched`` also more; ``text`` then has as many rows.
+        """
 
     def transformer(self, noise_level: float) -> Any:
         """The transformer that was trained for a noise level."""
@@ -317,11 +334,37 @@ class DiffusionModel(ABC):
             AttentionError: a layer whose attention could not be read.
         """
         options = options or ReadOptions()
+        return self.read_each(clip, [(text, options.seed)], options)[0]
+
+    @exclusive
+    @torch.inference_mode()
+    def read_each(
+        self, clip: EncodedClip, items: Sequence[tuple[Text, int]], options: ReadOptions
+    ) -> list[AttentionMaps]:
+        """The same for several texts of one length, each with a seed of its noise, in as few passes as memory allows.
+
+        Raises:
+            OutOfMemoryError: memory does not suffice for one of them.
+        """
+        config = self.pipeline.transformer.config
+        tokens = clip.grid.size + items[0][0].states.shape[1]
+        width = config.num_attention_heads * config.attention_head_dim if self.batched else 0
+        return in_batches(
+            items,
+            lambda batch: self._pass(clip, batch, options),
+            limit=options.batch_size if self.batched else 1,
+            device=self.device,
+            item_bytes=_LIVE_VALUES * tokens * width * self.dtype.itemsize,
+        )
+
+    def _pass(self, clip: EncodedClip, items: Sequence[tuple[Text, int]], options: ReadOptions) -> list[AttentionMaps]:
+        text = Text.together([text for text, _ in items])
         available = self.layers(self.transformer(options.noise_level))
         patches, states = clip.grid.size, text.states.shape[1]
         words_start, patches_start = self.places(patches, states)
         words = range(words_start, words_start + states)[text.columns]
-        noisy = self.noised(clip.latents, self.noise(clip.latents, options.seed), options.noise_level)
+        noises = torch.cat([self.noise(clip.latents, seed) for _, seed in items])
+        noisy = self.noised(clip.latents, noises, options.noise_level)
         noisy = noisy.to(self.device, self.dtype)
         across = Across(
             {name: available[name] for name in select_layers(self.layer_names, options.layers)},
@@ -334,9 +377,9 @@ class DiffusionModel(ABC):
             keep_heads=options.keep_heads,
             stop=True,
         )
-        with across.tap, clock.part("transformer", passes=1, tokens=patches + states):
+        with across.tap, clock.part("transformer", passes=1, tokens=len(items) * (patches + states)):
             self.run(noisy, text, options)
-        return across.maps()
+        return [across.maps(row=row) for row in range(len(items))]
 
 
 def fit_size(height: int, width: int, *, area: float, step: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ class CogVideoXModel(DiffusionModel):
     pipelines = ("CogVideoXPipeline",)
     max_tokens = 226
     text_first = True
+    batched = True
     encoded_frames = 8
 
     @property
@@ -73,7 +74,7 @@ class CogVideoXModel(DiffusionModel):
         return transformer(
             hidden_states=noisy.permute(0, 2, 1, 3, 4),
             encoder_hidden_states=text.states.to(self.dtype),
-            timestep=self.timestep(options.noise_level),
+            timestep=self.timestep(options.noise_level).expand(len(noisy)),
             image_rotary_emb=rotary,
             return_dict=False,
         )

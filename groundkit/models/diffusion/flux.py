@@ -30,6 +30,7 @@ class FluxModel(DiffusionModel):
     max_tokens = 512
     clips = False
     text_first = True
+    batched = True
     text_encoder = "text_encoder_2"
 
     def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
@@ -86,12 +87,12 @@ class FluxModel(DiffusionModel):
         assert text.pooled is not None
         rows, columns = (side // PATCH for side in noisy.shape[3:])
         transformer = self.pipeline.transformer
-        strength = torch.tensor([options.guidance], dtype=torch.float32, device=self.device)
+        strength = torch.full((len(noisy),), options.guidance, dtype=torch.float32, device=self.device)
         return transformer(
             hidden_states=_packed(noisy),
             encoder_hidden_states=text.states.to(self.dtype),
             pooled_projections=text.pooled.to(self.dtype),
-            timestep=torch.tensor([options.noise_level], device=self.device, dtype=self.dtype),
+            timestep=torch.full((len(noisy),), options.noise_level, device=self.device, dtype=self.dtype),
             guidance=strength if transformer.config.guidance_embeds else None,
             img_ids=FluxPipeline._prepare_latent_image_ids(1, rows, columns, self.device, self.dtype),
             txt_ids=torch.zeros(text.states.shape[1], 3, device=self.device, dtype=self.dtype),
@@ -100,8 +101,8 @@ class FluxModel(DiffusionModel):
 
 
 def _packed(latents: Tensor) -> Tensor:
-    """``(1, C, 1, rows, columns)`` to tokens ``(1, P, 4 C)``."""
-    tokens: Tensor = FluxPipeline._pack_latents(latents, 1, latents.shape[1], *latents.shape[3:])
+    """``(B, C, 1, rows, columns)`` to tokens ``(B, P, 4 C)``."""
+    tokens: Tensor = FluxPipeline._pack_latents(latents, *latents.shape[:2], *latents.shape[3:])
     return tokens
 
 

@@ -34,6 +34,7 @@ class HunyuanVideoModel(DiffusionModel):
 
     pipelines = ("HunyuanVideoPipeline",)
     max_tokens = 256
+    batched = True
     encoded_frames = 17
 
     def __init__(self, pipeline: Any, name: str, device: torch.device) -> None:
@@ -76,10 +77,10 @@ class HunyuanVideoModel(DiffusionModel):
         return self.pipeline.transformer(
             hidden_states=noisy,
             encoder_hidden_states=text.states.to(self.dtype),
-            encoder_attention_mask=torch.ones(1, text.tokens, dtype=self.dtype, device=self.device),
+            encoder_attention_mask=torch.ones(text.states.shape[:2], dtype=self.dtype, device=self.device),
             pooled_projections=text.pooled.to(self.dtype),
-            timestep=self.timestep(options.noise_level),
-            guidance=torch.tensor([options.guidance * 1000], dtype=self.dtype, device=self.device),
+            timestep=self.timestep(options.noise_level).expand(len(noisy)),
+            guidance=torch.full((len(noisy),), options.guidance * 1000, dtype=self.dtype, device=self.device),
             return_dict=False,
         )
 

@@ -92,10 +92,9 @@ class DiffusionLook(Look):
 
     def read(self, phrase: Phrase, *, seed: int = 0, excluded: bool = False) -> AttentionMaps:
         tokens, text = self.encode(phrase)
-        read = [
-            self._model.read_attention(self.encoded, text, replace(self._options, seed=seed + index))
-            for index in range(self._noise_seeds)
-        ]
+        read = self._model.read_each(
+            self.encoded, [(text, seed + index) for index in range(self._noise_seeds)], self._options
+        )
         for each in read:
             check_finite(each.values, self._model)
         texts = [each.text for each in read if each.text is not None]

@@ -26,6 +26,7 @@ class LtxVideoModel(DiffusionModel):
     pipelines = ("LTXPipeline", "LTXConditionPipeline")
     max_tokens = 128
     joint = False
+    batched = True
     encoder_channels = 8  # 128 for each 4 x 4 pixels
 
     @property
@@ -63,8 +64,8 @@ class LtxVideoModel(DiffusionModel):
         return self.pipeline.transformer(
             hidden_states=LTXPipeline._pack_latents(noisy, side, slices),
             encoder_hidden_states=text.states.to(self.dtype),
-            encoder_attention_mask=torch.ones(1, text.tokens, dtype=torch.float32, device=self.device),
-            timestep=self.timestep(options.noise_level),
+            encoder_attention_mask=torch.ones(text.states.shape[:2], dtype=torch.float32, device=self.device),
+            timestep=self.timestep(options.noise_level).expand(len(noisy)),
             num_frames=frames // slices,
             height=rows // side,
             width=columns // side,

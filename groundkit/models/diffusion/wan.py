@@ -21,6 +21,7 @@ class WanModel(DiffusionModel):
     pipelines = ("WanPipeline",)
     max_tokens = 512
     joint = False
+    batched = True
     encoded_frames = 4
     encoder_channels = 96
 
@@ -49,10 +50,10 @@ class WanModel(DiffusionModel):
         return self.pipeline.transformer if boundary is None or noise_level >= boundary else self.pipeline.transformer_2
 
     def run(self, noisy: Tensor, text: Text, options: ReadOptions) -> object:
-        timestep = self.timestep(options.noise_level)
+        timestep = self.timestep(options.noise_level).expand(len(noisy))
         if self.pipeline.config.expand_timesteps:  # Wan 2.2's small model is told the noise of every patch
             side = self.patch[1]
-            timestep = timestep.expand(1, noisy[0, 0, :, ::side, ::side].numel())
+            timestep = timestep[:, None].expand(-1, noisy[0, 0, :, ::side, ::side].numel())
         return self.transformer(options.noise_level)(
             hidden_states=noisy,
             encoder_hidden_states=pad(text.states, (0, 0, 0, self.max_tokens - text.tokens)).to(self.dtype),

@@ -63,7 +63,7 @@ class StableDiffusion3Model(DiffusionModel):
             hidden_states=noisy[:, :, 0],
             encoder_hidden_states=text.states.to(self.dtype),
             pooled_projections=text.pooled.to(self.dtype),
-            timestep=self.timestep(options.noise_level),
+            timestep=self.timestep(options.noise_level).expand(len(noisy)),
             return_dict=False,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -150,6 +151,27 @@ def test_a_pass_ends_with_the_last_layer_that_is_read_and_the_maps_stay_bit_for_
     assert not ended
     assert torch.equal(found.values, expected.values)
     assert found.text is expected.text or torch.equal(found.text, expected.text)
+
+
+@pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning")  # of Mochi's own making
+def test_noises_and_texts_of_one_length_in_one_pass_are_read_as_one_by_one(model: DiffusionModel, clip: Pixels) -> None:
+    encoded, text = encode(model, clip)
+    _, other = encode(model, clip, OTHER)
+    assert text.states.shape == other.states.shape
+    items, options = [(text, 3), (text, 4), (other, 3)], ReadOptions(noise_level=0.4)
+    passes: list[None] = []
+    hook = model.transformer(0.4).register_forward_pre_hook(lambda *_: passes.append(None))
+    together = model.read_each(encoded, items, options)
+    assert len(passes) == (1 if model.batched else 3)
+    singly = model.read_each(encoded, items, replace(options, batch_size=1))
+    hook.remove()
+    for (words, seed), batched, single in zip(items, together, singly, strict=True):
+        alone = model.read_attention(encoded, words, replace(options, seed=seed))
+        assert torch.equal(single.values, alone.values)
+        torch.testing.assert_close(batched.values, alone.values, atol=2e-6, rtol=1e-4)
+        if alone.text is not None:
+            torch.testing.assert_close(batched.text, alone.text, atol=2e-6, rtol=1e-4)
+    assert not torch.allclose(together[0].values, together[1].values, atol=2e-6, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning")  # of Mochi's own making
