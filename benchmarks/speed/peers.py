@@ -55,7 +55,7 @@ def language_model(name: str, attention: str) -> Any:
 
     torch.manual_seed(0)
     text = {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 8, "num_attention_heads": 16}
-    text |= {"vocab_size": 1024, "pad_token_id": 0}
+    text |= {"vocab_size": 1024, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     more: dict[str, Any] = {}
     if name == "llava":
         config = transformers.LlavaConfig(

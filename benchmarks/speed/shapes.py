@@ -15,26 +15,27 @@ IS_BEFORE = find_spec("groundkit.clock") is None
 Case = Callable[[], Any]
 
 
+if IS_BEFORE:  # modules under the names that they have now
+    import groundkit.models.qwen2_vl as family
+    import groundkit.models.vision_language as base
+    import groundkit.pipelines.vlsam_config as config
+
+    sys.modules["groundkit.models.vision_language.base"] = base
+    sys.modules["groundkit.models.vision_language.qwen2_vl"] = family
+    config.AnswerReading = SimpleNamespace(model_fields={})
+
+
 @cache
 def qwen() -> Any:
     """VL-SAM on Qwen2.5-VL with the shapes of its 3B checkpoint, 2 of its 36 layers, and nano's SAM."""
-    import groundkit
-
-    settings = {"evidence": False, "min_verification": 1e-9, "max_pixels": 10**8}
-    if IS_BEFORE:  # the same under the names of then
-        import groundkit.models.qwen2_vl as family
-        import groundkit.models.vision_language as base
-        import groundkit.pipelines.vlsam_config as config
-
-        sys.modules["groundkit.models.vision_language.base"] = base
-        sys.modules["groundkit.models.vision_language.qwen2_vl"] = family
-        config.AnswerReading = SimpleNamespace(model_fields={})
-        settings = {"evidence": False, "verify": 1e-9, "most_pixels": 10**8}
     import prefix
 
+    import groundkit
     from groundkit.pipelines.vlsam import VLSAM
     from groundkit.pipelines.vlsam_config import read_config
 
+    check, pixels = ("verify", "most_pixels") if IS_BEFORE else ("min_verification", "max_pixels")
+    settings = {"evidence": False, check: 1e-9, pixels: 10**8}
     return VLSAM(prefix.qwen(2), groundkit.load("vlsam", device="cpu").segmenter, read_config(settings))
 
 
