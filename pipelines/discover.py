@@ -37,7 +37,7 @@ from groundkit.masks.rle import RunLengths
 from groundkit.masks.votes import fuse_views
 from groundkit.media.crops import Crop, Window, crops
 from groundkit.media.images import ImageSource, read_image, source_of
-from groundkit.models.look import Look
+from groundkit.models.look import Asked, Look
 from groundkit.models.vision_language.look import Reading, VisionLanguageLook
 from groundkit.pipelines.base import check_seed
 from groundkit.pipelines.vlsam_config import ASK_FOR_QUESTIONS, QUESTIONS, DiscoverySettings
@@ -162,7 +162,7 @@ class View:
             heatmap = self._unclaimed(name.label, Heatmap.of(maps, look.working_size))
             # 3. Points and masks for each.
             if heatmap is not None:
-                for candidate in pipeline.prompter(heatmap, self.look.propose):
+                for candidate in pipeline.prompter(heatmap, Asked(self.look)):
                     self._claim(name.label, candidate)
                     if self._has_evidence(candidate, steps):
                         self.found += self._placed(name.label, candidate, heatmap)

@@ -17,7 +17,7 @@ from groundkit.masks.candidates import Candidate
 from groundkit.masks.evidence import Evidence, weigh_evidence
 from groundkit.masks.heat import PixelHeat
 from groundkit.masks.rle import RunLengths, area
-from groundkit.models.look import Look
+from groundkit.models.look import Asked, Look
 from groundkit.pipelines.base import Pipeline
 from groundkit.pipelines.shared_config import EvidenceSettings
 from groundkit.prompting.base import Heatmap, Prompter
@@ -63,7 +63,7 @@ class Method(Pipeline):
         selection, prompter = self.config.selection_of(trace.phrase), self.prompter
         if not selection.is_best:
             prompter = Objects(selection=selection, peaks=self.peaks)
-        candidates: Sequence[Candidate] = prompter(heatmap, look.propose)
+        candidates: Sequence[Candidate] = prompter(heatmap, Asked(look))
         if prompter.alternatives and candidates:
             candidates = [max(candidates, key=lambda each: each.score)]
         if trace.phrase.negated:

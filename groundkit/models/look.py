@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -102,12 +103,23 @@ class Look(ABC):
 
         The further arguments are those of ``Segmenter.segment``; a box has that size, too.
         """
-        if self.working_size == self.size:
-            return self.segmenter.segment(self.embedding, prompts, **prompt)
         if prompt.get("box") is not None:
             prompt["box"] = self.in_picture(prompt["box"].reshape(2, 2)).reshape(4)
-        prompts = replace(prompts, xy=self.in_picture(prompts.xy))
-        return self.segmenter.segment(self.embedding, prompts, **prompt, size=self.working_size)
+        return self.segmenter.segment(self.embedding, self._of_picture(prompts), **prompt, **self._sized)
+
+    def propose_each(self, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
+        """What ``propose`` gives for each of several objects, in as few calls of the segmenter as possible."""
+        together = getattr(self.segmenter, "segment_each", None)
+        if together is None:
+            return [self.propose(each, **prompt) for each in prompts]
+        return list(together(self.embedding, [self._of_picture(each) for each in prompts], **prompt, **self._sized))
+
+    @property
+    def _sized(self) -> dict[str, Any]:
+        return {} if self.working_size == self.size else {"size": self.working_size}
+
+    def _of_picture(self, prompts: PointPrompts) -> PointPrompts:
+        return prompts if self.working_size == self.size else replace(prompts, xy=self.in_picture(prompts.xy))
 
     def in_picture(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Points of the working size, float32 ``(M, 2)`` or with further columns, in pixels of the picture."""
@@ -127,3 +139,17 @@ class Look(ABC):
         height, width = self.size
         soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(soft > 0.5)
+
+
+class Asked:
+    """The segmenter as prompters ask it about a look's picture: see ``Propose`` and ``propose_each`` of segmenters."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+
+    def __call__(self, prompts: PointPrompts, **prompt: Any) -> MaskProposals:
+        return self.look.propose(prompts, **prompt)
+
+    def each(self, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
+        """Proposals for each of several objects."""
+        return self.look.propose_each(prompts, **prompt)

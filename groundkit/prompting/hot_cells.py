@@ -15,7 +15,7 @@ from pydantic import Field
 from groundkit.masks.candidates import Candidate
 from groundkit.masks.geometry import apart
 from groundkit.prompting.base import Heatmap, Prompter
-from groundkit.segmenters.base import Propose
+from groundkit.segmenters.base import Propose, propose_each
 from groundkit.segmenters.points import PointPrompts
 
 Heat = npt.NDArray[np.float32]
@@ -42,8 +42,9 @@ class HotCells(Prompter):
     def __call__(self, heatmap: Heatmap, propose: Propose) -> list[Candidate]:
         cells = heatmap.cells
         found: list[Candidate] = []
-        for prompts, heat in hot_cells(cells, heatmap.size, threshold=self.min_cell_heat, count=MAX_CELLS):
-            proposals = propose(prompts)
+        hot = hot_cells(cells, heatmap.size, threshold=self.min_cell_heat, count=MAX_CELLS)
+        asked = propose_each(propose, [prompts for prompts, _ in hot])
+        for (prompts, heat), proposals in zip(hot, asked, strict=True):
             best = int(proposals.scores.argmax())
             if proposals.masks[best].any():
                 each = Candidate.of(proposals, best, prompts)

@@ -14,7 +14,7 @@ from groundkit.masks.choose import MaskRule, choose_mask
 from groundkit.masks.packed import PackedMask
 from groundkit.masks.rim import deepest_point
 from groundkit.prompting.base import Heatmap, Prompter
-from groundkit.segmenters.base import Propose
+from groundkit.segmenters.base import MaskProposals, Propose, propose_each
 from groundkit.segmenters.points import PointPrompts
 
 Heat = npt.NDArray[np.float32]
@@ -52,7 +52,8 @@ class Peaks(Prompter):
             threshold=self.min_peak_height,
             centre=self.radius(heatmap),
         )
-        return [self.mask_at(prompts, heat, propose) for prompts in peaks]
+        asked = zip(peaks, propose_each(propose, peaks), strict=True)
+        return [self.best(proposals, prompts, heat, propose) for prompts, proposals in asked]
 
     def radius(self, heatmap: Heatmap) -> float:
         """``peak_radius`` in pixels."""
@@ -60,7 +61,10 @@ class Peaks(Prompter):
 
     def mask_at(self, prompts: PointPrompts, heat: Heat, propose: Propose) -> Candidate:
         """The mask for one point, compared with a map ``(height, width)``."""
-        proposals = propose(prompts)
+        return self.best(propose(prompts), prompts, heat, propose)
+
+    def best(self, proposals: MaskProposals, prompts: PointPrompts, heat: Heat, propose: Propose) -> Candidate:
+        """The mask to take of those that were proposed for a point; the point can be moved first."""
         chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
         if self.refine_point and proposals.masks[chosen].any():
             prompts = deepest_point(heat, proposals.masks[chosen])

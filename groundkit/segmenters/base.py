@@ -1,6 +1,6 @@
 """What every promptable segmenter offers, and the rule that picks one of its masks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundkit.segmenters.points import PointPrompts
+
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,12 @@ def segment_each(
     return [segmenter.segment(embedding, each, **prompt) for each in prompts]
 
 
-def propose_each(propose: Propose, prompts: Sequence[PointPrompts], **prompt: Any) -> list[MaskProposals]:
-    """Proposals for each of several objects: together where ``propose`` is a look's, else one by one."""
-    together = getattr(propose, "each", None)
-    if together is not None:
-        found: list[MaskProposals] = together(prompts, **prompt)
-        return found
-    return [propose(each, **prompt) for each in prompts]
+def propose_each(propose: Propose, prompts: Sequence[PointPrompts]) -> Iterator[MaskProposals]:
+    """Proposals for each of several objects, a few at a time: masks take much memory.
+
+    Where ``propose`` has a method ``each``, as that of a look has, it is asked about several at once.
+    """
+    together: Callable[[Sequence[PointPrompts]], Iterable[MaskProposals]]
+    together = getattr(propose, "each", lambda few: map(propose, few))
+    for start in range(0, len(prompts), _AT_ONCE):
+        yield from together(prompts[start : start + _AT_ONCE])
