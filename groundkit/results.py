@@ -49,7 +49,8 @@ class Grounding(Shown):
         phrase: the phrase as given.
         masks: bool ``(K, height, width)``; K is 0 when nothing was found. They are kept as run lengths, decoded each
             time they are asked for, and cannot be written to.
-        scores: float32 ``(K,)``, higher is better.
+        scores: float32 ``(K,)`` in [0, 1], higher is better. A segmenter's own estimates can lie a little outside; they
+            are clipped.
         boxes: float32 ``(K, 4)``, XYXY pixels, tight around each mask (x2 and y2 exclusive).
         points: float32 ``(M, 3)``: x, y in pixels and the label, 1 on the object and 0 off it.
         heatmap: float32 ``(height, width)`` in [0, 1]; NaN everywhere where none was kept, as of a discovery. It
@@ -103,7 +104,7 @@ class Grounding(Shown):
         height, width = self.image.shape[:2]
         _check("image", self.image, np.uint8, (height, width, 3))
         count = len(_keep_run_lengths(self, self.image))
-        _check("scores", self.scores, np.float32, (count,))
+        _keep_scores(self, count)
         _check("boxes", self.boxes, np.float32, (count, 4))
         _check("points", self.points, np.float32, (len(self.points), 3))
         heat = vars(self)["heatmap"]
@@ -269,7 +270,7 @@ class Discovery(Shown):
         image: uint8 ``(height, width, 3)`` RGB.
         labels: K names, those of the same name several times.
         masks: bool ``(K, height, width)``.
-        scores: float32 ``(K,)``, falling.
+        scores: float32 ``(K,)`` in [0, 1], falling.
         points: K arrays, float32 ``(M, 3)`` each: x, y in pixels and the label, 1 on the object and 0 off it.
         answers: what the model said, in the order it was asked.
         pipeline, model, segmenter, seconds, device, dtype, settings, origins, source: as in :class:`Grounding`.
@@ -304,7 +305,7 @@ class Discovery(Shown):
         count = len(self.labels)
         if len(_keep_run_lengths(self, self.image)) != count:
             raise ValueError(f"there must be {count} masks, got {len(self.run_lengths)}")
-        _check("scores", self.scores, np.float32, (count,))
+        _keep_scores(self, count)
         if len(self.points) != count:
             raise ValueError(f"there must be {count} arrays of points, got {len(self.points)}")
 
@@ -558,6 +559,12 @@ def changed(result: Result, **fields: object) -> Result:
     other = copy.copy(result)
     vars(other).update(fields)
     return other
+
+
+def _keep_scores(result: Grounding | Discovery, count: int) -> None:
+    """Clip scores to [0, 1]: what chooses among masks sees them as they are, and who reads results need not."""
+    _check("scores", result.scores, np.float32, (count,))
+    object.__setattr__(result, "scores", np.clip(result.scores, 0, 1))
 
 
 def _check(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

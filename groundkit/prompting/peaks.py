@@ -70,7 +70,7 @@ class Peaks(Prompter):
             prompts = deepest_point(heat, proposals.masks[chosen])
             proposals = propose(prompts)
             chosen = choose_mask(proposals, heat, rule=self.mask_rule, points=prompts)
-        tried = zip(map(PackedMask.of, proposals.masks), proposals.scores.tolist(), strict=True)
+        tried = zip(map(PackedMask.of, proposals.masks), np.clip(proposals.scores, 0, 1).tolist(), strict=True)
         return replace(Candidate.of(proposals, chosen, prompts), proposals=tuple(tried), chosen=chosen)
 
 

@@ -46,6 +46,13 @@ def test_the_union_mask_of_nothing_is_empty(make_grounding):
     np.testing.assert_array_equal(grounding.mask, grounding.masks[0] | grounding.masks[1])
 
 
+def test_scores_that_a_segmenter_puts_outside_0_to_1_are_clipped(make_grounding):
+    found = make_grounding(*BOXES[:1], scores=np.array([-0.59], np.float32))
+    np.testing.assert_array_equal(found.scores, np.zeros(1, np.float32))
+    found = make_grounding(*BOXES[:1], scores=np.array([1.01], np.float32))
+    np.testing.assert_array_equal(found.scores, np.ones(1, np.float32))
+
+
 def test_an_overlay_changes_the_object_and_leaves_distant_pixels(make_grounding):
     grounding = make_grounding((100, 100, 160, 150), size=(200, 300), points=np.empty((0, 3), np.float32), phrase="")
     overlay = grounding.overlay()
