@@ -200,6 +200,19 @@ def beside_peer(machine: Machine, subject: str, plain: str, ours: str, peer: str
     return Figure(max(in_time, in_memory), disturbed(runs), about)
 
 
+def bounded(machine: Machine, method: str) -> Figure:
+    """What the masks at the bounded size lack of an IoU of 1 with those at the full one, on average."""
+    run = machine.now.case("bounded_masks", 1, method=method, limit=3 if machine.quick else 19)()
+    mean, lowest = run.result
+    return Figure(1 - mean, 0.0, {"lowest IoU": round(lowest, 4)})
+
+
+def memory(machine: Machine, megapixels: float, allowed: float, place: int) -> Figure:
+    """Memory of twenty phrases on a large picture, over what is allowed."""
+    found = machine.now.case("memory_of_large", 1, method="refam", megapixels=megapixels)().result[place]
+    return Figure(found / allowed, 0.0, {"MiB": round(found)})
+
+
 @dataclass(frozen=True)
 class Goal:
     """A row of the table.
@@ -270,6 +283,19 @@ def goals() -> list[Goal]:
         ("discover", "discover, nano, 13 views, of before", 0.60, partial(against_before, name="discover", rounds=3)),
         ("follow-480", "follow, seconds per frame, 480p, of before", 0.6, partial(per_frame, height=480)),
         ("follow-1080", "follow, seconds per frame, 1080p, of before", 0.6, partial(per_frame, height=1080)),
+    ]
+    rows += [
+        (f"masks-{method}", f"{method}, 1 less the IoU at the bounded size", 0.01, partial(bounded, method=method))
+        for method in ("refam", "vlsam")
+    ]
+    rows += [
+        (
+            "kept-12",
+            "20 phrases on 12 MP keep, over 100 MiB",
+            1.0,
+            partial(memory, megapixels=12, allowed=100, place=1),
+        ),
+        ("peak-48", "48 MP, peak over 600 MiB", 1.0, partial(memory, megapixels=48, allowed=600, place=0)),
     ]
     for tokens, further, check, eight in ((1000, 0.15, None, None), (2000, 0.10, 0.06, 0.04)):
         about = f"shapes of Qwen2.5-VL-3B, {tokens} tokens"

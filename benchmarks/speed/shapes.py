@@ -179,6 +179,31 @@ def flux_double_blocks_alone() -> Case:
     return torch.inference_mode()(lambda: model(**inputs) and 0)
 
 
+def bounded_masks(method: str, limit: int) -> Case:
+    """IoU of masks that are chosen at the bounded size with those at the full one: the mean and the lowest."""
+    import picture_size
+
+    cases = Path(picture_size.ROOT) / "samples/cases.jsonl"
+
+    def run() -> list[float]:
+        ious = [row["iou"] for row in picture_size.compare(method, cases, 8, limit)]
+        return [sum(ious) / len(ious), min(ious)]
+
+    return run
+
+
+def memory_of_large(method: str, megapixels: float) -> Case:
+    """What twenty phrases on a large picture take, in a process of its own: MiB at the peak, and kept."""
+    import picture_size
+    from memory import in_fresh_process
+
+    def run() -> list[float]:
+        told: Any = in_fresh_process(picture_size.measure, method, megapixels)
+        return [told["peak MiB"], told["kept MiB"]]
+
+    return run
+
+
 CASES: dict[str, Callable[..., Case]] = {
     each.__name__: each
     for each in (
@@ -192,5 +217,7 @@ CASES: dict[str, Callable[..., Case]] = {
         flux_plain,
         flux_double_blocks,
         flux_double_blocks_alone,
+        bounded_masks,
+        memory_of_large,
     )
 }
