@@ -90,9 +90,16 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
 def table(kept: dict[str, Any]) -> str:
     """The rows that were measured, in Markdown."""
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = [f"Measured on {machine}.", "", "| what | goal | figure | reached | disturbed |", "|---|---|---|---|---|"]
     for goal in goals():
         row = kept.get(goal.name)

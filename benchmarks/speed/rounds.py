@@ -43,11 +43,11 @@ def quiet(run: Callable[[], Any], tries: int = 5) -> Run:
     return best[1]
 
 
-def take_turns(cases: Mapping[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:
-    """Each case once a round, each round in another order; a first round warms up and does not count."""
+def take_turns(cases: Mapping[str, Callable[[], Run]], rounds: int, *, warm: bool = True) -> dict[str, list[Run]]:
+    """Each case once a round, each round in another order; with ``warm`` a first round does not count."""
     runs: dict[str, list[Run]] = {name: [] for name in cases}
     names = list(cases)
-    for number in range(rounds + 1):
+    for number in range(0 if warm else 1, rounds + 1):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             run = cases[name]()
