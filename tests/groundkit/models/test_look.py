@@ -68,7 +68,7 @@ def test_several_objects_get_at_the_working_size_what_each_gets_alone(
         np.testing.assert_allclose(each.scores, alone.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("prompter", [HotCells(min_cell_heat=0.5), Peaks(max_peaks=5, min_peak_distance=0.05)])
+@pytest.mark.parametrize("prompter", [HotCells(min_cell_heat=0.5), Peaks(max_peaks=5)])
 def test_prompters_ask_about_all_their_points_in_one_call_and_find_the_same(
     sam: Any, prompter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
