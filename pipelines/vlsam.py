@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from groundkit import clock
 from groundkit.attention.maps import AttentionMaps
 from groundkit.batches import batch_size
 from groundkit.errors import GroundkitError, PhraseError
@@ -289,4 +290,5 @@ class VLSAM(Method):
             >>> groundkit.load("vlsam").discover("scene.png", progress=lambda done, total: None)
             <Discovery: ...>
         """
-        return discover(self, image, seed=seed, progress=progress, cancel=cancel)
+        with clock.part("ours"):
+            return discover(self, image, seed=seed, progress=progress, cancel=cancel)
