@@ -1,4 +1,4 @@
-"""The command line: ``segment``, ``batch``, ``discover``, ``follow``, ``explain``, ``eval``, ``models``, ``settings``.
+"""The command line: a file per command, put together here.
 
 Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP), 141
 where nobody reads our output any more (``groundkit settings | head``), as tools that SIGPIPE ends.
@@ -26,6 +26,7 @@ from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
 from groundkit.cli.follow import follow
 from groundkit.cli.segment import segment
+from groundkit.cli.serve import serve
 from groundkit.cli.settings import settings
 from groundkit.cli.signals import interrupted_by_signals
 from groundkit.errors import GroundkitError, explain_opencv
@@ -66,6 +67,7 @@ app.command("discover", cls=Command)(discover)
 app.command("follow", cls=Command)(follow)
 app.command("explain", cls=Command)(explain)
 app.command("eval", cls=Command)(evaluate)
+app.command("serve", cls=Command)(serve)
 app.add_typer(models.app, name="models")
 app.command("settings", cls=Command)(settings)
 

@@ -30,6 +30,7 @@ explain
 report
 run
 evaluation
+service
 groundkit tracing video
 cli __main__
 """

@@ -1,0 +1,1 @@
+"""Pictures and phrases over HTTP: ``groundkit serve``."""
