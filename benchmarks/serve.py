@@ -67,7 +67,7 @@ def main() -> None:
         with ThreadPoolExecutor(arguments.clients) as clients:
             list(clients.map(ask, range(arguments.requests)))
         took = time.perf_counter() - started
-        process.terminate()
+        process.kill()
     tenth = max(1, len(resident) // 10)
     first, last = (statistics.median(part) / 2**20 for part in (resident[:tenth], resident[-tenth:]))
     print(f"{arguments.requests} requests from {arguments.clients} clients: {arguments.requests / took:.2f} per second")

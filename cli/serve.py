@@ -39,15 +39,15 @@ def serve(
         raise ConfigError(f"groundkit serve needs {error.name}: pip install 'groundkit-vision[serve]'") from error
     import socket
 
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}; choose another") from error
-    pipeline = chosen.load(chosen.loader(config))
-    app = make_app(pipeline, Limits(max_bytes=int(max_upload * 2**20), max_waiting=max_waiting))
-    if not chosen.quiet:
-        say(f"http://{host}:{listener.getsockname()[1]} answers; stop with Ctrl-C")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    server.run(sockets=[listener])
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as error:
+            raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}; choose another") from error
+        pipeline = chosen.load(chosen.loader(config))
+        app = make_app(pipeline, Limits(max_bytes=int(max_upload * 2**20), max_waiting=max_waiting))
+        if not chosen.quiet:
+            say(f"http://{host}:{listener.getsockname()[1]} answers; stop with Ctrl-C")
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])

@@ -27,7 +27,8 @@ def ask(address: str, phrase: str) -> dict[str, Any]:
     body = b"".join([*parts, SAMPLE.read_bytes(), f"\r\n--{mark}--\r\n".encode()])
     headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
     request = urllib.request.Request(f"{address}/segment", body, headers)
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=120) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -37,11 +38,14 @@ def test_nano_answers_as_the_library_does_and_a_termination_ends_it_in_order() -
     options = ["serve", "--port", "0", "--offline", "--device", "cpu"]
     with subprocess.Popen([sys.executable, "-m", "groundkit", *options], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        address = process.stderr.readline().split()[1]
-        answer = ask(address, "the red cup")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
-        assert process.stderr.read() == ""
+        try:
+            address = process.stderr.readline().split()[1]
+            answer = ask(address, "the red cup")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 128 + signal.SIGTERM
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
     expected = groundkit.load("refam", device="cpu")(SAMPLE, "the red cup")
     (found,) = answer["results"]
     assert [each["rle"] for each in found["objects"]] == list(expected.run_lengths)
