@@ -29,7 +29,7 @@ cover: .venv/installed-test
 	$(PYTEST) -m "$(QUICK)" --cov
 
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n logical --dist loadfile $(TESTS)
 
 lint:
 	$(BIN)/ruff check .

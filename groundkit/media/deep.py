@@ -91,14 +91,15 @@ def read_deep(data: bytes) -> npt.NDArray[Any] | None:
     """The values of a file as they are stored, ``(h, w)`` or ``(h, w, bands)`` in RGB order; None if OpenCV cannot."""
     import cv2
 
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)  # it writes of every tag that it does not know
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, and 4
+    before = logging.getLogLevel()
+    logging.setLogLevel(0)  # it writes of every tag that it does not know
     try:
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        logging.setLogLevel(before)
     if values is None:
         return None
     if values.ndim == 2:

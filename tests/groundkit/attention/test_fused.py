@@ -1,3 +1,4 @@
+import re
 import warnings
 from collections.abc import Callable
 
@@ -103,11 +104,13 @@ def test_a_kernel_forbidden_by_the_user_is_not_used() -> None:
     ids=["mask and causal", "float64 mask", "int mask", "grouped heads unannounced", "mixed dtypes"],
 )
 def test_a_call_that_torch_refuses_is_refused_in_its_words(call: AttentionCall) -> None:
-    with pytest.raises(RuntimeError) as expected:
+    try:
         plain(call)
-    with pytest.raises(RuntimeError) as actual:
-        attend(call)
-    assert str(actual.value) == str(expected.value)
+    except RuntimeError as error:
+        with pytest.raises(RuntimeError, match=re.escape(str(error))):
+            attend(call)
+    else:
+        pytest.skip(f"torch {torch.__version__} does not refuse it")
 
 
 @pytest.fixture

@@ -367,10 +367,11 @@ def test_damaged_files_are_read_or_refused_in_one_line(kind: str, tmp_path: Path
 
 
 def deep(folder: Path, values: np.ndarray, suffix: str = "tif") -> Path:
-    """Written by OpenCV, which keeps 16 bits and floats of any number of bands."""
+    """Written by OpenCV, which keeps 16 bits and floats of any number of bands; OpenCV 4 needs to be told to."""
     path = folder / f"deep.{suffix}"
     bands = values if values.ndim == 2 else values[..., [2, 1, 0, 3][: values.shape[2]]]
-    assert cv2.imwrite(str(path), bands)
+    exactly = [cv2.IMWRITE_TIFF_COMPRESSION, 1] if suffix == "tif" else []
+    assert cv2.imwrite(str(path), bands, exactly)
     return path
 
 
