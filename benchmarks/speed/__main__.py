@@ -1,6 +1,6 @@
 """The goals of speed and memory in one table: this version against an earlier one, and against the peers.
 
-    python benchmarks/speed [--only NAME] [--quick] [--before COMMIT|FOLDER] [--gpu] [--curves]
+    python benchmarks/speed [--only NAME ...] [--quick] [--before COMMIT|FOLDER] [--gpu] [--curves]
 
 Each ratio is measured in one run: cases take turns in rounds, a run during which others took more than 4 % of a core is
 repeated, and the median of the rounds' own ratios counts. The earlier version is installed from git's history into a
@@ -45,8 +45,11 @@ def main() -> None:
         if options.curves:
             curves.draw(machine, options.picture)
             return
+        names = [goal.name for goal in goals()]
+        wanted = {name for name in names if any(each in name for each in options.only) or not options.only}
+        wanted = {*options.only} if options.only and {*options.only} <= {*names} else wanted
         for goal in goals():
-            if options.only not in goal.name or goal.name in kept:
+            if goal.name not in wanted or (goal.name in kept and "error" not in kept[goal.name]):
                 continue
             print(f"measuring {goal.name} ...", file=sys.stderr, flush=True)
             try:
@@ -69,7 +72,7 @@ SETTINGS = ("before", "folder", "threads", "device", "rounds", "tries", "quick")
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="rows whose name contains this; --list prints the names")
+    parser.add_argument("--only", nargs="*", default=[], help="rows by name or part of it; --list prints the names")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--before", default=BEFORE, help="a commit, or the folder of an environment")
@@ -106,7 +109,7 @@ def table(kept: dict[str, Any]) -> str:
         if row is None:
             continue
         if "error" in row:
-            lines.append(f"| {goal.what} | {goal.goal:.2f} | not measured: {row['error']} | | |")
+            lines.append(f"| {goal.what} | {goal.goal:.2f} | not measured ({row['error'].partition(':')[0]}) | | |")
             continue
         figure = Figure(**row)
         reached = "yes" if figure.value <= goal.goal else "no"

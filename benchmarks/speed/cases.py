@@ -142,7 +142,7 @@ def follow(height: int, frames: int) -> Case:
     from PIL import Image
 
     folder = Path(tempfile.mkdtemp())
-    width = height * 16 // 9
+    width = height * 16 // 9 // 16 * 16
     image = Image.fromarray(picture(0)).resize((width, height), Image.Resampling.BICUBIC)
     with av.open(str(folder / "film.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=24)
@@ -172,7 +172,7 @@ def command(arguments: list[str], folder: Path) -> int:
     """Run a command into a new folder. Raises where it fails."""
     output = tempfile.mkdtemp(dir=folder)
     preset = [] if IS_BEFORE else ["--set", "preset=tuned"]
-    program = [sys.executable, "-m", "groundkit", *arguments, *preset, "-o", output, "--offline", "-q"]
+    program = [str(Path(sys.executable).with_name("groundkit")), *arguments, *preset, "-o", output, "--offline", "-q"]
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
     return len([*Path(output).rglob("*.png")])
 

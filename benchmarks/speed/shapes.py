@@ -153,8 +153,8 @@ def flux_plain() -> Case:
     return torch.inference_mode()(lambda: model(**inputs) and 0)
 
 
-def flux_double_blocks() -> Case:
-    """A pass whose double blocks alone are read."""
+def flux_double_blocks(stop: bool) -> Case:
+    """A pass whose double blocks alone are read, to its end or no further than it must run."""
     import torch
 
     from groundkit.attention.tap import AttentionTap, Selection
@@ -164,7 +164,7 @@ def flux_double_blocks() -> Case:
 
     @torch.inference_mode()
     def run() -> int:
-        with AttentionTap(layers, {"map": Selection(slice(text, None), slice(text))}, stop=True) as tap:
+        with AttentionTap(layers, {"map": Selection(slice(text, None), slice(text))}, stop=stop) as tap:
             model(**inputs)
         return len(tap.read("map"))
 

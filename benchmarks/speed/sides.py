@@ -91,11 +91,11 @@ def environment_of_peers(folder: Path) -> Path:
     """The Python of an environment with this version and the peers, without the versions that they pin."""
     place = folder / "peers"
     if not _python(place).exists():
-        _make(place, ["--no-deps", "--no-build-isolation", "-e", str(ROOT), *PEERS])
+        _make(place, ["--no-deps", "--no-build-isolation", "-e", str(ROOT), *PEERS], ["spacy"])  # which daam needs
     return _python(place)
 
 
-def _make(place: Path, install: Sequence[str]) -> None:
+def _make(place: Path, *installs: Sequence[str]) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     (packages,) = place.glob("lib/*/site-packages")
     # What lies in these folders is found; their own .pth files, such as that of this version, are not followed.
@@ -103,7 +103,8 @@ def _make(place: Path, install: Sequence[str]) -> None:
     (packages / "shared.pth").write_text("\n".join(shared) + "\n")
     try:
         pip = [sys.executable, "-m", "pip", "--python", str(_python(place))]
-        subprocess.run([*pip, "install", "-q", *install], check=True)
+        for each in installs:
+            subprocess.run([*pip, "install", "-q", *each], check=True)
     except subprocess.CalledProcessError:
         shutil.rmtree(place)
         raise
