@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-WORDS = ["the red cup", "the red heart", "the blue ball", "the bear", "the hat", "the bird", "the dog", "the cat", "it"]
+WORDS = [
+    "the red cup",
+    "the red heart",
+    "the blue ball",
+    "the bear",
+    "the hat",
+    "the bird",
+    "the dog",
+    "the cat",
+    "the lemon",
+]
 IS_BEFORE = find_spec("groundkit.clock") is None
 DEVICE = os.environ.get("SPEED_DEVICE", "cpu")
 
