@@ -24,6 +24,7 @@ from groundkit.cli.discover import discover
 from groundkit.cli.errors import for_command_line
 from groundkit.cli.eval import evaluate
 from groundkit.cli.explain import explain
+from groundkit.cli.export import export
 from groundkit.cli.follow import follow
 from groundkit.cli.segment import segment
 from groundkit.cli.serve import serve
@@ -65,6 +66,7 @@ app.command("segment", cls=Command)(segment)
 app.command("batch", cls=Command)(batch)
 app.command("discover", cls=Command)(discover)
 app.command("follow", cls=Command)(follow)
+app.command("export", cls=Command)(export)
 app.command("explain", cls=Command)(explain)
 app.command("eval", cls=Command)(evaluate)
 app.command("serve", cls=Command)(serve)

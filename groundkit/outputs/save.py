@@ -18,6 +18,7 @@ from groundkit import clock
 from groundkit.errors import ConfigError
 from groundkit.media.inputs import VIDEO_SUFFIXES
 from groundkit.media.paths import expand_home, real_path
+from groundkit.outputs.data_set import DataSetRun, Layout
 from groundkit.outputs.formats import check_formats, load_format, working_formats
 from groundkit.outputs.formats.base import Source
 from groundkit.outputs.names import UniqueNames, shorten, slug
@@ -153,19 +154,32 @@ class RunFiles:
         output: a folder, or the name of a file.
         formats: names of formats; those with a file per result do not matter here.
         command, categories, whole: see ``RunFormat``.
+        layout: how data sets are written; by default as ``DataSetRun`` does.
 
     Raises:
         ConfigError: where such a file is there and another command or program has written it.
     """
 
     def __init__(
-        self, output: Path, formats: Iterable[str], command: str, categories: Sequence[str] = (), *, whole: bool = False
+        self,
+        output: Path,
+        formats: Iterable[str],
+        command: str,
+        categories: Sequence[str] = (),
+        *,
+        whole: bool = False,
+        layout: Layout | None = None,
     ) -> None:
         self._runs = []
         for name in formats:
             if (kind := load_format(name).run) is not None:
+                if names_a_file(output) and issubclass(kind, DataSetRun):
+                    raise ConfigError(f"{output} is one file, and {name} writes a folder: give a folder")
                 path = file_names(output, "", formats)[name] if names_a_file(output) else output / kind.file
-                self._runs.append((kind(command, categories, whole=whole), path))
+                made = kind(command, categories, whole=whole)
+                if layout is not None and hasattr(made, "layout"):
+                    made.layout = layout
+                self._runs.append((made, path))
         for run, path in self._runs:
             run.check(path)
 

@@ -359,6 +359,37 @@ def names_in_manifests(folder: Path) -> set[str]:
     return names
 
 
+def read_manifest(folder: Path) -> tuple[Record, Iterator[Record]]:
+    """The settings of a finished or stopped batch, and its results, the last of each input and phrase.
+
+    Results of parts (``--shard``) that were not joined count too; failures do not.
+
+    Raises:
+        ConfigError: no manifest of this version of groundkit in the folder.
+        InputError: a manifest that cannot be read or is damaged.
+    """
+    latest: dict[tuple[str, str | None], _Entry] = {}
+    settings: Record = {}
+    paths = sorted(folder.glob("manifest*.jsonl"), key=lambda path: path.name != _WHOLE)
+    for path in paths:
+        with os_errors_as_input_errors(path, "read"):
+            header, entries, _ = _scan(path)
+        if header is None or header.get("groundkit") != _FORMAT:
+            raise ConfigError(f"{path} was not written by this version of groundkit: run the batch again")
+        settings = settings or header["settings"]
+        latest = {entry.key: entry for entry in entries if entry.done} | latest
+    if not paths:
+        raise ConfigError(f"{folder} has no manifest.jsonl: name the output folder of a groundkit batch")
+
+    def records() -> Iterator[Record]:
+        for entry in latest.values():
+            with entry.file.open("rb") as file:
+                file.seek(entry.start)
+                yield json.loads(file.read(entry.length))
+
+    return settings, records()
+
+
 def _is_still(record: Record, path: Path | None) -> bool:
     """Whether a record is of the file at ``path``."""
     if path is None:

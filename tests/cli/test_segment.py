@@ -277,7 +277,8 @@ def test_options_reach_the_pipeline(command, pipeline, tmp_path):
         (["a.png", "cup", "--seed", "x"], "--seed"),
         (
             ["a.png", "cup", "--format", "gif"],
-            "no format named 'gif': use one of coco, cutout, heatmap, json, npz, overlay, png, yolo",
+            "no format named 'gif': use one of coco, csv, cutout, cvat, heatmap, indexed, json, labelme, labelstudio, "
+            "npz, overlay, parquet, png, voc, yolo, yolo_box",
         ),
         (["a.png", "cup", "--set", "nose=1"], "no setting named 'nose'"),
         (["a.png", "cup", "--seed", "18446744073709551616"], "--seed"),

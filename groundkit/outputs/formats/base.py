@@ -31,6 +31,7 @@ class Source:
         stem: a name for the input that no other input of the run has, such as ``photo``.
         owner: a digest of the command and the input, see ``outputs.ours.owner``; empty outside a run.
         formats: all formats in which the result is written.
+        label: the class of what was found; the phrase where it is empty.
     """
 
     name: str = ""
@@ -38,6 +39,7 @@ class Source:
     stem: str = ""
     owner: str = ""
     formats: tuple[str, ...] = ()
+    label: str = ""
 
 
 class Format(ABC):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from groundkit.errors import ConfigError
-from groundkit.masks.rle import RunLength, area, box
+from groundkit.masks.polygons import polygons, rasterised
+from groundkit.masks.rle import RunLength, area, box, decode, encode
 from groundkit.media.inputs import STDIN
 from groundkit.outputs.atomic import os_errors_as_input_errors, write_text
+from groundkit.outputs.data_set import Layout
 from groundkit.outputs.formats.base import Format, Source
 from groundkit.outputs.locks import locked
 from groundkit.results import Discovery, Grounding
@@ -27,6 +29,7 @@ class _Found:
     scores: Sequence[float]
     pipeline: str
     model: str
+    label: str
 
 
 def to_coco(grounding: Grounding, file_name: str = "") -> dict[str, Any]:
@@ -58,17 +61,21 @@ class CocoDataset:
         self._found: dict[tuple[str, str], _Found] = {}
         self._replaced: set[str] = set()  # pictures of which nothing else is true
 
-    def add(self, grounding: Grounding, file_name: str) -> None:
-        """Add one picture and phrase. The same ``file_name`` again means the same picture, and with the same phrase
-        replaces what was there."""
+    def add(self, grounding: Grounding, file_name: str, label: str = "") -> None:
+        """Add one picture and phrase, whose category is ``label``, or the phrase where that is empty.
+
+        The same ``file_name`` again means the same picture, and with the same phrase replaces what was there.
+        """
         height, width = grounding.image.shape[:2]
         self.add_picture(file_name, (height, width))
-        self._categories.setdefault(grounding.phrase)
+        label = label or grounding.phrase
+        self._categories.setdefault(label)
         self._found[file_name, grounding.phrase] = _Found(
             list(grounding.run_lengths),
             [float(score) for score in grounding.scores],
             grounding.pipeline,
             grounding.model,
+            label,
         )
 
     def add_discovery(self, discovery: Discovery, file_name: str) -> None:
@@ -118,7 +125,8 @@ class CocoDataset:
         annotations = [
             {
                 "image_id": images[file_name],
-                "category_id": categories[phrase],
+                "category_id": categories[found.label],
+                **({} if phrase == found.label else {"phrase": phrase}),
                 "segmentation": mask,
                 "bbox": box(mask),
                 "area": float(area(mask)),
@@ -139,9 +147,18 @@ class CocoDataset:
             "categories": [{"id": number, "name": phrase} for phrase, number in categories.items()],
         }
 
-    def write(self, path: Path) -> Path:
-        """Write the data set, which ``pycocotools.coco.COCO(path)`` reads, and return ``path``."""
-        return write_text(path, json.dumps(self.to_dict()))
+    def write(self, path: Path, layout: Layout | None = None) -> Path:
+        """Write the data set, which ``pycocotools.coco.COCO(path)`` reads, and return ``path``.
+
+        Where ``layout`` asks for polygons, ``segmentation`` is a list of them, along the edges of pixels, and holes are
+        joined to the outlines; ``area`` and ``bbox`` stay those of the mask.
+        """
+        told = self.to_dict()
+        if layout and layout.polygons:
+            for each in told["annotations"]:
+                outlines = polygons(decode(each["segmentation"]), layout.tolerance)
+                each["segmentation"] = [[float(value) for value in outline.ravel()] for outline in outlines]
+        return write_text(path, json.dumps(told))
 
     def _info(self, folder: str) -> dict[str, str]:
         found = self._found.values()
@@ -177,17 +194,22 @@ class CocoDataset:
             self._categories.update(dict.fromkeys(phrases.values()))
             found: dict[tuple[str, str], _Found] = {}
             for each in data["annotations"]:
-                key = names[each["image_id"]], phrases[each["category_id"]]
+                label = phrases[each["category_id"]]
+                key = names[each["image_id"]], str(each.get("phrase", label))
                 mask = each["segmentation"]
+                if isinstance(mask, list):
+                    outlines = [list(zip(one[::2], one[1::2], strict=True)) for one in mask]
+                    mask = encode(rasterised(outlines, self._sizes[key[0]]))
                 if tuple(mask["size"]) != self._sizes[key[0]] or not isinstance(mask["counts"], str):
                     raise ValueError
-                empty = _Found([], [], info["pipeline"], info["model"])
+                empty = _Found([], [], info["pipeline"], info["model"], label)
                 before = found.get(key, empty)
                 found[key] = _Found(
                     [*before.masks, mask],
                     [*before.scores, float(each["score"])],
                     info["pipeline"],
                     info["model"],
+                    label,
                 )
             self._found.update(found)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -200,6 +222,7 @@ class CocoRun:
     """The results of a run as one data set."""
 
     file: ClassVar[str] = "coco.json"
+    layout: Layout = Layout()
 
     def __init__(self, command: str, categories: Sequence[str] = (), *, whole: bool = False) -> None:
         self._dataset = CocoDataset(command, categories)
@@ -214,12 +237,12 @@ class CocoRun:
         if isinstance(result, Discovery):
             self._dataset.add_discovery(result, source.place)
         else:
-            self._dataset.add(result, source.place)
+            self._dataset.add(result, source.place, source.label)
 
     def finish(self, path: Path) -> list[Path]:
         if self._empty:
             return []
-        return [self._dataset.write(path) if self._whole else self._dataset.merge_into(path)]
+        return [self._dataset.write(path, self.layout) if self._whole else self._dataset.merge_into(path)]
 
 
 class Coco(Format):
@@ -230,7 +253,7 @@ class Coco(Format):
 
     def write(self, result: Grounding | Discovery, path: Path, source: Source) -> list[Path]:
         run = CocoRun("groundkit", whole=True)
-        run.add(result, Source(place=source.place or source.name))
+        run.add(result, Source(place=source.place or source.name, label=source.label))
         return run.finish(path)
 
 

@@ -62,7 +62,7 @@ def test_a_format_from_outside_is_saved_listed_and_kept_apart_in_names(count_for
     (path,) = make_grounding((0, 0, 5, 5)).save(tmp_path, "count")
     assert path.name == "the-red-cup-count.txt"
     assert path.read_text() == ": 1\n"
-    with pytest.raises(ConfigError, match=r"yolo, count$"):
+    with pytest.raises(ConfigError, match=r"yolo_box, count$"):
         make_grounding().save(tmp_path, "gif")
     assert slug("the cup count") != "the-cup-count"
     taken = UniqueNames()
@@ -118,7 +118,7 @@ def test_supervision_reads_the_labels_of_a_run_as_the_masks_they_were(make_groun
     assert cv2.imwrite(str(tmp_path / "images" / "photo.png"), cup.image)
     dataset = supervision.DetectionDataset.from_yolo(
         images_directory_path=str(tmp_path / "images"),
-        annotations_directory_path=str(tmp_path / "yolo" / "labels"),
+        annotations_directory_path=str(tmp_path / "yolo" / "labels" / "train"),
         data_yaml_path=str(tmp_path / "yolo" / "data.yaml"),
         force_masks=True,
     )
@@ -133,7 +133,10 @@ def test_a_second_run_keeps_the_classes_and_labels_of_the_first(make_grounding, 
         files = RunFiles(tmp_path, ["yolo", "png"], command)
         files.add(make_grounding(*boxes, phrase=phrase), Source(stem=stem))
         files.finish()
-        return [line.split()[0] for line in (tmp_path / "yolo" / "labels" / f"{stem}.txt").read_text().splitlines()]
+        return [
+            line.split()[0]
+            for line in (tmp_path / "yolo" / "labels" / "train" / f"{stem}.txt").read_text().splitlines()
+        ]
 
     assert labels("cup", (0, 0, 5, 5)) == ["0"]
     assert labels("ball", (9, 9, 15, 15), (20, 20, 25, 25)) == ["0", "1", "1"]

@@ -407,7 +407,7 @@ def test_a_picture_that_is_discovered_again_replaces_all_its_objects_and_no_othe
 
 def test_yolo_holds_one_file_of_labels_per_discovered_picture(tmp_path):
     discovered(tmp_path, ("yolo",), {"a.png": found("cup", "ball"), "b.png": found("ball"), "c.png": found()})
-    labels = {path.name: path.read_text().split("\n")[:-1] for path in (tmp_path / "out/yolo/labels").iterdir()}
+    labels = {path.name: path.read_text().split("\n")[:-1] for path in (tmp_path / "out/yolo/labels/train").iterdir()}
     assert {name: [line.split()[0] for line in lines] for name, lines in labels.items()} == {
         **{"a.txt": ["0", "1"], "b.txt": ["1"], "c.txt": []}
     }
