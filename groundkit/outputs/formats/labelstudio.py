@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
-from groundkit.masks.polygons import polygons
+from groundkit.masks.polygons import join, polygons
 from groundkit.masks.rle import decode
 from groundkit.outputs.atomic import write_text
 from groundkit.outputs.data_set import DataSet, DataSetRun, Layout, Pictured, link_picture, pictured
@@ -17,11 +17,11 @@ from groundkit.results import Discovery, Grounding
 
 
 def task(picture: Pictured, tolerance: float) -> dict[str, Any]:
-    """One picture. Corners are percentages of its sides; the parts of an object name it by ``meta.text``."""
+    """One picture, with a polygon per object, see ``join``. Corners are percentages of the picture's sides."""
     height, width = picture.size
     regions = [
         {
-            "id": f"{number}-{part}",
+            "id": f"object-{number}",
             "type": "polygonlabels",
             "from_name": "label",
             "to_name": "image",
@@ -29,7 +29,6 @@ def task(picture: Pictured, tolerance: float) -> dict[str, Any]:
             "original_height": height,
             "image_rotation": 0,
             "score": each.score,
-            "meta": {"text": [f"object {number}"]},
             "value": {
                 "points": [[100 * float(x) / width, 100 * float(y) / height] for x, y in outline],
                 "closed": True,
@@ -37,7 +36,7 @@ def task(picture: Pictured, tolerance: float) -> dict[str, Any]:
             },
         }
         for number, each in enumerate(picture.objects, start=1)
-        for part, outline in enumerate(polygons(decode(each.mask), tolerance), start=1)
+        if len(outline := join(polygons(decode(each.mask), tolerance)))
     ]
     best = max((each.score for each in picture.objects), default=0.0)
     return {
