@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +11,24 @@ import typer
 
 from groundkit.cli.arguments import split_arguments
 from groundkit.cli.console import say
+from groundkit.cli.filters import (
+    ClassesOption,
+    CleanOption,
+    MaxAreaOption,
+    MinAreaOption,
+    MinScoreOption,
+    SmoothOption,
+    checked,
+    parted,
+    read_classes,
+)
 from groundkit.cli.options import (
     FailOnEmptyOption,
     FormatOption,
     JsonOption,
+    LabelledPhraseOption,
     MinEvidenceOption,
     OutputOption,
-    PhraseOption,
     PipelineOptions,
     RangeOption,
     ReportOption,
@@ -42,7 +54,8 @@ ListOption = Annotated[
     typer.Option(
         "--list",
         metavar="FILE",
-        help="CSV with a header, or JSON lines, with input (relative to the list's folder) and phrase.",
+        help="CSV with a header, or JSON lines, with input (relative to the list's folder), phrase and, optionally, "
+        "label (its class).",
     ),
 ]
 FramesOption = Annotated[bool, typer.Option("--frames", help="Treat each folder of numbered pictures as one video.")]
@@ -80,7 +93,7 @@ DryRunOption = Annotated[
 def batch(
     chosen: PipelineOptions,
     arguments: Arguments = None,
-    phrase: PhraseOption = None,
+    phrase: LabelledPhraseOption = None,
     listed: ListOption = None,
     output: OutputOption = Path("groundkit-out"),
     formats: FormatOption = None,
@@ -90,7 +103,13 @@ def batch(
     frames: FramesOption = False,
     stride: StrideOption = 1,
     max_frames: MaxFramesOption = None,
+    classes: ClassesOption = None,
     min_evidence: MinEvidenceOption = None,
+    min_score: MinScoreOption = 0.0,
+    min_area: MinAreaOption = 0.0,
+    max_area: MaxAreaOption = None,
+    clean: CleanOption = 0.0,
+    smooth: SmoothOption = 0.0,
     report: ReportOption = None,
     jobs: JobsOption = 2,
     workers: WorkersOption = None,
@@ -121,23 +140,28 @@ def batch(
     )
 
     from groundkit.cli.running import BatchDisplay, LeftOver, sum_up_batch
+    from groundkit.masks.cleaning import Cleaning
     from groundkit.outputs.formats import check_formats
     from groundkit.run.plan import make_plan
     from groundkit.run.runner import RunSettings
 
     kinds = check_formats(formats or ["png", "overlay"])
-    plan = make_plan(_wanted(arguments or [], phrase or [], listed), output, frame_folders=frames, range=value_range)
+    cleaning = Cleaning(min_score, min_area, max_area, clean, smooth)
+    wanted, labels = _wanted(arguments or [], phrase or [], listed)
+    names = read_classes(classes)
+    plan = make_plan(wanted, output, frame_folders=frames, range=value_range)
     display = (LeftOver if dry_run else BatchDisplay)("batch", chosen, output, as_json=as_json and not dry_run)
     display.use(engine, workers, address, units=len(plan))
     reading = {"stride": stride, "max_frames": max_frames}
-    job = display.job(method, kinds, jobs=jobs, **reading, **display.following(video, tracker))
-    others = {"range": value_range, "tracker": tracker, **video.model_dump(), **reading}
+    job = display.job(method, kinds, jobs=jobs, cleaning=cleaning, **reading, **display.following(video, tracker))
+    later = {"labels": labels, "cleaning": asdict(cleaning) if cleaning else {}}
+    others = {"range": value_range, "tracker": tracker, **video.model_dump(), **reading, **later}
     settings, origins = _depends_on(chosen, method, others)
     try:
         summary = display.run(
             RunSettings(
                 plan, job, display.engine, report=report, manifest=settings, origins=origins, shard=part,
-                skip_existing=skip_existing, dry_run=dry_run,
+                skip_existing=skip_existing, dry_run=dry_run, categories=names, labels=checked(labels, names),
             )
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -147,20 +171,25 @@ def batch(
         sum_up_batch(summary, chosen, output, fail_on_empty=fail_on_empty)
 
 
-def _wanted(arguments: list[str], phrases: list[str], listed: Path | None) -> list[tuple[str, list[str]]]:
-    """Which phrases are wanted of which argument."""
-    from groundkit.run.lists import read_list
+def _wanted(
+    arguments: list[str], texts: list[str], listed: Path | None
+) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
+    """Which phrases are wanted of which argument, and the classes by phrase."""
+    from groundkit.run.lists import read_labels, read_list
+
+    phrases, labels = parted(texts)
 
     if listed is not None and not arguments:
         if phrases:
             raise typer.BadParameter("--phrase is for inputs that are given as arguments; a list has its own phrases")
-        return read_list(listed)
+        return read_list(listed), read_labels(listed)
     if not arguments:
         raise typer.BadParameter('give pictures, videos or folders: groundkit batch photos/ -p "the cup"')
     inputs, phrases = split_arguments(arguments, phrases, command="batch", example="photos/")
     if not inputs:
         raise typer.BadParameter('give pictures, videos or folders: groundkit batch photos/ -p "the cup"')
-    return [(each, phrases) for each in inputs] + (read_list(listed) if listed else [])
+    wanted = [(each, phrases) for each in inputs]
+    return (wanted + read_list(listed), {**read_labels(listed), **labels}) if listed else (wanted, labels)
 
 
 def _depends_on(
@@ -175,7 +204,8 @@ def _depends_on(
         **{name: getattr(chosen, name) for name in ("pipeline", "model", "dtype", "revision", "variant")},
         # Named where it is asked for, so that runs of earlier versions go on.
         **({} if chosen.segmenter_dtype == "auto" else {"segmenter_dtype": chosen.segmenter_dtype}),
-        **{"segmenter": chosen.sam, "seed": chosen.seed, **others},
+        **{"segmenter": chosen.sam, "seed": chosen.seed},
+        **{name: value for name, value in others.items() if value or name not in ("labels", "cleaning")},
         "config": {each.name: each.value for each in effective},
         "weights": [
             weights_digest(chosen.model),

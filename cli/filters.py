@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from groundkit.errors import ConfigError
+from groundkit.errors import ConfigError, unknown
 
 MinScoreOption = Annotated[
     float, typer.Option(min=0, max=1, help="Leave out masks with a lower score of the segmenter, 0 to 1.")
@@ -46,6 +46,35 @@ def read_labels(pairs: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f'{pair!r}: write PHRASE=CLASS, such as "the red cup=cup"')
         if labels.setdefault(phrase, label) != label:
             raise ConfigError(f"{phrase!r} has two classes: {labels[phrase]} and {label}")
+    return labels
+
+
+def parted(phrases: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Phrases of ``-p``, and the classes by phrase of those that have one: ``the red cup=cup``.
+
+    The class of a text with several phrases, ``red cup . blue cup=cup``, holds for each of them.
+    """
+    from groundkit.language.several import parts_of
+
+    plain: list[str] = []
+    labels: dict[str, str] = {}
+    for text in phrases:
+        if "=" not in text:
+            plain.append(text)
+            continue
+        ((phrase, label),) = read_labels([text]).items()
+        parts = parts_of(phrase)
+        pairs = [f"{part}={label}" for part in (parts if len(parts) > 1 else [phrase])]
+        labels |= read_labels([*(f"{known}={name}" for known, name in labels.items()), *pairs])
+        plain.append(phrase)
+    return plain, labels
+
+
+def checked(labels: dict[str, str], classes: tuple[str, ...]) -> dict[str, str]:
+    """The classes by phrase. Raises ConfigError for one that the file of ``--classes`` lacks."""
+    for label in labels.values():
+        if classes and label not in classes:
+            raise ConfigError(unknown("class", label, classes))
     return labels
 
 

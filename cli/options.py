@@ -35,6 +35,15 @@ PhraseOption = Annotated[
     list[str] | None,
     typer.Option("--phrase", "-p", help="What to look for; then all arguments are inputs. Repeatable."),
 ]
+LabelledPhraseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--phrase",
+        "-p",
+        metavar="PHRASE[=CLASS]",
+        help="What to look for, and its class in data sets; then all arguments are inputs. Repeatable.",
+    ),
+]
 ReportOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write one HTML file that shows every result, to open in a browser."),

@@ -8,12 +8,23 @@ from typing import Annotated
 import typer
 
 from groundkit.cli.arguments import split_arguments
+from groundkit.cli.filters import (
+    ClassesOption,
+    CleanOption,
+    MaxAreaOption,
+    MinAreaOption,
+    MinScoreOption,
+    SmoothOption,
+    checked,
+    parted,
+    read_classes,
+)
 from groundkit.cli.options import (
     FailOnEmptyOption,
     FormatOption,
     JsonOption,
+    LabelledPhraseOption,
     MinEvidenceOption,
-    PhraseOption,
     PipelineOptions,
     RangeOption,
     ReportOption,
@@ -32,14 +43,20 @@ def segment(
             help="Pictures, videos, folders, globs or - for stdin; then what to look for.",
         ),
     ],
-    phrase: PhraseOption = None,
+    phrase: LabelledPhraseOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results, or a file for a single one.")
     ] = Path("groundkit-out"),
     formats: FormatOption = None,
     value_range: RangeOption = "full",
     as_json: JsonOption = False,
+    classes: ClassesOption = None,
     min_evidence: MinEvidenceOption = None,
+    min_score: MinScoreOption = 0.0,
+    min_area: MinAreaOption = 0.0,
+    max_area: MaxAreaOption = None,
+    clean: CleanOption = 0.0,
+    smooth: SmoothOption = 0.0,
     fail_on_empty: FailOnEmptyOption = False,
     report: ReportOption = None,
 ) -> None:
@@ -51,10 +68,14 @@ def segment(
     one mask per frame, and JSON lines. A folder gives the pictures and the videos in it, each by itself: groundkit
     follow takes a folder of numbered frames as one video.
     """
-    inputs, phrases = split_arguments(arguments, phrase or [], command="segment")
+    texts, labels = parted(phrase or [])
+    inputs, phrases = split_arguments(arguments, texts, command="segment")
+    names = read_classes(classes)
+    labels = checked(labels, names)
     method, video = split_settings(chosen.config(min_evidence=min_evidence))
 
     from groundkit.cli.running import Display, sum_up
+    from groundkit.masks.cleaning import Cleaning
     from groundkit.outputs.formats import check_formats
     from groundkit.run.plan import make_plan
     from groundkit.run.runner import RunSettings
@@ -62,6 +83,7 @@ def segment(
     kinds = check_formats(formats or (["json"] if output.suffix.lower() == ".json" else ["png", "overlay"]))
     plan = make_plan([(each, phrases) for each in inputs], output, stdin=True, range=value_range)
     display = Display("segment", chosen, output, as_json=as_json)
-    job = display.job(method, kinds, **display.following(video))
-    summary = display.run(RunSettings(plan, job, display.engine, report=report))
+    cleaning = Cleaning(min_score, min_area, max_area, clean, smooth)
+    job = display.job(method, kinds, cleaning=cleaning, **display.following(video))
+    summary = display.run(RunSettings(plan, job, display.engine, report=report, categories=names, labels=labels))
     sum_up(summary, chosen, output, fail_on_empty=fail_on_empty)

@@ -245,10 +245,14 @@ class Grounding(Shown):
 
         return to_coco(self, file_name)
 
-    def to_supervision(self) -> Detections:
-        """The masks as ``supervision.Detections``: one class, number 0, whose ``data["class_name"]`` is the phrase.
+    def to_supervision(self, classes: Sequence[str] = ()) -> Detections:
+        """The masks as ``supervision.Detections``, with ``data["class_name"]``, the phrase, and ``class_id``.
+
+        Args:
+            classes: names whose places are the numbers of the classes; without them the phrase is number 0.
 
         Raises:
+            ConfigError: when ``classes`` lack the phrase.
             GroundkitError: when supervision is not installed.
 
         Example:
@@ -259,7 +263,23 @@ class Grounding(Shown):
         """
         from groundkit.outputs.detections import to_supervision
 
-        return to_supervision(self)
+        return to_supervision(self, classes)
+
+    def __getitem__(self, rows: Any) -> Grounding:
+        """The result with some of its masks, scores and boxes, as NumPy selects rows.
+
+        Args:
+            rows: bool ``(K,)``, indices, one index, or a slice.
+
+        Example:
+            >>> import groundkit
+            >>> found = groundkit.load("refam")("scene.png", "the red cup")
+            >>> len(found[found.scores > 0.99].masks) <= len(found.masks)
+            True
+        """
+        chosen = np.atleast_1d(np.arange(len(self.run_lengths))[rows])
+        kept = run_lengths_of(self).rows(chosen.tolist())
+        return changed(self, masks=kept, scores=self.scores[chosen], boxes=self.boxes[chosen])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -368,6 +388,24 @@ class Discovery(Shown):
         from groundkit.outputs.formats.overlay import draw_labelled
 
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
+
+    def __getitem__(self, rows: Any) -> Discovery:
+        """The result with some of its objects, as NumPy selects rows; see ``Grounding``."""
+        chosen = np.atleast_1d(np.arange(len(self.labels))[rows]).tolist()
+        labels, points = (tuple(each[row] for row in chosen) for each in (self.labels, self.points))
+        kept = run_lengths_of(self).rows(chosen)
+        return changed(self, masks=kept, scores=self.scores[chosen], labels=labels, points=points)
+
+    def to_supervision(self, classes: Sequence[str] = ()) -> Detections:
+        """The objects as ``supervision.Detections``, see ``Grounding``; without ``classes`` labels count as they come.
+
+        Raises:
+            ConfigError: when ``classes`` lack a label.
+            GroundkitError: when supervision is not installed.
+        """
+        from groundkit.outputs.detections import to_supervision
+
+        return to_supervision(self, classes)
 
     def save(self, path: str | Path, formats: str | Sequence[str] = ("overlay",)) -> list[Path]:
         """Write files as :meth:`Grounding.save` does; ``png`` and ``cutout`` give files for each label.

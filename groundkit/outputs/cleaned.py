@@ -8,7 +8,7 @@ from groundkit.masks.cleaning import Cleaning
 from groundkit.masks.rle import RunLengths, decode
 from groundkit.results import Discovery, Grounding, changed
 
-Result = TypeVar("Result", Grounding, Discovery)
+Result = TypeVar("Result", bound=Grounding | Discovery)
 
 
 def cleaned(result: Result, cleaning: Cleaning) -> Result:

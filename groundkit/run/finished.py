@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -87,12 +87,18 @@ def complete(manifest: Manifest, units: Iterable[Unit], output: Path, formats: C
     return count_tasks(lacking)
 
 
-def add_results(files: RunFiles, records: Iterable[Record], output: Path) -> None:
-    """Give the results of pictures, as records tell of them, to the formats that have one file for a run."""
+def add_results(files: RunFiles, records: Iterable[Record], output: Path, labels: Mapping[str, str]) -> None:
+    """Give the results of pictures, as records tell of them, to the formats that have one file for a run.
+
+    ``labels`` are classes by phrase.
+    """
     for record in records:
         if "rle" in record and is_sound(record):
             place = os.path.normpath(output.resolve() / record["path"])
-            files.add(restored(record, None), Source(record["input"], place, record["stem"]))
+            files.add(
+                restored(record, None),
+                Source(record["input"], place, record["stem"], label=labels.get(record["phrase"], "")),
+            )
 
 
 def without_existing(units: Iterable[Unit], output: Path, formats: Collection[str]) -> list[Unit]:

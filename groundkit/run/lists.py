@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundkit.errors import ConfigError, InputError
-from groundkit.language.several import split_phrases
+from groundkit.language.several import parts_of, split_phrases
 from groundkit.media.paths import expand_home
 
 _NO_TEXT = r"[\0\ud800-\udc7f\udd00-\udfff]"  # surrogates between these stand for bytes of a name that is not UTF-8
@@ -22,7 +22,8 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
     """Read which phrase is wanted of which input.
 
     A file that ends in ``.csv`` has a header with the columns ``input`` and ``phrase``, in any case; any other is JSON
-    lines with these keys. Further columns and keys are left alone. An input is a file, a folder or a glob, relative to
+    lines with these keys. For ``label`` see ``read_labels``; further
+    columns and keys are left alone. An input is a file, a folder or a glob, relative to
     the list's own folder.
 
     Returns:
@@ -32,15 +33,8 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
         InputError: when the file cannot be read.
         ConfigError: for a header or a row without both and a quote that is not closed, with the number of the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: save it as UTF-8") from error
-    rows = _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
     wanted = []
-    for line, row in rows:
+    for line, row in _rows(path):
         values = [row.get(key) if isinstance(row, dict) else None for key in ("input", "phrase")]
         if not all(isinstance(value, str) and value.strip() for value in values):
             raise ConfigError(f"{path}, line {line}: needs input and phrase, such as photo.jpg and the red cup")
@@ -51,6 +45,33 @@ def read_list(path: Path) -> list[tuple[str, list[str]]]:
     if not wanted:
         raise ConfigError(f"{path}: no input and phrase in this list")
     return wanted
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """The classes of a list's phrases, in its column or key ``label``; a phrase without one has none.
+
+    Raises:
+        InputError, ConfigError: see ``read_list``, and for a phrase with two labels, with the number of the line.
+    """
+    labels: dict[str, str] = {}
+    for line, row in _rows(path):
+        phrase, label = (row.get(key) if isinstance(row, dict) else None for key in ("phrase", "label"))
+        if not (isinstance(phrase, str) and isinstance(label, str) and label.strip()):
+            continue
+        for part in parts_of(phrase) if len(parts_of(phrase)) > 1 else [phrase.strip()]:
+            if labels.setdefault(part, label.strip()) != label.strip():
+                raise ConfigError(f"{path}, line {line}: {part!r} has two labels: {labels[part]} and {label.strip()}")
+    return labels
+
+
+def _rows(path: Path) -> list[tuple[int, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: save it as UTF-8") from error
+    return _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
 
 
 def _beside(path: Path, source: str) -> str:

@@ -40,6 +40,7 @@ class RunSettings:
         engine: where it is done; by default in this process.
         report: a file that shows every result.
         categories: labels that formats with one file for the run list in this order, found or not.
+        labels: classes by phrase, for these formats; the phrase itself where there is none.
         indexed: whether all objects of a video are also written into one picture per frame.
         manifest: everything that results depend on, for a run that is recorded and can be resumed; None for one
             that is not.
@@ -54,6 +55,7 @@ class RunSettings:
     engine: Engine = here
     report: Path | None = None
     categories: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     indexed: bool = False
     manifest: Mapping[str, Any] | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -172,7 +174,8 @@ def _in_one_go(settings: RunSettings, units: list[Unit], files: RunFiles, listen
                 page.add(failure_entry(record["input"], record["phrase"], record["error"]) if entry is None else entry)
             if files.wanted and "error" not in record and not unit.item.is_video:
                 found = restored_discovery(record) if "objects" in record else restored(record, None)
-                files.add(found, Source(record["input"], unit.item.place, unit.stem))
+                label = settings.labels.get(record["phrase"] or "", "")
+                files.add(found, Source(record["input"], unit.item.place, unit.stem, label=label))
             summary.count(record)
             listener.result(record)
             if settings.indexed and (folder := indexed.add(unit, record)):
@@ -227,7 +230,7 @@ def _resumed(
         summary.files = [manifest.path]
         if whole:
             if files.wanted:
-                add_results(files, manifest.all_records(units), output)
+                add_results(files, manifest.all_records(units), output, settings.labels)
             summary.files += files.finish()
         if report and entries is not None:
             add_entries(

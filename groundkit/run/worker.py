@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from groundkit import clock
 from groundkit.errors import STOPS, GroundkitError, InputError
+from groundkit.masks.cleaning import Cleaning
 from groundkit.media.videos import read_video
 from groundkit.memory import explain_out_of_memory
+from groundkit.outputs.cleaned import cleaned
 from groundkit.outputs.formats import known_formats
 from groundkit.outputs.formats.base import Source
 from groundkit.outputs.names import UniqueNames
@@ -78,6 +80,7 @@ class Job:
         spared: inputs in the folder for the results, which are never overwritten.
         taken: names that labels of a discovery must not take.
         change: given the pipeline, what is done with each of its discoveries.
+        cleaning: how masks of pictures are cleaned, and which of them are kept.
         debug: show the tracebacks of failures.
         timed: whether worker processes tell where their time goes, see ``groundkit.timings``.
     """
@@ -98,6 +101,7 @@ class Job:
     recorded: bool = True
     timeless: bool = True
     report: bool = False
+    cleaning: Cleaning = field(default_factory=Cleaning)
     spared: frozenset[Path] = frozenset()
     taken: tuple[str, ...] = ()
     change: Callable[[Pipeline], Callable[[Discovery], Discovery]] | None = None
@@ -252,6 +256,7 @@ class Worker:
         if isinstance(found, Failure):
             raise found.error
         job = self.job
+        found = cleaned(found, job.cleaning)
         formats = per_result(job.formats)
         kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
         formats += tuple(kind for kind in kept if kind in known_formats() and kind not in formats)

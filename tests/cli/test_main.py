@@ -9,7 +9,7 @@ from groundkit.cli import options
 from groundkit.cli.main import app
 from groundkit.errors import ConfigError
 
-COMMANDS = ("segment", "batch", "discover", "follow", "explain", "eval", "models", "settings")
+COMMANDS = ("segment", "batch", "discover", "follow", "export", "explain", "eval", "models", "settings")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -311,11 +311,11 @@ def test_an_interrupt_is_code_130_and_leaves_whole_files_only(command, tmp_path)
 
 
 def test_a_writer_that_fails_midway_leaves_no_file(command, tmp_path, monkeypatch):
-    def half(self, file, format=None, **options):
-        file.write_bytes(b"half of it")
+    def half(file, *chunk):
+        file.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", half)
+    monkeypatch.setattr("groundkit.outputs.formats.png.putchunk", half)
     answer = command("segment", "a.png", "cup", QUIET)
     assert answer.code == 1
     assert answer.err.endswith("cannot write groundkit-out/a-cup.png: No space left on device\n")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import numpy as np
@@ -158,8 +159,8 @@ def test_every_yolo_picture_has_its_labels_where_ultralytics_looks(write, tmp_pa
     seen = []
     for part in ("train", "val"):
         for picture in sorted((tmp_path / "out" / kind / told[part]).iterdir()):
-            labels = str(picture).replace("/images/", "/labels/").rsplit(".", 1)[0] + ".txt"
-            seen.append((picture.stem, len(open(labels).read().splitlines())))  # noqa: SIM115, PTH123
+            labels = Path(str(picture).replace("/images/", "/labels/")).with_suffix(".txt")
+            seen.append((picture.stem, len(labels.read_text().splitlines())))
             Image.open(picture).close()
     assert sorted(seen) == [("empty", 0), ("photo", 3)]
 
