@@ -71,11 +71,12 @@ def in_batches(
 
 def batch_size(limit: BatchSize, device: torch.device | None = None, item_bytes: int = 0) -> int:
     """The size with which batches begin: ``limit``, or for ``auto`` what half of the free memory holds, and at most 8
-    on a CPU and 32 on a GPU."""
+    on a CPU and 32 on a GPU. A GPU that does not tell its free memory begins with 32."""
     if limit != "auto":
         return limit
     most = _ON_CPU if device is None or device.type == "cpu" else _ON_GPU
-    return most if not item_bytes else max(1, min(most, free_bytes(device) // 2 // item_bytes))
+    free = free_bytes(device) if item_bytes else None
+    return most if free is None else max(1, min(most, free // 2 // item_bytes))
 
 
 def read_batch_size(given: object) -> BatchSize:

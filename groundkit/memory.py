@@ -54,8 +54,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_from_library and any(sign in str(error) for sign in _SIGNS)
 
 
-def free_bytes(device: torch.device | None = None) -> int:
-    """How much memory a device has left, in bytes; by default main memory.
+def free_bytes(device: torch.device | None = None) -> int | None:
+    """How much memory a device has left, in bytes; by default main memory. None for kinds of devices that do not tell.
 
     What torch keeps of a GPU for later counts as free.
     """
@@ -67,7 +67,9 @@ def free_bytes(device: torch.device | None = None) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return None
 
 
 @contextmanager

@@ -82,6 +82,14 @@ def test_auto_takes_no_more_than_half_of_the_free_memory() -> None:
     assert batch_size(3, item_bytes=free) == 3
 
 
+@pytest.mark.parametrize("kind", ["xpu", "meta"])
+def test_a_device_that_does_not_tell_its_free_memory_is_not_asked(kind: str) -> None:
+    device = torch.device(kind)
+    assert free_bytes(device) is None
+    assert batch_size("auto", device, item_bytes=2**60) == 32
+    assert in_batches([1, 2, 3], list, device=device, item_bytes=2**60) == [1, 2, 3]
+
+
 def test_a_batch_size_is_auto_or_a_number() -> None:
     assert [read_batch_size(given) for given in ("auto", "12", 1)] == ["auto", 12, 1]
     for wrong in (0, -1, "0", "many", True, 1.5, None, ""):
