@@ -9,5 +9,5 @@ FAMILIES = Registry(
     __name__,
     "FAMILY",
     "groundkit.families",
-    frozenset({"base", "families", "look", "picture_sizes"}),
+    frozenset({"base", "chat", "conversations", "families", "look", "passes", "picture_sizes", "prefix"}),
 )

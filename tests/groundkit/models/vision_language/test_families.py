@@ -85,7 +85,7 @@ def test_layers_equal_a_float64_softmax_of_the_same_queries_and_keys(
     if keep != "prefix":
         talk.picture.kept.max_bytes = 0
         monkeypatch.setattr(
-            "groundkit.models.vision_language.base.WeighedHeads", functools.partial(WeighedHeads, keep=keep)
+            "groundkit.models.vision_language.passes.WeighedHeads", functools.partial(WeighedHeads, keep=keep)
         )
     layers = model.read_layers(talk, weights=HeadWeights.MAX)
     with Softmaxes(len(talk.ids)) as reference:
