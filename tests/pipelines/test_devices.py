@@ -37,6 +37,7 @@ def load(pipeline: str, device: str, dtype: str, **config: Any) -> Any:
     ("pipeline", "dtype"),
     [*((name, "float32") for name in PIPELINES), ("refam", "bfloat16"), ("vlsam", "bfloat16"), ("vlsam", "float16")],
 )
+@pytest.mark.filterwarnings("ignore:float16 is about three times slower")
 def test_a_pipeline_finds_on_the_device_what_it_finds_on_the_cpu(device: Device, pipeline: str, dtype: str) -> None:
     if device.name == "mps" and (dtype != "float32" or pipeline == "ensemble"):
         pytest.skip("an Apple device takes the same path; each family runs there in half precision")
