@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", bound="Grounding | Discovery")
 
 
+Rows = int | slice | Sequence[int] | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
+"""What selects some of a result's masks."""
+
+
 class Making(TypedDict, total=False):
     """The fields of a result that say how it was made; see :class:`Grounding`."""
 
@@ -164,7 +168,7 @@ class Grounding(Shown):
         """The overlay."""
         return self.overlay()
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row per mask: ``phrase``, ``score``, ``evidence``, the box ``x1`` to ``y2``, and ``area`` in pixels."""
         evidence = None if self.evidence is None else self.evidence.score
         head = {"phrase": self.phrase}
@@ -265,7 +269,7 @@ class Grounding(Shown):
 
         return to_supervision(self, classes)
 
-    def __getitem__(self, rows: Any) -> Grounding:
+    def __getitem__(self, rows: Rows) -> Grounding:
         """The result with some of its masks, scores and boxes, as NumPy selects rows.
 
         Args:
@@ -378,7 +382,7 @@ class Discovery(Shown):
         """The overlay."""
         return self.overlay()
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row per object: ``label``, ``score``, the box ``x1`` to ``y2``, and ``area`` in pixels."""
         each = zip(self.labels, self.scores, strict=True)
         return _rows(self, ({"label": label, "score": float(score)} for label, score in each))
@@ -389,7 +393,7 @@ class Discovery(Shown):
 
         return draw_labelled(self.image, self.masks, self.labels, self.scores)
 
-    def __getitem__(self, rows: Any) -> Discovery:
+    def __getitem__(self, rows: Rows) -> Discovery:
         """The result with some of its objects, as NumPy selects rows; see ``Grounding``."""
         chosen = np.atleast_1d(np.arange(len(self.labels))[rows]).tolist()
         labels, points = (tuple(each[row] for row in chosen) for each in (self.labels, self.points))
@@ -429,7 +433,7 @@ keep_small(Grounding, "masks", "heatmap")
 keep_small(Discovery, "masks")
 
 
-def _rows(found: Grounding | Discovery, heads: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rows(found: Grounding | Discovery, heads: Iterable[dict[str, object]]) -> list[dict[str, object]]:
     """Each head with the box and the area of its mask."""
     boxes, areas = found.boxes.tolist(), map(rle_area, found.run_lengths)
     return [
@@ -526,7 +530,7 @@ class VideoGrounding(Shown):
         """The overlay of the key frame."""
         return self.key.overlay()
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row per frame: ``frame``, ``seconds``, ``score``, ``grounded``, and ``area`` of the mask in pixels."""
         return [
             {

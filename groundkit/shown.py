@@ -6,7 +6,7 @@ import base64
 import html
 import io
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ class Shown:
         """The result as a picture: uint8 ``(height, width, 3)`` RGB."""
 
     @abstractmethod
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """The result as rows of a table, with the same keys in each."""
 
     def to_pil(self) -> Image.Image:

@@ -20,7 +20,7 @@ from groundkit.media.images import ImageSource, read_image, source_of
 from groundkit.memory import explain_out_of_memory
 from groundkit.models.devices import choose_device
 from groundkit.progress import Advance, Cancel, Report, watched
-from groundkit.results import Discovery, Failure, Grounding, Making, changed
+from groundkit.results import Failure, Grounding, Making, changed
 from groundkit.segmenters.base import Segmenter
 from groundkit.settings import Given, Settings
 
@@ -229,15 +229,13 @@ class Pipeline(ABC):
         """
         raise ConfigError(f"{self.name} reads no attention")
 
-    def discover(
-        self, image: ImageSource, *, seed: int = 0, progress: bool | Report = False, cancel: Cancel | None = None
-    ) -> Discovery:
-        """Find everything that the model names; ``vlsam`` and ``decaf`` can, see ``VLSAM.discover``.
+    if not TYPE_CHECKING:  # for whoever has no type checker to say so
 
-        Raises:
-            ConfigError: a method that looks for a given phrase.
-        """
-        raise ConfigError(f"{self.name} looks for a given phrase: discover with groundkit.load('vlsam', model=...)")
+        def __getattr__(self, name: str) -> object:
+            what = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name == "discover":
+                what = f"{self.name} looks for a given phrase: discover with groundkit.load('vlsam', model=...)"
+            raise AttributeError(what)
 
     @property
     def families(self) -> tuple[Family, ...]:

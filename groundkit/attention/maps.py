@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -216,7 +216,7 @@ class AttentionMaps(Shown):
         """One small map per token, averaged over layers and heads."""
         return self.grid()
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row per layer, head and token: their names, ``mean`` and ``peak`` of the attention, and its ``focus``.
 
         Focus is 1 - H / log P, of the entropy H of the map scaled to sum to one: 0 for a flat map, 1 for one peak.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,11 @@ class PlantedModel:
     def words(self, text: Text) -> list[str]:
         pieces: list[str] = self.tokenizer.convert_ids_to_tokens(text.states[0, :, 0].long().tolist())
         return [piece.removeprefix("▁") for piece in pieces]
+
+    def read_each(
+        self, clip: EncodedClip, items: Sequence[tuple[Text, int]], options: ReadOptions
+    ) -> list[AttentionMaps]:
+        return [self.read_attention(clip, text, replace(options, seed=seed)) for text, seed in items]
 
     def read_attention(self, clip: EncodedClip, text: Text, options: ReadOptions) -> AttentionMaps:
         words, slices = self.words(text), clip.grid.shape[0]

@@ -139,7 +139,7 @@ def test_discover_counts_views_and_cancel_stops_between_two_of_them(loaded: dict
 @pytest.mark.parametrize("method", ["refam", "ensemble"])
 def test_a_method_that_needs_a_phrase_says_which_one_discovers(loaded: dict[str, Any], method: str) -> None:
     with pytest.raises(
-        ConfigError, match=rf"^{method} looks for a given phrase: discover with groundkit\.load\('vlsam'"
+        AttributeError, match=rf"^{method} looks for a given phrase: discover with groundkit\.load\('vlsam'"
     ):
         loaded[method].discover(SCENE)
 
