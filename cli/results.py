@@ -19,7 +19,9 @@ def describe(record: Mapping[str, Any]) -> str:
     evidence = f" {record['evidence']:.2f}" if "evidence" in record else ""
     about = f"{record['input']}: {record['phrase']!r}"
     if not record.get("scores", record.get("seen")):
-        return f"{about}: nothing found{f' (evidence{evidence})' if evidence else ''}"
+        filtered = record.get("filtered", 0)
+        what = f"{count_of(filtered, 'mask')} filtered out" if filtered else "nothing found"
+        return f"{about}: {what}{f' (evidence{evidence})' if evidence else ''}"
     if "seen" in record:
         mask = f", mask {record['mask_score']:.2f}" if "mask_score" in record else ""
         return f"{about}: found{evidence}{mask}, seen on {record['seen']} of {count_of(record['frames'], 'frame')}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", bound="Grounding | Discovery")
 
 
+_BOX = ("x1", "y1", "x2", "y2", "area")
 Rows = int | slice | Sequence[int] | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
 """What selects some of a result's masks."""
 
@@ -84,6 +85,8 @@ class Grounding(Shown):
         >>> bool(found.mask[int(found.points[0, 1]), int(found.points[0, 0])])
         True
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("phrase", "score", "evidence", *_BOX)
 
     image: npt.NDArray[np.uint8]
     phrase: str
@@ -309,6 +312,8 @@ class Discovery(Shown):
         True
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("label", "score", *_BOX)
+
     image: npt.NDArray[np.uint8]
     labels: tuple[str, ...]
     masks: npt.NDArray[np.bool_]
@@ -510,6 +515,8 @@ class VideoGrounding(Shown):
         >>> found.key_frame, [frame.index for frame in found.frames]
         (0, [0, 1, 2])
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("frame", "seconds", "score", "grounded", "area")
 
     phrase: str
     frames: tuple[FrameMask, ...]

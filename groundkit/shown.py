@@ -6,7 +6,7 @@ import base64
 import html
 import io
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,13 @@ _MAX_SIDE = 1024  # of a picture in a notebook, in pixels, which would keep a la
 
 
 class Shown:
-    """A result that notebooks draw by themselves, and that becomes a picture or a table."""
+    """A result that notebooks draw by themselves, and that becomes a picture or a table.
+
+    Attributes:
+        columns: of the table.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def picture(self) -> npt.NDArray[np.uint8]:
@@ -29,7 +35,7 @@ class Shown:
 
     @abstractmethod
     def rows(self) -> list[dict[str, object]]:
-        """The result as rows of a table, with the same keys in each."""
+        """The result as rows of a table, whose keys are the columns."""
 
     def to_pil(self) -> Image.Image:
         """The result as a picture, at full size.
@@ -59,7 +65,7 @@ class Shown:
             import pandas
         except ImportError as error:
             raise GroundkitError("a table needs pandas: pip install pandas") from error
-        return pandas.DataFrame(self.rows())
+        return pandas.DataFrame(self.rows(), columns=list(self.columns))
 
     def show(self) -> None:
         """Show the result: below the cell of a notebook, elsewhere in the system's viewer of pictures."""

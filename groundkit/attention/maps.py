@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -65,6 +65,8 @@ class AttentionMaps(Shown):
     Raises:
         ValueError: names, tokens or grids that do not fit the shape of ``values``.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("layer", "head", "token", "mean", "peak", "focus")
 
     values: Tensor
     layers: tuple[str, ...]
@@ -227,8 +229,7 @@ class AttentionMaps(Shown):
         mean, peak = self.values.mean(dim=-1), self.values.amax(dim=-1)
         names = itertools.product(self.layers, self.heads, (token.text for token in self.tokens))
         figures = zip(*(each.flatten().tolist() for each in (mean, peak, focus)), strict=True)
-        keys = ("layer", "head", "token", "mean", "peak", "focus")
-        return [dict(zip(keys, (*name, *each), strict=True)) for name, each in zip(names, figures, strict=True)]
+        return [dict(zip(self.columns, (*name, *each), strict=True)) for name, each in zip(names, figures, strict=True)]
 
     def save(self, path: str | Path) -> Path:
         """Write everything to an ``.npz`` file that ``load`` and NumPy read; return its path.

@@ -256,7 +256,10 @@ class Worker:
         if isinstance(found, Failure):
             raise found.error
         job = self.job
+        proposed = len(found.scores)
         found = cleaned(found, job.cleaning)
+        if filtered := proposed - len(found.scores):
+            known = {"filtered": filtered, **known}
         formats = per_result(job.formats)
         kept = job.kept.get(task.name, ())  # of a manifest, which may have been changed
         formats += tuple(kind for kind in kept if kind in known_formats() and kind not in formats)

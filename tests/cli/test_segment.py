@@ -337,3 +337,8 @@ def test_a_deep_picture_says_that_it_is_dark_until_it_is_given_a_range(command):
     answer = command("segment", "deep.png", "cup", "--range", "best")
     assert (answer.code, answer.err) == (2, "groundkit: error: range best: give full, auto, or LOW,HIGH with LOW below "
     "HIGH, such as 0,3000\n")  # fmt: skip
+
+
+def test_what_a_filter_takes_away_is_not_called_nothing_found(command):
+    assert "'cup': 1 mask filtered out" in command("segment", "a.png", "cup", "--min-area", "0.9").err
+    assert "'nothing': nothing found" in command("segment", "a.png", "nothing", "--min-area", "0.9").err

@@ -28,8 +28,10 @@ def test_a_table_has_a_row_per_mask_with_its_box_and_its_area_counted(found: Gro
     assert set(table["phrase"]) == {"cup <b>&"}
 
 
-def test_nothing_found_is_an_empty_table(make_grounding: Callable[..., Grounding]) -> None:
-    assert len(make_grounding().to_pandas()) == 0
+def test_nothing_found_is_an_empty_table_with_the_same_columns(make_grounding: Callable[..., Grounding]) -> None:
+    nothing, something = make_grounding().to_pandas(), make_grounding((2, 3, 10, 7)).to_pandas()
+    assert len(nothing) == 0
+    assert nothing.columns.tolist() == something.columns.tolist() == list(Grounding.columns)
 
 
 def test_a_notebook_gets_the_overlay_as_png_and_the_words_escaped(found: Grounding) -> None:
