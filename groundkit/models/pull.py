@@ -54,9 +54,11 @@ def plan(source: str, *, revision: str | None = None, variant: str | None = None
     from groundkit.models.locate import DIFFUSION, VISION_LANGUAGE, find_file
 
     cache = Path(constants.HF_HUB_CACHE)
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(f"{source}: HF_HUB_OFFLINE is set; unset it to download models")
     with explain_loading_errors(source):
         # Asked once and without retries: what refuses this refuses all.
-        path, offline = find_file(source, VISION_LANGUAGE.file, revision, bool(constants.HF_HUB_OFFLINE))
+        path, offline = find_file(source, VISION_LANGUAGE.file, revision, False)
         if path is None:
             path, offline = find_file(source, DIFFUSION.file, revision, offline)
         if offline:

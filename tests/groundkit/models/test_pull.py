@@ -225,12 +225,22 @@ def test_too_little_free_space_is_told_before_anything_is_downloaded(
     from groundkit.models import pull as module
 
     listed = [SimpleNamespace(file_size=10**9, will_download=True)]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: listed)
     monkeypatch.setattr("groundkit.models.locate.find_file", lambda *_: (tmp_path, False))
     about = SimpleNamespace(siblings=[SimpleNamespace(rfilename="model.safetensors")], sha=COMMIT)
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: about)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**8))
     with pytest.raises(ModelError, match=r"needs 1\.0 GB, and 0\.5 GB are free in .*; free some space, or set HF_HOME"):
+        module.plan("own/large")
+
+
+def test_offline_the_variable_that_forbids_a_download_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from groundkit.errors import ModelError
+    from groundkit.models import pull as module
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="own/large: HF_HUB_OFFLINE is set; unset it to download models"):
         module.plan("own/large")
 
 
