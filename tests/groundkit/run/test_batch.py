@@ -212,7 +212,7 @@ def test_no_change_to_a_manifest_ends_in_a_traceback_and_what_it_spoils_is_done_
                         assert len(sound) <= 1
                         add_entries(ReportWriter(path, io.StringIO()), manifest, [] if left else units, job.output, 1)
                         files = RunFiles(job.output, job.formats, "groundkit batch", whole=True)
-                        add_results(files, manifest.all_records(units), job.output)
+                        add_results(files, manifest.all_records(units), job.output, {})
                 except GroundkitError:
                     pass
     path.write_bytes(whole[str(path.relative_to(job.output))])
