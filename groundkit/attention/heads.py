@@ -24,6 +24,14 @@ def check_heads(heads: Sequence[int], available: int) -> None:
         raise ConfigError(f"heads: this model has heads 0 to {available - 1}, got {list(heads)}")
 
 
+def largest(entries: Tensor, columns: Tensor) -> Tensor:
+    """``(..., rows)``: the largest of the entries ``(..., rows, columns)`` at some columns; 0 where there are none."""
+    inside = columns[columns < entries.shape[-1]]
+    if len(inside) < entries.shape[-1]:
+        entries = entries[..., inside.to(entries.device)]
+    return entries.amax(-1) if entries.shape[-1] else entries.new_zeros(entries.shape[:-1])
+
+
 @dataclass(frozen=True)
 class WeighedHeads:
     """What an ``AttentionTap`` reads for attention flow: one :class:`LayerAttention` of each layer.
@@ -82,13 +90,11 @@ class WeighedHeads:
         heads = len(layer.weights)
         if self.weights is HeadWeights.UNIFORM:
             return torch.ones(heads, dtype=torch.float32)
-        image = positions_of(self.image, layer.size)
+        columns = self.image if self.weights is HeadWeights.IMAGE_MAX else slice(None)
+        wanted = positions_of(columns, layer.size)
         total = torch.zeros(heads, dtype=torch.float32)
         for _, entries in layer.heads():
-            if self.weights is HeadWeights.IMAGE_MAX:
-                entries = entries[..., image[image < entries.shape[-1]].to(entries.device)]
-            if entries.shape[-1]:
-                total = total + entries.amax(-1).sum(-1).cpu()
+            total = total + largest(entries, wanted).sum(-1).cpu()
         return self.of_peaks(total, layer.size)
 
     def of_peaks(self, total: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from groundkit.attention.choices import HeadWeights
-from groundkit.attention.heads import WeighedHeads
+from groundkit.attention.heads import WeighedHeads, largest
 from groundkit.attention.layers import Block, LayerAttention
 from groundkit.attention.softmax import AttentionCall, RowReader, positions_of
 
@@ -129,14 +129,6 @@ def _peaks(call: AttentionCall, columns: Tensor | slice, log_sum_exp: Tensor | N
         entries = reader.read(rows, start + len(rows) if call.is_causal else None)
         found.append(largest(entries, wanted))
     return torch.cat(found, dim=-1)
-
-
-def largest(entries: Tensor, columns: Tensor) -> Tensor:
-    """``(..., rows)``: the largest of the entries ``(..., rows, columns)`` at some columns; 0 where there are none."""
-    inside = columns[columns < entries.shape[-1]]
-    if len(inside) < entries.shape[-1]:
-        entries = entries[..., inside.to(entries.device)]
-    return entries.amax(-1) if entries.shape[-1] else entries.new_zeros(entries.shape[:-1])
 
 
 @dataclass(frozen=True)
