@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from groundkit.masks.rle import area
+from groundkit.outputs.formats.png import encode_png, grey_of
 from groundkit.results import Failure, Grounding
 
 MaskKind = Literal["rle", "png", "none"]
@@ -86,17 +85,10 @@ def result_of(found: Grounding | Failure, kind: MaskKind) -> Result:
                 box=box,
                 area=area(rle),
                 rle=RunLengths(**rle) if kind == "rle" else None,
-                png=_png(mask) if kind == "png" else None,
+                png=base64.b64encode(encode_png(grey_of(mask))).decode() if kind == "png" else None,
             )
             for score, box, rle, mask in each
         ],
         points=found.points.tolist(),
         seconds=found.seconds,
     )
-
-
-def _png(mask: npt.NDArray[np.bool_]) -> str:
-    import cv2
-
-    _, data = cv2.imencode(".png", mask.view(np.uint8) * 255)
-    return base64.b64encode(data.tobytes()).decode()
