@@ -115,10 +115,9 @@ def pull(
     from groundkit.cli.download import download
     from groundkit.weights.catalog import REAL_SEGMENTER, find, full_name
 
-    sources = [full_name(name) for name in names]
-    known = [find(source) for source in sources]
-    if not alone and any(entry is None or entry.kind == "pipeline" for entry in known):
-        sources.append(REAL_SEGMENTER)
-    for source in dict.fromkeys(sources):
-        own = source == full_name(names[0]) or source != REAL_SEGMENTER
-        put(str(download(source, revision=revision if own else None, variant=variant if own else None, quiet=quiet)))
+    sources = dict.fromkeys(full_name(name) for name in names)
+    for source in sources:
+        put(str(download(source, revision=revision, variant=variant, quiet=quiet)))
+    need_segmenter = any(entry is None or entry.kind == "pipeline" for entry in map(find, sources))
+    if need_segmenter and not alone and REAL_SEGMENTER not in sources:
+        put(str(download(REAL_SEGMENTER, quiet=quiet)))
