@@ -1,16 +1,13 @@
 """What the Hub answers, and that it is asked once: against a server on the loopback that speaks as the Hub does."""
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hub import Hub, asking, serving
 
 SCRIPT = """
 import json, sys, warnings
@@ -31,70 +28,6 @@ for case in sys.argv[1:]:
         answers[case] = str(error)
 print(json.dumps(answers))
 """
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# What the real Hub says: status, X-Error-Code, X-Error-Message.
-REFUSALS = {
-    "own/expired": (401, "", "Invalid credentials in Authorization header"),
-    "own/unknown": (401, "RepoNotFound", "Repository not found"),
-    "own/gated": (403, "GatedRepo", "Access to model own/gated is restricted"),
-    "own/forbidden": (403, "", "This token may not read the model"),
-    "own/limited": (429, "", ""),
-    "own/broken": (503, "", ""),
-}
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves folders as models; ``asked`` counts the requests for each."""
-
-    def __init__(self, models: dict[str, Path]) -> None:
-        self.models = models
-        self.asked: dict[str, int] = {}
-        super().__init__(("127.0.0.1", 0), _Answer)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer(False)
-
-    def do_GET(self) -> None:
-        self._answer(True)
-
-    def _answer(self, whole: bool) -> None:
-        parts = self.path.removeprefix("/api/models").strip("/").split("/")
-        model = "/".join(parts[:2])
-        self.server.asked[model] = self.server.asked.get(model, 0) + 1
-        if model == "own/portal":
-            return self._send(200, {"Content-Type": "text/html"}, b"<html>Sign in</html>", whole)
-        if model in REFUSALS:
-            status, code, message = REFUSALS[model]
-            return self._send(status, {"X-Error-Code": code, "X-Error-Message": message}, b"", whole)
-        folder = self.server.models.get(model)
-        if folder is None:
-            return self._send(404, {"X-Error-Code": "RepoNotFound"}, b"", whole)
-        file = folder / "/".join(parts[4:])
-        if "/resolve/" not in self.path or not file.is_file():
-            return self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"", whole)
-        content = file.read_bytes()
-        etag = f'"{hashlib.sha1(content).hexdigest()}"'
-        return self._send(200, {"X-Repo-Commit": COMMIT, "ETag": etag}, content, whole)
-
-    def _send(self, status: int, headers: dict[str, str], content: bytes, whole: bool) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        if whole:
-            self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +36,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     from groundkit.weights.catalog import nano_folder
 
     models = {"own/sam": nano_folder("sam"), "own/flux": nano_folder("flux"), "own/llava": nano_folder("llava")}
-    server = Hub(models)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(models) as server:
+        yield server
 
 
 def ask(endpoint: str, home: Path, *cases: str, **variables: str) -> tuple[dict[str, str], str]:
     """What each load gave, and all of standard error."""
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("HF_") and "proxy" not in key.lower()
-    }
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", **variables}
+    environment = asking(endpoint, home, **variables)
     command = [sys.executable, "-c", SCRIPT, *cases]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

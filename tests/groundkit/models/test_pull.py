@@ -1,108 +1,17 @@
 """groundkit models pull, against a server on the loopback that speaks as the Hub does and has its faults."""
 
-import hashlib
-import json
-import os
 import re
 import resource
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hub import COMMIT, Hub, asking, serving
 
 from groundkit.models.pull import wanted_files
 from groundkit.weights.catalog import nano_folder
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REFUSALS = {
-    "own/expired": (401, "", "Invalid credentials in Authorization header"),
-    "own/gated": (403, "GatedRepo", "Access to model own/gated is restricted"),
-    "own/limited": (429, "", ""),
-    "own/broken": (503, "", ""),
-}
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves folders as models.
-
-    Attributes:
-        models: folders by their ids.
-        cuts: for each of the next requests for weights, how many bytes are sent before the connection is closed.
-        spoilt: whether weights are sent with another first byte.
-        ranges: the ranges of bytes that were asked for.
-    """
-
-    def __init__(self, models: dict[str, Path]) -> None:
-        self.models = models
-        self.cuts: list[int] = []
-        self.spoilt = False
-        self.ranges: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Answer)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer(False)
-
-    def do_GET(self) -> None:
-        self._answer(True)
-
-    def _answer(self, whole: bool) -> None:
-        of_api = self.path.startswith("/api/models/")
-        model, _, rest = self.path.removeprefix("/api/models").strip("/").partition("/")
-        second, _, rest = rest.partition("/")
-        model = f"{model}/{second}"
-        if model in REFUSALS:
-            status, code, message = REFUSALS[model]
-            return self._send(status, {"X-Error-Code": code, "X-Error-Message": message}, b"", whole)
-        folder = self.server.models.get(model)
-        if folder is None:
-            return self._send(404, {"X-Error-Code": "RepoNotFound"}, b"", whole)
-        if of_api:
-            names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-            if rest.startswith("tree/"):
-                tree = [{"type": "file", "path": n, "oid": "0", "size": (folder / n).stat().st_size} for n in names]
-                return self._send(200, {"Content-Type": "application/json"}, json.dumps(tree).encode(), whole)
-            siblings = [{"rfilename": name} for name in names]
-            about = {"id": model, "modelId": model, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
-            return self._send(200, {"Content-Type": "application/json"}, json.dumps(about).encode(), whole)
-        file = folder / rest.partition("/")[2].partition("/")[2]
-        if not file.is_file():
-            return self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"", whole)
-        content = file.read_bytes()
-        large = file.suffix == ".safetensors"
-        digest = hashlib.sha256(content) if large else hashlib.sha1(content)
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest.hexdigest()}"', "Accept-Ranges": "bytes"}
-        if large and self.server.spoilt:
-            content = bytes([content[0] ^ 255]) + content[1:]
-        status = 200
-        if whole and (asked := self.headers.get("Range")):
-            self.server.ranges.append(asked)
-            first = int(asked.removeprefix("bytes=").partition("-")[0])
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-            content, status = content[first:], 206
-        cut = self.server.cuts.pop(0) if whole and large and self.server.cuts else None
-        return self._send(status, headers, content, whole, cut=cut)
-
-    def _send(self, status: int, headers: dict[str, str], content: bytes, whole: bool, cut: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        if whole:
-            self.wfile.write(content[:cut])
-            if cut is not None:
-                self.close_connection = True
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -114,20 +23,13 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "README.md").write_text("words")
     (folder / "pytorch_model.bin").write_bytes(b"x" * 1000)
-    server = Hub({"own/sam": folder})
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving({"own/sam": folder}) as server:
+        yield server
 
 
 def pull(hub: Hub, home: Path, *arguments: str, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
     """The command, with at most ``limit`` bytes in any file."""
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("HF_") and "proxy" not in key.lower()
-    }
-    environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}", "HF_HOME": str(home)}
-    environment |= {"NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
+    environment = asking(hub.address, home, HF_HUB_DISABLE_XET="1")
     limited: Callable[[], None] | None = None
     if limit is not None:
         limited = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
